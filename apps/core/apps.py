@@ -1,0 +1,8 @@
+"""Application configuration of core."""
+
+from django.apps import AppConfig
+
+
+class CoreConfig(AppConfig):
+    name = "apps.core"
+    label = "core"

@@ -1,0 +1,32 @@
+"""The one error shape of the platform: a status, a stable code in capitals, a sentence that says what to do."""
+
+from typing import Any
+
+
+class PlatformError(Exception):
+    """An expected failure. `code` is stable and may be relied on by programs; `message` is for people."""
+
+    status = 400
+
+    def __init__(self, code: str, message: str, *, status: int | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status or self.status
+        self.details = details
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON body: `{"status", "code", "message", "details"}`."""
+        return {"status": self.status, "code": self.code, "message": self.message, "details": self.details}
+
+
+class NotFoundError(PlatformError):
+    """Something asked for by name or id does not exist."""
+
+    status = 404
+
+
+class ConflictError(PlatformError):
+    """The request contradicts the present state."""
+
+    status = 409

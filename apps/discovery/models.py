@@ -1,0 +1,265 @@
+"""Tables of discovery. Names of tables and metric columns are fixed by contract; money is in lamports and base units."""
+
+from django.db import models
+from pgvector.django import HnswIndex, VectorField
+
+
+class Phase(models.Model):
+    """A stretch of a coin's life with its own window length."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    name = models.CharField(max_length=50, unique=True)
+    interval_seconds = models.PositiveIntegerField()
+    min_age_minutes = models.PositiveIntegerField()
+    max_age_minutes = models.PositiveIntegerField()
+
+    FINISHED = 99
+    GRADUATED = 100
+
+    class Meta:
+        db_table = "ref_coin_phases"
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                name="phase_ages_in_order", condition=models.Q(max_age_minutes__gte=models.F("min_age_minutes"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Coin(models.Model):
+    """Every coin seen, also those that are filtered and only known."""
+
+    class Curve(models.TextChoices):
+        STANDARD = "standard"
+        NONSTANDARD = "nonstandard"
+
+    mint = models.CharField(max_length=64, primary_key=True)
+    name = models.TextField(default="", blank=True)
+    symbol = models.TextField(default="", blank=True)
+    creator = models.CharField(max_length=64, null=True, blank=True)
+    signature = models.CharField(max_length=100, null=True, blank=True)
+    bonding_curve_key = models.CharField(max_length=64, null=True, blank=True)
+    pool = models.CharField(max_length=32, default="", blank=True)
+    curve = models.CharField(max_length=16, choices=Curve, default=Curve.STANDARD)
+    is_mayhem = models.BooleanField(default=False)
+    quote_mint = models.CharField(max_length=64, default="So11111111111111111111111111111111111111112")
+    virtual_sol_lamports = models.BigIntegerField(null=True, help_text="reserves right after the creation")
+    virtual_token_base_units = models.BigIntegerField(null=True)
+    initial_buy_lamports = models.BigIntegerField(null=True)
+    initial_buy_base_units = models.BigIntegerField(null=True)
+    market_cap_sol = models.FloatField(null=True, help_text="at creation")
+    uri = models.TextField(default="", blank=True)
+    description = models.TextField(default="", blank=True)
+    image_url = models.TextField(default="", blank=True)
+    twitter = models.TextField(default="", blank=True)
+    telegram = models.TextField(default="", blank=True)
+    website = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(null=True, help_text="feed time of the create frame; NULL when it was not seen")
+    first_seen_at = models.DateTimeField()
+    filtered_reason = models.CharField(max_length=32, default="", blank=True)
+    graduated = models.BooleanField(default=False)
+    graduated_at = models.DateTimeField(null=True, blank=True)
+    final_outcome = models.CharField(max_length=32, default="", blank=True)
+
+    class Meta:
+        db_table = "discovered_coins"
+        ordering = ["-first_seen_at", "mint"]
+        indexes = [
+            models.Index(fields=["-first_seen_at", "mint"], name="coins_newest"),
+            models.Index(fields=["creator", "first_seen_at"], name="coins_of_creator"),
+        ]
+
+    def __str__(self) -> str:
+        return self.symbol or self.mint[:8]
+
+
+class CoinStream(models.Model):
+    """The tracking state of a coin."""
+
+    coin = models.OneToOneField(Coin, models.CASCADE, primary_key=True, db_column="mint", related_name="stream")
+    phase = models.ForeignKey(Phase, models.PROTECT, related_name="streams")
+    is_active = models.BooleanField(default=True)
+    is_graduated = models.BooleanField(default=False)
+    started_at = models.DateTimeField(help_text="feed time from which the coin's age counts")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ath_price_sol = models.FloatField(null=True)
+    ath_at = models.DateTimeField(null=True)
+    last_trade_at = models.DateTimeField(null=True)
+    last_price_sol = models.FloatField(null=True)
+    last_market_cap_sol = models.FloatField(null=True)
+    virtual_sol_lamports = models.BigIntegerField(null=True)
+    virtual_token_base_units = models.BigIntegerField(null=True)
+    trades_total = models.PositiveIntegerField(default=0)
+    volume_lamports = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "coin_streams"
+        ordering = ["-started_at", "coin_id"]
+        indexes = [
+            models.Index(fields=["-started_at"], name="streams_active", condition=models.Q(is_active=True)),
+        ]
+
+    def __str__(self) -> str:
+        return self.coin_id
+
+
+class CoinMetric(models.Model):
+    """One row per coin and closed window in which it traded (hypertable by `timestamp`, the window's end)."""
+
+    pk = models.CompositePrimaryKey("mint", "timestamp")
+    mint = models.CharField(max_length=64)
+    timestamp = models.DateTimeField()
+    row_id = models.BigIntegerField(
+        null=True, editable=False, help_text="order of commit; default from a sequence (sql/010)"
+    )
+    phase_id_at_time = models.SmallIntegerField()
+    price_open = models.FloatField()
+    price_high = models.FloatField()
+    price_low = models.FloatField()
+    price_close = models.FloatField()
+    market_cap_close = models.FloatField()
+    bonding_curve_pct = models.FloatField(null=True)
+    virtual_sol_reserves = models.FloatField(null=True)
+    is_koth = models.BooleanField(default=False)
+    volume_sol = models.FloatField()
+    buy_volume_sol = models.FloatField()
+    sell_volume_sol = models.FloatField()
+    num_buys = models.IntegerField()
+    num_sells = models.IntegerField()
+    unique_wallets = models.IntegerField(null=True)
+    num_micro_trades = models.IntegerField()
+    dev_sold_amount = models.FloatField(null=True)
+    max_single_buy_sol = models.FloatField()
+    max_single_sell_sol = models.FloatField()
+    net_volume_sol = models.FloatField()
+    volatility_pct = models.FloatField()
+    avg_trade_size_sol = models.FloatField()
+    whale_buy_volume_sol = models.FloatField()
+    whale_sell_volume_sol = models.FloatField()
+    num_whale_buys = models.IntegerField()
+    num_whale_sells = models.IntegerField()
+    buy_pressure_ratio = models.FloatField(null=True)
+    unique_signer_ratio = models.FloatField(null=True)
+
+    class Meta:
+        db_table = "coin_metrics"
+
+
+class CoinTransaction(models.Model):
+    """Every trade (hypertable by `timestamp`, its receive time)."""
+
+    pk = models.CompositePrimaryKey("mint", "timestamp", "trade_key")
+    mint = models.CharField(max_length=64)
+    timestamp = models.DateTimeField()
+    trade_key = models.BigIntegerField(help_text="64-bit hash of what makes the trade unique")
+    seq = models.BigIntegerField(help_text="number of the journal frame (or file line): the order inside one instant")
+    signature = models.CharField(max_length=100, null=True)
+    trader_public_key = models.CharField(max_length=64, null=True)
+    tx_type = models.CharField(max_length=4)
+    sol_amount = models.BigIntegerField(help_text="lamports, net of fees")
+    token_amount = models.BigIntegerField(help_text="base units")
+    price_sol = models.FloatField(help_text="SOL per token after the trade")
+    virtual_sol_lamports = models.BigIntegerField(null=True, help_text="reserves after the trade")
+    virtual_token_base_units = models.BigIntegerField(null=True)
+    is_whale = models.BooleanField()
+    phase_id_at_time = models.SmallIntegerField()
+
+    class Meta:
+        db_table = "coin_transactions"
+        constraints = [
+            models.CheckConstraint(name="transaction_side", condition=models.Q(tx_type__in=["buy", "sell"])),
+        ]
+
+
+class CoinPatternEmbedding(models.Model):
+    """A stretch of a coin's metrics as a vector, for nearest-neighbour search."""
+
+    mint = models.CharField(max_length=64)
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField()
+    label = models.CharField(max_length=50, default="", blank=True)
+    phase = models.ForeignKey(Phase, models.PROTECT, null=True)
+    num_rows = models.PositiveIntegerField()
+    embedding = VectorField(dimensions=128)
+
+    class Meta:
+        db_table = "coin_pattern_embeddings"
+        indexes = [HnswIndex(name="embeddings_cosine", fields=["embedding"], opclasses=["vector_cosine_ops"])]
+        constraints = [models.UniqueConstraint(fields=["mint", "window_start", "window_end"], name="embedding_once")]
+
+
+class ExchangeRate(models.Model):
+    """What one SOL cost, with where and when that was read."""
+
+    currency = models.CharField(max_length=3, choices=[("USD", "USD"), ("EUR", "EUR")])
+    rate = models.DecimalField(max_digits=18, decimal_places=6)
+    source = models.CharField(max_length=50)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "exchange_rates"
+        ordering = ["-at", "currency"]
+        constraints = [models.UniqueConstraint(fields=["currency", "source", "at"], name="rate_once")]
+
+
+class StreamState(models.Model):
+    """The one row that says how far the tables are: journal cursor and feed time, written with the rows they cover."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    segment = models.CharField(max_length=64, default="", blank=True)
+    offset = models.BigIntegerField(default=0)
+    next_seq = models.BigIntegerField(default=0)
+    feed_at = models.DateTimeField(null=True)
+    mode = models.CharField(max_length=16, default="live")
+    connected = models.BooleanField(default=False)
+    state = models.CharField(max_length=32, default="starting")
+    detail = models.TextField(default="", blank=True)
+    updated_at = models.DateTimeField(null=True)
+    frames_total = models.BigIntegerField(default=0)
+    oddities = models.JSONField(default=dict, help_text="how often each kind of odd frame was seen")
+
+    class Meta:
+        db_table = "stream_state"
+        constraints = [models.CheckConstraint(name="stream_state_single_row", condition=models.Q(id=1))]
+
+
+class StreamGap(models.Model):
+    """A time without a connection: what was traded then is unknown."""
+
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    reason = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "stream_gaps"
+        ordering = ["-started_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["started_at", "ended_at"], name="gap_once")]
+
+
+class OddFrame(models.Model):
+    """A sample of a frame that was not understood or is unusual, by kind."""
+
+    kind = models.CharField(max_length=64)
+    seen_at = models.DateTimeField()
+    seq = models.BigIntegerField()
+    sample = models.TextField(help_text="at most 2,000 characters")
+
+    class Meta:
+        db_table = "stream_odd_frames"
+        ordering = ["-seen_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["kind", "seq"], name="odd_frame_once")]
+
+
+class DiscoverySetting(models.Model):
+    """What may be changed while the stream runs (the environment gives the first values)."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    value = models.JSONField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "discovery_settings"
+        ordering = ["key"]

@@ -1,0 +1,117 @@
+"""Tables of training: jobs, models with their whole recipe, test results, comparisons."""
+
+from django.db import models
+
+
+class Job(models.Model):
+    """Work for the trainer. The row is the queue: a worker claims it by a conditional update."""
+
+    class Type(models.TextChoices):
+        TRAIN = "TRAIN"
+        TEST = "TEST"
+        COMPARE = "COMPARE"
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING"
+        RUNNING = "RUNNING"
+        COMPLETED = "COMPLETED"
+        FAILED = "FAILED"
+        CANCELLED = "CANCELLED"
+
+    job_type = models.CharField(max_length=8, choices=Type)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    priority = models.SmallIntegerField(default=5, help_text="1 first, 9 last")
+    params = models.JSONField(default=dict)
+    progress = models.FloatField(default=0.0, help_text="ratio 0..1")
+    message = models.CharField(max_length=200, default="", blank=True)
+    log = models.TextField(default="", blank=True)
+    worker = models.CharField(max_length=100, default="", blank=True)
+    error_code = models.CharField(max_length=64, default="", blank=True)
+    error = models.TextField(default="", blank=True)
+    result = models.JSONField(null=True, blank=True)
+    model = models.ForeignKey("Model", models.SET_NULL, null=True, blank=True, related_name="jobs")
+    cancel_requested = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "ml_jobs"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["priority", "id"], name="jobs_waiting", condition=models.Q(status="PENDING")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_type} {self.pk}"
+
+
+class Model(models.Model):
+    """A fitted model: recipe, data, scores and artifact (XGBoost UBJSON with its sha256)."""
+
+    name = models.CharField(max_length=100, unique=True)
+    description = models.TextField(default="", blank=True)
+    recipe = models.JSONField()
+    feature_names = models.JSONField(help_text="in the order of the columns")
+    label_name = models.CharField(max_length=100)
+    horizon_seconds = models.PositiveIntegerField()
+    train_from = models.DateTimeField()
+    train_to = models.DateTimeField()
+    data_hash = models.CharField(max_length=64)
+    rows_train = models.PositiveIntegerField()
+    rows_validation = models.PositiveIntegerField()
+    rows_test = models.PositiveIntegerField()
+    scores = models.JSONField(help_text="per part (validation, test): measures with their base rate")
+    threshold = models.FloatField(help_text="chosen on validation")
+    importances = models.JSONField(default=dict)
+    artifact = models.BinaryField()
+    artifact_sha256 = models.CharField(max_length=64)
+    xgboost_version = models.CharField(max_length=20)
+    is_deleted = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "ml_models"
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TestResult(models.Model):
+    """A model judged on a stretch of data."""
+
+    __test__ = False  # not a pytest class
+
+    model = models.ForeignKey(Model, models.CASCADE, related_name="test_results")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    test_from = models.DateTimeField()
+    test_to = models.DateTimeField()
+    overlaps_training = models.BooleanField()
+    rows = models.PositiveIntegerField()
+    rows_unknown = models.PositiveIntegerField()
+    coins = models.PositiveIntegerField()
+    scores = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "ml_test_results"
+        ordering = ["-created_at", "-id"]
+
+
+class Comparison(models.Model):
+    """Two to four models judged on the same rows."""
+
+    compared = models.ManyToManyField(Model, related_name="comparisons")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    test_from = models.DateTimeField()
+    test_to = models.DateTimeField()
+    results = models.JSONField(default=dict)
+    winner = models.ForeignKey(Model, models.SET_NULL, null=True, related_name="+")
+    reason = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "ml_comparisons"
+        ordering = ["-created_at", "-id"]

@@ -1,0 +1,261 @@
+"""All configuration, read from the environment (then `.env`, then the embedded services' own file).
+
+Every name is documented in `.env.example` and `docs/handbuch/einstellungen.md`; a test compares them.
+A wrong value stops the start with one sentence (see `apps.core.checks`).
+"""
+
+import os
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+RUNTIME_DIR = Path(env.str("RUNTIME_DIR", default="") or BASE_DIR / ".runtime")
+env.read_env(RUNTIME_DIR / "services.env")
+
+# --- Site ---------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+HTTPS = env.bool("HTTPS", default=False)
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOG_FORMAT = env.str("LOG_FORMAT", default="console")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+DEMO = env.bool("DEMO", default=False)
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "channels",
+    "csp",
+    "django_celery_beat",
+    "django_htmx",
+    "django_prometheus",
+    "django_structlog",
+    "ninja",
+    "apps.core",
+    "apps.discovery",
+    "apps.training",
+    "apps.predictions",
+    "apps.trading",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "pumpsite.urls"
+ASGI_APPLICATION = "pumpsite.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "apps.core.context.site",
+            ],
+        },
+    },
+]
+
+# --- Data ---------------------------------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://app@127.0.0.1:5432/app")}
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Tests create their databases from scratch; a background scheduler would hold them open (design.md, 3).
+DATABASES["default"].setdefault("OPTIONS", {})
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CHANNEL_LAYERS = {
+    # Browser fan-out; a message nobody listens to is dropped.
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "live"},
+    },
+    # Orders to the stream worker; kept until it reads them.
+    "stream": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "stream"},
+    },
+}
+JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default="") or RUNTIME_DIR / "journal")
+JOURNAL_FSYNC = env.str("JOURNAL_FSYNC", default="interval")
+FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
+FLUSH_MS = env.int("FLUSH_MS", default=250)
+
+# --- The feed -----------------------------------------------------------------------------------------
+FEED_MODE = env.str("FEED_MODE", default="live")
+SIMULATOR_PORT = env.int("SIMULATOR_PORT", default=8765)
+SIMULATOR_RATE = env.float("SIMULATOR_RATE", default=1.0)
+SIMULATOR_SEED = env.int("SIMULATOR_SEED", default=1)
+WS_URI = env.str("WS_URI", default="wss://pumpportal.fun/api/data")
+WS_RETRY_DELAY = env.float("WS_RETRY_DELAY", default=1.0)
+WS_MAX_RETRY_DELAY = env.float("WS_MAX_RETRY_DELAY", default=60.0)
+WS_PING_INTERVAL = env.float("WS_PING_INTERVAL", default=20.0)
+WS_PING_TIMEOUT = env.float("WS_PING_TIMEOUT", default=20.0)
+WS_CONNECTION_TIMEOUT = env.float("WS_CONNECTION_TIMEOUT", default=60.0)
+PUMPPORTAL_API_KEY = env.str("PUMPPORTAL_API_KEY", default="")
+COIN_CACHE_SECONDS = env.int("COIN_CACHE_SECONDS", default=120)
+BAD_NAMES_PATTERN = env.str("BAD_NAMES_PATTERN", default="")
+SPAM_BURST_WINDOW = env.int("SPAM_BURST_WINDOW", default=30)
+WHALE_THRESHOLD_SOL = env.float("WHALE_THRESHOLD_SOL", default=1.0)
+KOTH_MARKET_CAP_SOL = env.float("KOTH_MARKET_CAP_SOL", default=150.0)
+
+# --- Background work ----------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TASK_ROUTES = {"apps.training.tasks.run_job": {"queue": "training"}}
+MAX_CONCURRENT_JOBS = env.int("MAX_CONCURRENT_JOBS", default=1)
+POLLING_INTERVAL_SECONDS = env.float("POLLING_INTERVAL_SECONDS", default=5.0)
+N8N_FIND_WEBHOOK_URL = env.str("N8N_FIND_WEBHOOK_URL", default="")
+N8N_SERVER_WEBHOOK_URL = env.str("N8N_SERVER_WEBHOOK_URL", default="")
+MAX_ALERT_LAG_SECONDS = env.float("MAX_ALERT_LAG_SECONDS", default=10.0)
+
+# --- Trading ------------------------------------------------------------------------------------------
+SOLANA_RPC_URL = env.str("SOLANA_RPC_URL", default="https://api.mainnet-beta.solana.com")
+JITO_BLOCK_ENGINE = env.str("JITO_BLOCK_ENGINE", default="")
+JUPITER_API_KEY = env.str("JUPITER_API_KEY", default="")
+ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", default="")
+DEFAULT_SLIPPAGE_BPS = env.int("DEFAULT_SLIPPAGE_BPS", default=500)
+DEFAULT_JITO_TIP_LAMPORTS = env.int("DEFAULT_JITO_TIP_LAMPORTS", default=0)
+NETWORK_FEE_SOL = env.float("NETWORK_FEE_SOL", default=0.000105)
+SAFETY_BUFFER_SOL = env.float("SAFETY_BUFFER_SOL", default=0.01)
+TRADING_LATENCY_MS = env.int("TRADING_LATENCY_MS", default=1200)
+PAPER_FAILURE_RATE = env.float("PAPER_FAILURE_RATE", default=0.02)
+RISK_TIMEZONE = env.str("RISK_TIMEZONE", default="UTC")
+
+# --- Language and time --------------------------------------------------------------------------------
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+# --- Static files -------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# --- People, sessions, security -----------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "core:dashboard"
+ACCOUNT_ADAPTER = "apps.core.accounts.ClosedSignupAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Pump Platform"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if HTTPS:
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$"]
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "form-action": ["'self'"],
+    },
+}
+
+# --- Metrics and logs ---------------------------------------------------------------------------------
+# prometheus_client reads this when it is first imported: one folder shared by every process.
+PROMETHEUS_MULTIPROC_DIR = Path(env.str("PROMETHEUS_MULTIPROC_DIR", default="") or RUNTIME_DIR / "prom")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(PROMETHEUS_MULTIPROC_DIR)
+PROMETHEUS_MULTIPROC_DIR.mkdir(parents=True, exist_ok=True)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"structlog": {"()": "apps.core.logs.formatter", "form": LOG_FORMAT}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "daphne": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "django_structlog": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
+    },
+}
