@@ -22,7 +22,7 @@ class CurveError(ValueError):
     """A trade the curve cannot make: nothing to trade, too small, or more than the curve holds."""
 
 
-class CurveComplete(CurveError):
+class CurveCompleteError(CurveError):
     """The curve's last token is sold (program error 6005): the coin trades on its pool or waits for it."""
 
 
@@ -119,10 +119,10 @@ def _bought(reserves: Reserves, net: int, base_units: int, fees: Fees) -> Quote:
 def buy_exact_in(reserves: Reserves, lamports: int, fees: Fees) -> Quote:
     """Buy with at most `lamports`, fees included. A buy past the end takes the rest of the curve and costs less.
 
-    Raises CurveComplete when nothing is left, CurveError when `lamports` buys not one base unit.
+    Raises CurveCompleteError when nothing is left, CurveError when `lamports` buys not one base unit.
     """
     if is_complete(reserves):
-        raise CurveComplete("the curve is complete")
+        raise CurveCompleteError("the curve is complete")
     net = _net_of(lamports, fees)
     base_units = _tokens_for_net(reserves, net) if net > 1 else 0
     if base_units <= 0:
@@ -133,18 +133,18 @@ def buy_exact_in(reserves: Reserves, lamports: int, fees: Fees) -> Quote:
 
 
 def buy_exact_out(reserves: Reserves, base_units: int, fees: Fees) -> Quote:
-    """Buy exactly `base_units`. Raises CurveComplete when nothing is left, CurveError when the curve holds fewer."""
+    """Buy exactly `base_units`. Raises CurveCompleteError when nothing is left, CurveError when the curve holds fewer."""
     if is_complete(reserves):
-        raise CurveComplete("the curve is complete")
+        raise CurveCompleteError("the curve is complete")
     if not 0 < base_units <= tokens_left(reserves):
         raise CurveError(f"{base_units} base units cannot be bought: the curve holds {tokens_left(reserves)}")
     return _bought(reserves, _net_for_tokens(reserves, base_units), base_units, fees)
 
 
 def sell(reserves: Reserves, base_units: int, fees: Fees) -> Quote:
-    """Sell exactly `base_units`. Raises CurveComplete after completion, CurveError for more than was ever bought."""
+    """Sell exactly `base_units`. Raises CurveCompleteError after completion, CurveError for more than was ever bought."""
     if is_complete(reserves):
-        raise CurveComplete("the curve is complete")
+        raise CurveCompleteError("the curve is complete")
     if not 0 < base_units <= INITIAL.virtual_token - reserves.virtual_token:
         raise CurveError(f"{base_units} base units cannot be sold to this curve")
     gross = _gross_for_tokens(reserves, base_units)

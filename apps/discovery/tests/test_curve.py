@@ -73,11 +73,11 @@ def test_completion_is_where_the_documents_say() -> None:
 
 def test_complete_curve_refuses_every_trade() -> None:
     complete = curve.buy_exact_out(INITIAL, curve.REAL_TOKENS_INITIAL, FEES).after
-    with pytest.raises(curve.CurveComplete):
+    with pytest.raises(curve.CurveCompleteError):
         curve.buy_exact_in(complete, 10**9, FEES)
-    with pytest.raises(curve.CurveComplete):
+    with pytest.raises(curve.CurveCompleteError):
         curve.buy_exact_out(complete, 1, FEES)
-    with pytest.raises(curve.CurveComplete):
+    with pytest.raises(curve.CurveCompleteError):
         curve.sell(complete, 1, FEES)
 
 
