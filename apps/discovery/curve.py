@@ -133,7 +133,7 @@ def buy_exact_in(reserves: Reserves, lamports: int, fees: Fees) -> Quote:
 
 
 def buy_exact_out(reserves: Reserves, base_units: int, fees: Fees) -> Quote:
-    """Buy exactly `base_units`. Raises CurveCompleteError when nothing is left, CurveError when the curve holds fewer."""
+    """Buy exactly `base_units`. Raises CurveCompleteError after the end, CurveError for more than is left."""
     if is_complete(reserves):
         raise CurveCompleteError("the curve is complete")
     if not 0 < base_units <= tokens_left(reserves):
@@ -142,7 +142,7 @@ def buy_exact_out(reserves: Reserves, base_units: int, fees: Fees) -> Quote:
 
 
 def sell(reserves: Reserves, base_units: int, fees: Fees) -> Quote:
-    """Sell exactly `base_units`. Raises CurveCompleteError after completion, CurveError for more than was ever bought."""
+    """Sell exactly `base_units`. Raises CurveCompleteError after the end, CurveError for more than was bought."""
     if is_complete(reserves):
         raise CurveCompleteError("the curve is complete")
     if not 0 < base_units <= INITIAL.virtual_token - reserves.virtual_token:
