@@ -148,10 +148,15 @@ def read_trade_chunks(path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator
             yield chunk
 
 
-def read_trades_csv(path: Path) -> Iterator[RecordedTrade]:
-    """The trades of a history one by one, in file order. Raises CsvError at the first wrong line."""
+def read_trades_csv(path: Path, *, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[RecordedTrade]:
+    """The trades of a history one by one, in file order, received in [since_ms, until_ms) where those are given.
+
+    Raises CsvError at the first wrong line.
+    """
+    low, high = -(2**63) if since_ms is None else since_ms, 2**63 - 1 if until_ms is None else until_ms
     for chunk in read_trade_chunks(path):
-        yield from _rows(chunk)
+        if chunk.received_at_ms.max() >= low and chunk.received_at_ms.min() < high:
+            yield from (trade for trade in _rows(chunk) if low <= trade.received_at_ms < high)
 
 
 def read_frames(path: Path) -> Iterator[RecordedLine]:

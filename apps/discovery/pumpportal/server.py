@@ -2,8 +2,9 @@
 
 One path, `/api/data`. Clients subscribe as on the real service and get its control messages; a frame goes to those who
 subscribed to it. Real frames carry no time, so a replay may be asked for the subprotocol `pump-journal.v1`: every
-recorded line is then sent as `{"t_wall": epoch seconds, "raw": text}` to every client, whatever it subscribed to,
-because a recording is what its recorder received. The server's own control messages are left out in that form.
+recorded line is then sent as `{"t_wall": epoch seconds, "raw": text}` (a recorded gap as `{"t_wall": ..., "gap": {}}`)
+to every client, whatever it subscribed to, because a recording is what its recorder received. The server's own control
+messages are left out in that form.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -41,7 +44,11 @@ MAX_MESSAGES_PER_SECOND = 200
 QUEUE_LIMIT = 100_000
 _BATCH = 64
 
-Kind = Literal["create", "migrate", "trade", "control"]
+Kind = Literal["create", "migrate", "trade", "control", "gap"]
+
+
+class PortError(RuntimeError):
+    """The server's port is taken or not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,11 @@ class _Client:
     requests: deque[float] = field(default_factory=deque)
 
     def wants(self, frame: Frame) -> bool:
-        if self.journal_form or frame.kind == "control":
+        if self.journal_form:
+            return True
+        if frame.kind == "gap":
+            return False
+        if frame.kind == "control":
             return True
         if frame.kind == "create":
             return self.creates
@@ -96,7 +107,9 @@ class _Client:
 
 
 def wrapped(frame: Frame) -> str:
-    """The frame as a line of the journal."""
+    """The frame as a line of the journal; the text of a gap is the JSON of what the journal noted."""
+    if frame.kind == "gap":
+        return f'{{"t_wall":{frame.t_wall!r},"gap":{frame.text}}}'
     return json.dumps({"t_wall": frame.t_wall, "raw": frame.text}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -104,7 +117,7 @@ class FeedServer:
     """Serves frames to any number of clients; `async with` opens and closes it.
 
     `require_key`: trades only for connections with `?api-key=`. `journal_form`: offer the replay's subprotocol.
-    Port 0 takes a free one; `port` tells which. Raises OSError when the port is taken.
+    Port 0 takes a free one; `port` tells which. Raises PortError when the port is taken.
     """
 
     def __init__(
@@ -125,16 +138,11 @@ class FeedServer:
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await serve(
-            self._serve_client,
-            self.host,
-            self.port,
-            process_request=self._check_path,
-            subprotocols=[JOURNAL_FORM] if self.journal_form else None,
-            select_subprotocol=_select_subprotocol if self.journal_form else None,
-            compression=None,
-            max_size=2**20,
-        )
+        try:
+            self._server = await self._open()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise PortError(f"Port {self.port} cannot be used: {reason}. Choose another one with --port.") from None
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         return self
 
@@ -144,6 +152,20 @@ class FeedServer:
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
+
+    async def _open(self) -> Server:
+        return await serve(
+            self._serve_client,
+            self.host,
+            self.port,
+            process_request=self._check_path,
+            subprotocols=[JOURNAL_FORM] if self.journal_form else None,
+            select_subprotocol=_select_subprotocol if self.journal_form else None,
+            compression=None,
+            # A replay goes as slowly as its reader; a reader that is busy for a while is not dead.
+            ping_interval=None if self.journal_form else 20,
+            max_size=2**20,
+        )
 
     @property
     def uri(self) -> str:
@@ -175,22 +197,27 @@ class FeedServer:
             else:
                 client.put(frame.text)
 
-    async def publish_all(self, frames: Iterable[Frame], *, high_water: int = 5_000) -> int:
-        """Hand over frames as fast as the slowest client reads them, waiting while nobody is connected."""
-        count = 0
-        for frame in frames:
-            if not self._clients or any(len(client.queue) >= high_water for client in self._clients):
-                await self.drain()
-                await self.wait_for_client()
-            self.publish(frame)
-            count += 1
-        return count
+    async def offer(self, frame: Frame, *, high_water: int = 5_000) -> None:
+        """Hand over a frame no faster than the slowest client reads, waiting while nobody is connected."""
+        while not self._clients or any(len(client.queue) >= high_water for client in self._clients):
+            await self.drain()
+            await self.wait_for_client()
+        self.publish(frame)
 
     async def drain(self) -> None:
         """Until everything handed over so far is sent (or its client has gone)."""
         for client in list(self._clients):
             if client in self._clients:
                 await client.drained.wait()
+
+    async def settle(self) -> None:
+        """Until every client has received everything handed over (it answers a ping sent behind the last frame)."""
+        await self.drain()
+        for client in list(self._clients):
+            try:
+                await (await client.connection.ping())
+            except ConnectionClosed:
+                logger.info("a client went away before it had read everything")
 
     def _check_path(self, connection: ServerConnection, request: Request) -> Response | None:
         if urlsplit(request.path).path == PATH:
@@ -298,3 +325,16 @@ def _too_many(requests: deque[float], now: float) -> bool:
 def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """The journal's form for whoever asks for it; a plain client stays plain."""
     return JOURNAL_FORM if JOURNAL_FORM in offered else None
+
+
+async def until_stopped(work: Coroutine[object, object, None]) -> bool:
+    """Run `work` to its end or to SIGTERM or SIGINT, which cancel it. True when it came to its end."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    return True
