@@ -7,11 +7,11 @@ A wrong value stops the start with one sentence (see `apps.core.checks`).
 import os
 from pathlib import Path
 
-import environ
+from apps.core.environment import Env, stop_start
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+env = Env()
 env.read_env(BASE_DIR / ".env")
 RUNTIME_DIR = Path(env.str("RUNTIME_DIR", default="") or BASE_DIR / ".runtime")
 env.read_env(RUNTIME_DIR / "services.env")
@@ -19,13 +19,15 @@ env.read_env(RUNTIME_DIR / "services.env")
 # --- Site ---------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    stop_start("SECRET_KEY is not set: copy .env.example to .env and fill it in, or run make demo, which does it.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-LOG_FORMAT = env.str("LOG_FORMAT", default="console")
+LOG_LEVEL = env.choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], default="INFO")
+LOG_FORMAT = env.choice("LOG_FORMAT", ["console", "json"], default="console")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 DEMO = env.bool("DEMO", default=False)
 
@@ -104,11 +106,12 @@ DATABASES["default"].setdefault("OPTIONS", {})
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+LIVE_PREFIX = "live"
 CHANNEL_LAYERS = {
     # Browser fan-out; a message nobody listens to is dropped.
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "live"},
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": LIVE_PREFIX},
     },
     # Orders to the stream worker; kept until it reads them.
     "stream": {
@@ -117,12 +120,12 @@ CHANNEL_LAYERS = {
     },
 }
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default="") or RUNTIME_DIR / "journal")
-JOURNAL_FSYNC = env.str("JOURNAL_FSYNC", default="interval")
+JOURNAL_FSYNC = env.choice("JOURNAL_FSYNC", ["off", "interval", "always"], default="interval")
 FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
 FLUSH_MS = env.int("FLUSH_MS", default=250)
 
 # --- The feed -----------------------------------------------------------------------------------------
-FEED_MODE = env.str("FEED_MODE", default="live")
+FEED_MODE = env.choice("FEED_MODE", ["live", "simulator"], default="live")
 SIMULATOR_PORT = env.int("SIMULATOR_PORT", default=8765)
 SIMULATOR_RATE = env.float("SIMULATOR_RATE", default=1.0)
 SIMULATOR_SEED = env.int("SIMULATOR_SEED", default=1)
@@ -169,13 +172,13 @@ NETWORK_FEE_SOL = env.float("NETWORK_FEE_SOL", default=0.000105)
 SAFETY_BUFFER_SOL = env.float("SAFETY_BUFFER_SOL", default=0.01)
 TRADING_LATENCY_MS = env.int("TRADING_LATENCY_MS", default=1200)
 PAPER_FAILURE_RATE = env.float("PAPER_FAILURE_RATE", default=0.02)
-RISK_TIMEZONE = env.str("RISK_TIMEZONE", default="UTC")
+RISK_TIMEZONE = env.timezone("RISK_TIMEZONE")
 
 # --- Language and time --------------------------------------------------------------------------------
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", ["en", "de"], default="en")
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = env.timezone("TIME_ZONE")
 USE_TZ = True
 
 # --- Static files -------------------------------------------------------------------------------------

@@ -1,8 +1,14 @@
 """Application configuration of core."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class CoreConfig(AppConfig):
     name = "apps.core"
     label = "core"
+
+    def ready(self) -> None:
+        from apps.core.checks import check_settings
+
+        register(check_settings)

@@ -1,6 +1,7 @@
 """How log lines look: readable on a console, JSON for machines."""
 
 import logging
+from typing import Any
 
 import structlog
 
@@ -8,7 +9,7 @@ import structlog
 def formatter(form: str = "console") -> logging.Formatter:
     """A formatter for `LOGGING`; `form` is "console" or "json"."""
     renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""API tokens: hashed, scoped, expiring."""
+"""API tokens (hashed, scoped, expiring) and the heartbeats of processes."""
 
 from django.conf import settings
 from django.db import models
@@ -28,3 +28,19 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Heartbeat(models.Model):
+    """A process that was alive at `beat_at`; `/health` and the uptime gauge read it."""
+
+    instance = models.CharField(max_length=200, primary_key=True, help_text="name@host:pid")
+    name = models.CharField(max_length=32)
+    started_at = models.DateTimeField()
+    beat_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "process_heartbeats"
+        ordering = ["name", "instance"]
+
+    def __str__(self) -> str:
+        return self.instance

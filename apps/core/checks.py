@@ -1,0 +1,151 @@
+"""Checks of the settings whose form was right (see `environment`): one sentence for each wrong value."""
+
+import base64
+import binascii
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from apps.core.environment import stop_start
+
+ENCRYPTION_KEY_BYTES = 32
+SHORTEST_SECRET = 50
+ABOVE_ZERO = (
+    "FLUSH_ROWS",
+    "FLUSH_MS",
+    "SIMULATOR_RATE",
+    "WS_RETRY_DELAY",
+    "WS_MAX_RETRY_DELAY",
+    "WS_PING_INTERVAL",
+    "WS_PING_TIMEOUT",
+    "WS_CONNECTION_TIMEOUT",
+    "WHALE_THRESHOLD_SOL",
+    "KOTH_MARKET_CAP_SOL",
+    "MAX_CONCURRENT_JOBS",
+    "POLLING_INTERVAL_SECONDS",
+    "MAX_ALERT_LAG_SECONDS",
+)
+NOT_NEGATIVE = (
+    "COIN_CACHE_SECONDS",
+    "SPAM_BURST_WINDOW",
+    "DEFAULT_SLIPPAGE_BPS",
+    "DEFAULT_JITO_TIP_LAMPORTS",
+    "NETWORK_FEE_SOL",
+    "SAFETY_BUFFER_SOL",
+    "TRADING_LATENCY_MS",
+)
+PORTS = ("PORT", "SIMULATOR_PORT")
+ADDRESSES = {
+    "WS_URI": ("ws", "wss"),
+    "REDIS_URL": ("redis", "rediss", "unix"),
+    "N8N_FIND_WEBHOOK_URL": ("http", "https"),
+    "N8N_SERVER_WEBHOOK_URL": ("http", "https"),
+    "SOLANA_RPC_URL": ("http", "https"),
+    "JITO_BLOCK_ENGINE": ("http", "https"),
+}
+MAY_BE_EMPTY = ("N8N_FIND_WEBHOOK_URL", "N8N_SERVER_WEBHOOK_URL", "JITO_BLOCK_ENGINE")
+
+
+def _value(name: str) -> Any:
+    return getattr(settings, name)
+
+
+def numbers_wrong() -> Iterator[str]:
+    for name in ABOVE_ZERO:
+        if not 0 < _value(name) < math.inf:
+            yield f"{name} must be above 0, not {_value(name)}."
+    for name in NOT_NEGATIVE:
+        if not 0 <= _value(name) < math.inf:
+            yield f"{name} must be 0 or above, not {_value(name)}."
+    for name in PORTS:
+        if not 1 <= _value(name) <= 65535:
+            yield f"{name} must be a port between 1 and 65535, not {_value(name)}."
+    if not 0 <= settings.PAPER_FAILURE_RATE <= 1:
+        yield f"PAPER_FAILURE_RATE must be a ratio between 0 and 1, not {settings.PAPER_FAILURE_RATE}."
+    if settings.WS_MAX_RETRY_DELAY < settings.WS_RETRY_DELAY:
+        yield "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."
+    if settings.DEFAULT_SLIPPAGE_BPS > 10_000:
+        yield f"DEFAULT_SLIPPAGE_BPS must be at most 10000 (100 %), not {settings.DEFAULT_SLIPPAGE_BPS}."
+
+
+def addresses_wrong() -> Iterator[str]:
+    for name, schemes in ADDRESSES.items():
+        address = _value(name)
+        if not address and name in MAY_BE_EMPTY:
+            continue
+        if not _is_address(address, schemes):
+            yield f"{name} must be an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}."
+
+
+def _is_address(address: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in schemes and bool(parts.netloc or parts.path) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def secrets_wrong() -> Iterator[str]:
+    if not settings.DEBUG and len(settings.SECRET_KEY) < SHORTEST_SECRET:
+        yield f"SECRET_KEY must have at least {SHORTEST_SECRET} random characters."
+    try:
+        key = base64.b64decode(settings.ENCRYPTION_KEY, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != ENCRYPTION_KEY_BYTES:
+        yield f"ENCRYPTION_KEY must be {ENCRYPTION_KEY_BYTES} bytes in base64 (44 characters)."
+
+
+def pattern_wrong() -> Iterator[str]:
+    try:
+        re.compile(settings.BAD_NAMES_PATTERN)
+    except re.error as error:
+        yield f"BAD_NAMES_PATTERN is not a regular expression: {error}."
+
+
+def hosts_wrong() -> Iterator[str]:
+    if not settings.ALLOWED_HOSTS:
+        yield "ALLOWED_HOSTS must name at least one host, separated by commas."
+    for origin in settings.CSRF_TRUSTED_ORIGINS:
+        if not _is_address(origin, ("http", "https")):
+            yield f'CSRF_TRUSTED_ORIGINS must hold addresses such as https://pump.example.org, not "{origin}".'
+
+
+def folders_wrong() -> Iterator[str]:
+    for name in ("RUNTIME_DIR", "JOURNAL_DIR", "PROMETHEUS_MULTIPROC_DIR"):
+        if Path(_value(name)).exists() and not Path(_value(name)).is_dir():
+            yield f"{name} must be a folder, but {_value(name)} is a file."
+
+
+RULES: tuple[Callable[[], Iterator[str]], ...] = (
+    numbers_wrong,
+    addresses_wrong,
+    secrets_wrong,
+    pattern_wrong,
+    hosts_wrong,
+    folders_wrong,
+)
+
+
+def settings_wrong() -> list[str]:
+    """One sentence for each wrong setting."""
+    return [sentence for rule in RULES for sentence in rule()]
+
+
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The same as a Django system check."""
+    return [Error(sentence, id="core.E001") for sentence in settings_wrong()]
+
+
+def require_settings() -> None:
+    """End the process with status 78 and the sentences where a setting is wrong."""
+    if sentences := settings_wrong():
+        sys.stdout.flush()
+        stop_start(*sentences)
