@@ -1,0 +1,193 @@
+"""SQL of training: metric rows, trades and what is known of them, fetched as numpy records by binary COPY.
+
+Every fetched column is of fixed width and never NULL (NaN instead), so a result is one reinterpretation of bytes.
+Coins are numbered by their position in the list of mints that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from apps.training.columns import METRICS, RECORD, High, Integers
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER_US = np.iinfo(np.int64).max
+SILENCE_SECONDS = 60
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+_COPY_HEADER, _COPY_TRAILER = 19, 2
+TRADE = np.dtype([("coin", "i8"), ("at_us", "i8"), ("price", "f8")])
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(us: int) -> datetime:
+    """The UTC moment of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=int(us))
+
+
+_METRIC_LIST = ", ".join(f"coalesce(m.{name}::float8, 'NaN')" for name in METRICS)
+METRIC_RECORDS = f"""
+    SELECT wanted.number - 1, m.timestamp, s.started_at, m.phase_id_at_time::float8, {_METRIC_LIST}
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
+    JOIN coin_metrics m ON m.mint = wanted.mint
+    JOIN coin_streams s ON s.mint = wanted.mint
+    WHERE m.timestamp > %s AND m.timestamp <= %s
+    ORDER BY wanted.number, m.timestamp"""
+
+
+def metric_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArray[np.void]:
+    """The metric rows of the coins with start < timestamp <= end, as RECORD, sorted by (coin, as_of_us)."""
+    return _copy(METRIC_RECORDS, (list(mints), start, end), RECORD, times=("as_of_us", "started_us"))
+
+
+NEW_MINTS = "SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s ORDER BY mint"
+NEW_RECORDS = METRIC_RECORDS.replace("m.timestamp > %s AND m.timestamp <= %s", "m.row_id > %s AND m.row_id <= %s")
+
+
+def metric_records_by_id(after: int, until: int) -> tuple[list[str], NDArray[np.void]]:
+    """The metric rows with after < row_id <= until: their mints, and the rows as RECORD numbered by these mints."""
+    with connection.cursor() as cursor:
+        cursor.execute(NEW_MINTS, (after, until))
+        mints = [mint for (mint,) in cursor.fetchall()]
+    return mints, _copy(NEW_RECORDS, (mints, after, until), RECORD, times=("as_of_us", "started_us"))
+
+
+HIGHS_BEFORE = """
+    SELECT DISTINCT ON (wanted.number) wanted.number - 1, m.price_high, m.timestamp
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
+    JOIN coin_metrics m ON m.mint = wanted.mint
+    WHERE m.timestamp <= %s
+    ORDER BY wanted.number, m.price_high DESC, m.timestamp"""
+
+
+def highs_before(mints: Sequence[str], until: datetime) -> dict[int, High]:
+    """Per coin number the highest price of its metric rows up to `until` and the earliest row that reached it."""
+    with connection.cursor() as cursor:
+        cursor.execute(HIGHS_BEFORE, (list(mints), until))
+        return {number: (price, to_us(at)) for number, price, at in cursor.fetchall()}
+
+
+COINS_BETWEEN = """
+    SELECT m.mint, count(*), c.curve = 'standard',
+           extract(epoch FROM (SELECT min(f.timestamp) FROM coin_metrics f WHERE f.mint = m.mint))::float8
+    FROM coin_metrics m JOIN discovered_coins c ON c.mint = m.mint
+    WHERE m.timestamp > %s AND m.timestamp <= %s AND m.phase_id_at_time = ANY(%s)
+    GROUP BY m.mint, c.curve
+    ORDER BY m.mint COLLATE "C\""""
+
+
+def coins_between(start: datetime, end: datetime, phases: Sequence[int]) -> list[tuple[str, int, bool, float]]:
+    """Coins with rows in start < timestamp <= end: mint, rows, on the standard curve?, first row ever (epoch)."""
+    with connection.cursor() as cursor:
+        cursor.execute(COINS_BETWEEN, (start, end, list(phases)))
+        return cursor.fetchall()
+
+
+TRADE_RECORDS = """
+    SELECT wanted.number - 1, t.timestamp, t.price_sol
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
+    JOIN coin_transactions t ON t.mint = wanted.mint
+    WHERE t.timestamp > %s AND t.timestamp <= %s
+    ORDER BY wanted.number, t.timestamp, t.seq, t.trade_key"""
+
+
+def trade_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArray[np.void]:
+    """The trades of the coins with start < timestamp <= end as TRADE, sorted by (coin, time, order within)."""
+    return _copy(TRADE_RECORDS, (list(mints), start, end), TRADE, times=("at_us",))
+
+
+TRACKING_ENDS = """
+    SELECT coalesce(s.ended_at, 'infinity'::timestamptz)
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number) JOIN coin_streams s ON s.mint = wanted.mint
+    ORDER BY wanted.number"""
+
+
+def tracking_ends(mints: Sequence[str]) -> Integers:
+    """Per coin the moment (microseconds) from which its market is unknown; FOREVER_US while it is tracked."""
+    ends = _copy(TRACKING_ENDS, (list(mints),), np.dtype([("at_us", "i8")]), times=("at_us",))["at_us"]
+    return np.ascontiguousarray(ends)
+
+
+DATA_END = """
+    SELECT greatest((SELECT feed_at FROM stream_state WHERE id = 1), (SELECT max(timestamp) FROM coin_transactions))"""
+
+
+def data_end() -> datetime | None:
+    """The moment up to which the tables are complete; None while there is no data."""
+    with connection.cursor() as cursor:
+        cursor.execute(DATA_END)
+        return cursor.fetchone()[0]
+
+
+UNKNOWN_TIMES = """
+    SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %(start)s AND started_at < %(end)s
+    UNION ALL
+    SELECT previous, at FROM (
+        SELECT at, lag(at) OVER (ORDER BY at) AS previous FROM (
+            SELECT timestamp AS at FROM coin_transactions WHERE timestamp > %(start)s AND timestamp <= %(end)s
+            UNION ALL SELECT %(start)s UNION ALL SELECT %(end)s
+        ) moments
+    ) pairs
+    WHERE at - previous > %(silence)s * interval '1 second'
+    ORDER BY 1, 2"""
+
+
+def unknown_times(start: datetime, end: datetime) -> tuple[Integers, Integers]:
+    """Starts and ends (microseconds) of the times without data: recorded gaps, and silences of the whole market
+    longer than SILENCE_SECONDS. Merged, ascending, disjoint."""
+    with connection.cursor() as cursor:
+        cursor.execute(UNKNOWN_TIMES, {"start": start, "end": end, "silence": SILENCE_SECONDS})
+        merged: list[list[int]] = []
+        for low, high in ((to_us(low), to_us(high)) for low, high in cursor.fetchall()):
+            if merged and low <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], high)
+            else:
+                merged.append([low, high])
+    table = np.array(merged, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
+
+
+def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
+    """Mints (given with their numbers of rows) in batches of about so many rows."""
+    batch: list[str] = []
+    total = 0
+    for mint, count in coins:
+        batch.append(mint)
+        total += count
+        if total >= rows:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+def _copy(sql: str, params: tuple[Any, ...], dtype: np.dtype[Any], times: Sequence[str]) -> NDArray[np.void]:
+    """The result of a query whose columns are those of `dtype`, eight bytes each and never NULL."""
+    data = bytearray()
+    with connection.cursor() as cursor, cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:
+        for block in copy:
+            data += block
+    wire = np.dtype(
+        [("fields", ">i2")] + [f for n in dtype.names or () for f in ((f"#{n}", ">i4"), (n, _big(dtype[n])))]
+    )
+    raw = np.frombuffer(memoryview(data)[_COPY_HEADER : len(data) - _COPY_TRAILER], dtype=wire)
+    records = np.empty(len(raw), dtype)
+    for name in dtype.names or ():
+        records[name] = raw[name]
+    for name in times:
+        endless = records[name] == FOREVER_US
+        records[name] += np.where(endless, 0, _POSTGRES_EPOCH_US)
+    return records
+
+
+def _big(kind: np.dtype[Any]) -> str:
+    return ">f8" if kind.kind == "f" else ">i8"

@@ -1,0 +1,144 @@
+"""Sums, extremes and earlier values over windows of seconds, for many coins at once. Pure.
+
+Everything here is exact: sums are differences of int64 cumulative sums (lamports for SOL, counts as they are), extremes
+compare. The result for a row therefore does not depend on how much older history is present.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.training.columns import Floats, Integers, MetricColumns, coin_starts
+
+_LAMPORTS_PER_SOL = 1e9
+_HISTORY_US = 1_800_000_000
+
+
+class History:
+    """Metric columns seen from chosen rows; remembers window bounds and cumulative sums between features."""
+
+    def __init__(self, columns: MetricColumns, rows: Integers) -> None:
+        self.columns, self.rows = columns, rows
+        self._bounds: dict[int, Integers] = {}
+        self._sums: dict[str, tuple[Integers, Integers | None]] = {}
+        self._tables: dict[str, list[Floats]] = {}
+        self._totals: dict[tuple[str, int], Floats] = {}
+        starts = coin_starts(columns.coin)
+        # One ascending key for (coin, time): coins lie further apart than any window reaches.
+        relative = columns.as_of_us - columns.as_of_us[starts]
+        spacing = int(relative.max(initial=0)) + 2 * _HISTORY_US + 1
+        number = np.cumsum(starts == np.arange(len(starts))) if len(starts) else starts
+        self._key = number * spacing + relative
+        self._wanted = self._key[rows]
+        self._starts = starts[rows]
+
+    def now(self, name: str) -> NDArray[Any]:
+        """The column's value in the chosen rows."""
+        values: NDArray[Any] = getattr(self.columns, name)[self.rows]
+        return values
+
+    def first(self, seconds: int) -> Integers:
+        """Index of the first row in the window (t - seconds, t] of each chosen row."""
+        if seconds not in self._bounds:
+            self._bounds[seconds] = np.searchsorted(self._key, self._wanted - seconds * 1_000_000, side="right")
+        return self._bounds[seconds]
+
+    def total(self, name: str, seconds: int) -> Floats:
+        """Sum of a column over the window; NaN where a value in it is unknown."""
+        if (name, seconds) not in self._totals:
+            self._totals[name, seconds] = self._between(name, self.first(seconds), self.rows + 1)
+        return self._totals[name, seconds]
+
+    def earlier(self, name: str, seconds: int) -> Floats:
+        """Sum of a column over the window of the same length that ends where the window begins."""
+        return self._between(name, self.first(2 * seconds), self.first(seconds))
+
+    def highest(self, name: str, seconds: int) -> Floats:
+        """Maximum of a column over the window."""
+        return self._extreme(name, 1.0, seconds)
+
+    def lowest(self, name: str, seconds: int) -> Floats:
+        """Minimum of a column over the window."""
+        return -self._extreme(name, -1.0, seconds)
+
+    def price_before(self, seconds: int) -> Floats:
+        """Price at t - seconds: the last close of the 30 minutes until t that was known by then, else the first open
+        after; NaN where the coin is younger than that."""
+        after, oldest = self.first(seconds), self.first(_HISTORY_US // 1_000_000)
+        known = after > oldest
+        close = self.columns.price_close[np.maximum(after - 1, 0)]
+        price = np.where(known, close, self.columns.price_open[after])
+        old_enough = self.now("as_of_us") - self.now("started_us") >= seconds * 1_000_000
+        return np.where(old_enough, price, np.nan)
+
+    def since_previous(self) -> Floats:
+        """Seconds since the coin's row before; NaN where there is none within 30 minutes."""
+        exists = self.rows > self.first(_HISTORY_US // 1_000_000)
+        gap = self.now("as_of_us") - self.columns.as_of_us[np.maximum(self.rows - 1, 0)]
+        return np.where(exists, gap / 1e6, np.nan)
+
+    def _between(self, name: str, low: Integers, high: Integers) -> Floats:
+        sums, unknown = self._cumulative(name)
+        total = (sums[high] - sums[low]).astype(np.float64)
+        if name.endswith("_sol") or name == "dev_sold_amount":
+            total /= _LAMPORTS_PER_SOL
+        if unknown is not None:
+            total[unknown[high] > unknown[low]] = np.nan
+        return total
+
+    def _cumulative(self, name: str) -> tuple[Integers, Integers | None]:
+        if name not in self._sums:
+            values: Floats = getattr(self.columns, name)
+            missing = np.isnan(values)
+            unknown = _running(missing) if missing.any() else None
+            scale = 1.0 if name.startswith("num_") else _LAMPORTS_PER_SOL
+            whole = np.rint(np.where(missing, 0.0, values) * scale).astype(np.int64)
+            self._sums[name] = (_running(whole), unknown)
+        return self._sums[name]
+
+    def _extreme(self, name: str, sign: float, seconds: int) -> Floats:
+        """Maximum of sign * column over the window: few rows directly, many through a table of powers of two."""
+        low, high = self.first(seconds), self.rows + 1
+        values = sign * getattr(self.columns, name)
+        if len(self.rows) * 16 < len(values):
+            return _reduce_ranges(values, low, high)
+        key = f"{sign}{name}"
+        if key not in self._tables:
+            longest = int((high - self.first(_HISTORY_US // 1_000_000)).max(initial=1))
+            self._tables[key] = max_table(values, longest)
+        return range_max(self._tables[key], low, high)
+
+
+def max_table(values: Floats, longest: int) -> list[Floats]:
+    """Level k holds the maximum of values[i : i + 2**k] at i, up to ranges of `longest`."""
+    levels, reach = [values], 1
+    while 2 * reach <= longest:
+        below = levels[-1]
+        level = below.copy()
+        np.maximum(below[:-reach], below[reach:], out=level[:-reach])
+        levels.append(level)
+        reach *= 2
+    return levels
+
+
+def range_max(levels: list[Floats], low: Integers, high: Integers) -> Floats:
+    """Maximum over values[low:high], elementwise; every range holds at least one and at most `longest` values."""
+    level = np.frexp((high - low).astype(np.float64))[1] - 1
+    result = np.empty(len(low))
+    for k in range(int(level.max(initial=-1)) + 1):
+        at = np.flatnonzero(level == k)
+        result[at] = np.maximum(levels[k][low[at]], levels[k][high[at] - 2**k])
+    return result
+
+
+def _reduce_ranges(values: Floats, low: Integers, high: Integers) -> Floats:
+    edges = np.column_stack((low, high)).ravel()
+    reduced: Floats = np.maximum.reduceat(np.r_[values, values[-1:]], edges)[::2]
+    return reduced
+
+
+def _running(values: NDArray[np.bool_] | Integers) -> Integers:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)))
