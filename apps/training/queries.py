@@ -34,7 +34,10 @@ def to_datetime(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(us))
 
 
-_METRIC_LIST = ", ".join(f"coalesce(m.{name}::float8, 'NaN')" for name in METRICS)
+_FLAGS = ("is_koth",)
+_METRIC_LIST = ", ".join(
+    f"coalesce(m.{name}::{'int::float8' if name in _FLAGS else 'float8'}, 'NaN')" for name in METRICS
+)
 METRIC_RECORDS = f"""
     SELECT wanted.number - 1, m.timestamp, s.started_at, m.phase_id_at_time::float8, {_METRIC_LIST}
     FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
@@ -173,7 +176,7 @@ def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
 def _copy(sql: str, params: tuple[Any, ...], dtype: np.dtype[Any], times: Sequence[str]) -> NDArray[np.void]:
     """The result of a query whose columns are those of `dtype`, eight bytes each and never NULL."""
     data = bytearray()
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:
+    with connection.cursor() as cursor, cursor.cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:
         for block in copy:
             data += block
     wire = np.dtype(
