@@ -12,7 +12,7 @@ from apps.core.environment import Env, stop_start
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
-env.read_env(BASE_DIR / ".env")
+env.read_env(env.str("ENV_FILE", default="") or BASE_DIR / ".env")
 RUNTIME_DIR = Path(env.str("RUNTIME_DIR", default="") or BASE_DIR / ".runtime")
 env.read_env(RUNTIME_DIR / "services.env")
 
@@ -106,7 +106,8 @@ DATABASES["default"].setdefault("OPTIONS", {})
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-LIVE_PREFIX = "live"
+# Publish/subscribe knows no numbered databases: the number goes into the prefix.
+LIVE_PREFIX = f"live{REDIS_URL.rpartition('/')[2]}"
 CHANNEL_LAYERS = {
     # Browser fan-out; a message nobody listens to is dropped.
     "default": {
