@@ -25,6 +25,9 @@ class Wallet(models.Model):
     trading_enabled = models.BooleanField(default=True)
     transfer_enabled = models.BooleanField(default=False)
     virtual_balance_lamports = models.BigIntegerField(default=0)
+    deposited_lamports = models.BigIntegerField(
+        default=0, help_text="virtual SOL ever put in; balance = deposited + trades + transfers - reserved"
+    )
     real_balance_lamports = models.BigIntegerField(default=0)
     encrypted_key = models.BinaryField(null=True, editable=False)
     max_consecutive_losses = models.PositiveIntegerField(default=10, help_text="0 switches the limit off")
@@ -103,12 +106,17 @@ class Position(models.Model):
     bought_base_units = models.BigIntegerField(default=0)
     cost_lamports = models.BigIntegerField(default=0, help_text="all that was paid, fees and tips included")
     proceeds_lamports = models.BigIntegerField(default=0, help_text="all that came back, after fees")
+    curve_lamports = models.BigIntegerField(default=0, help_text="what our fills have put on the curve, less sales")
     entry_price_sol = models.FloatField(null=True)
     peak_price_sol = models.FloatField(null=True)
     exit_price_sol = models.FloatField(null=True)
     stop_loss_bps = models.PositiveIntegerField(null=True)
     take_profit_bps = models.PositiveIntegerField(null=True)
     timeout_at = models.DateTimeField(null=True)
+    slippage_bps = models.PositiveIntegerField(default=500, help_text="limit of its exits")
+    blocked_code = models.CharField(
+        max_length=64, default="", blank=True, help_text="why it cannot be left (COIN_GRADUATED); exits wait"
+    )
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
     exit_reason = models.CharField(max_length=16, choices=ExitReason, default="", blank=True)
@@ -162,7 +170,10 @@ class Order(models.Model):
     class Meta:
         db_table = "orders"
         ordering = ["-decided_at", "-id"]
-        indexes = [models.Index(fields=["due_at", "id"], name="orders_in_flight", condition=Q(status="SUBMITTED"))]
+        indexes = [
+            models.Index(fields=["due_at", "id"], name="orders_in_flight", condition=Q(status="SUBMITTED")),
+            models.Index(fields=["-decided_at", "-id"], name="orders_newest"),
+        ]
 
 
 class TradeLog(models.Model):
@@ -196,12 +207,14 @@ class TradeLog(models.Model):
     class Meta:
         db_table = "trade_logs"
         ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["-at", "-id"], name="trades_newest")]
 
 
 class TransferLog(models.Model):
     """Every transfer between wallets or out."""
 
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="transfers")
+    to_wallet = models.ForeignKey(Wallet, models.PROTECT, null=True, related_name="transfers_in")
     to_address = models.CharField(max_length=64)
     lamports = models.BigIntegerField()
     fee_lamports = models.BigIntegerField(default=0)
@@ -214,3 +227,37 @@ class TransferLog(models.Model):
     class Meta:
         db_table = "transfer_logs"
         ordering = ["-at", "-id"]
+
+
+class TradingState(models.Model):
+    """The one row of the kill switch: ACTIVE trades, REDUCING only leaves positions, HALTED does nothing."""
+
+    class State(models.TextChoices):
+        ACTIVE = "ACTIVE"
+        REDUCING = "REDUCING"
+        HALTED = "HALTED"
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    reason = models.CharField(max_length=200, default="", blank=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "trading_state"
+        constraints = [models.CheckConstraint(name="trading_state_single_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return self.state
+
+
+class TraderProgress(models.Model):
+    """The one row that says up to which feed time the trader has judged and executed everything."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    processed_at = models.DateTimeField(null=True, help_text="feed time")
+    processed_seq = models.BigIntegerField(default=-1, help_text="last trade judged at exactly that instant")
+    updated_at = models.DateTimeField(null=True, help_text="wall clock: the trader's sign of life")
+
+    class Meta:
+        db_table = "trader_progress"
+        constraints = [models.CheckConstraint(name="trader_progress_single_row", condition=Q(id=1))]
