@@ -1,0 +1,335 @@
+"""PumpPortal's JSON text to messages. Never raises; what is odd is named, what is exact stays exact.
+
+Amounts go from the text through Decimal to integers (lamports, base units), never through a float. An amount with more
+digits than its unit has is a float artefact of the sender and is rounded to the nearest unit. Oddities (domain.md,
+section 1) do not stop a frame unless what makes it usable is missing: a mint, and for a trade its amounts and a price.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from apps.discovery import curve
+from apps.discovery.pumpportal.messages import (
+    QUOTE_MINTS,
+    SUBSCRIBED_KEYS,
+    TRADES_NEED_KEY,
+    Control,
+    Create,
+    Message,
+    Migrate,
+    Parsed,
+    Trade,
+)
+
+# What is kept as a sample every time: the frame said something that no row of ours can hold.
+UNUSABLE = frozenset({"not_json", "unknown_frame", "bad_mint", "bad_amount", "unknown_control", "unknown_type"})
+
+MAX_TEXT = 2_000
+_LIMITS = {"name": 32, "symbol": 13, "uri": 200}
+_LOOSE = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_INT64 = 2**63
+_TOKENS = curve.SUPPLY // curve.BASE_UNITS_PER_TOKEN
+_PRODUCT = curve.INITIAL.virtual_sol * curve.INITIAL.virtual_token
+_TOLERANCE = 1e-6
+_is_address = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}").fullmatch
+_is_signature = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,90}").fullmatch
+
+
+class Wire(msgspec.Struct, rename="camel"):
+    """Every key a frame may hold; all optional, because every one was missing in some frame."""
+
+    tx_type: str | None = None
+    mint: str | None = None
+    signature: str | None = None
+    trader_public_key: str | None = None
+    pool: str | None = None
+    token_amount: Decimal | None = None
+    sol_amount: Decimal | None = None
+    initial_buy: Decimal | None = None
+    bonding_curve_key: str | None = None
+    v_tokens_in_bonding_curve: Decimal | None = None
+    v_sol_in_bonding_curve: Decimal | None = None
+    tokens_in_pool: Decimal | None = None
+    sol_in_pool: Decimal | None = None
+    market_cap_sol: Decimal | None = None
+    name: str | None = None
+    symbol: str | None = None
+    uri: str | None = None
+    is_mayhem_mode: bool | None = msgspec.field(default=None, name="is_mayhem_mode")
+    message: str | None = None
+
+
+_FIELDS = {info.encode_name: info for info in msgspec.structs.fields(Wire)}
+_DECIMALS = {name for name, info in _FIELDS.items() if info.type == Decimal | None}
+_decode = msgspec.json.Decoder(Wire).decode
+
+
+class _UnusableError(Exception):
+    """The frame cannot become a message; the argument is the kind of oddity."""
+
+
+def parse(text: str) -> Parsed:
+    """The meaning of one frame. Never raises, whatever the text."""
+    odd: list[str] = []
+    try:
+        try:
+            wire = _decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            wire = _decode_loosely(text, odd)
+        return Parsed(_message(wire, odd), tuple(odd))
+    except _UnusableError as error:
+        return Parsed(None, (*odd, str(error)))
+
+
+def _decode_loosely(text: str, odd: list[str]) -> Wire:
+    """For what is JSON but not of the expected types: the fields that fit are kept, the others dropped by name."""
+    try:
+        data = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+    except (ValueError, RecursionError, InvalidOperation):
+        raise _UnusableError("not_json") from None
+    if not isinstance(data, dict):
+        raise _UnusableError("unknown_frame")
+    kept: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in _FIELDS and value is not None:
+            if _fits(name, value):
+                kept[_FIELDS[name].name] = _wellformed(value) if isinstance(value, str) else value
+            else:
+                odd.append("wrong_type")
+    return Wire(**kept)
+
+
+def _fits(name: str, value: object) -> bool:
+    if name in _DECIMALS:
+        return isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return isinstance(value, bool if name == "is_mayhem_mode" else str)
+
+
+def _wellformed(text: str) -> str:
+    """Lone surrogates, which no database takes, become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _message(wire: Wire, odd: list[str]) -> Message:
+    match wire.tx_type:
+        case "buy" | "sell":
+            return _trade(wire, odd)
+        case "create":
+            return _create(wire, odd)
+        case "migrate":
+            return Migrate(_mint(wire), _signature(wire, odd), _pool(wire, odd))
+        case None:
+            return _control(wire, odd)
+    raise _UnusableError("unknown_type")
+
+
+def _control(wire: Wire, odd: list[str]) -> Control:
+    if wire.message is None:
+        raise _UnusableError("unknown_frame")
+    text = _text(wire.message, odd)
+    known = text.startswith(("Successfully subscribed to token", "Subscribed to 'migration'", SUBSCRIBED_KEYS))
+    if not known and TRADES_NEED_KEY not in text:
+        odd.append("unknown_control")
+    return Control(text)
+
+
+def _trade(wire: Wire, odd: list[str]) -> Trade:
+    mint, is_buy, pool = _mint(wire), wire.tx_type == "buy", _pool(wire, odd)
+    if mint in QUOTE_MINTS:
+        odd.append("quote_mint_trade")
+    sol, tokens = _lamports(wire.sol_amount, odd), _base_units(wire.token_amount, odd)
+    if sol is None or tokens is None:
+        raise _UnusableError("bad_amount")
+    reserves = _reserves(wire, odd)
+    price = _price(reserves, wire, sol, tokens)
+    standard = pool == "pump" and _is_standard(reserves, wire, odd)
+    if standard and reserves and not curve.reproduces("buy" if is_buy else "sell", sol, tokens, reserves):
+        odd.append("off_curve")
+    virtual_sol, virtual_token = (reserves.virtual_sol, reserves.virtual_token) if reserves else (None, None)
+    trader, signature = _trader(wire, odd), _signature(wire, odd)
+    return Trade(mint, is_buy, sol, tokens, price, virtual_sol, virtual_token, trader, signature, pool, standard)
+
+
+def _create(wire: Wire, odd: list[str]) -> Create:
+    mint, pool = _mint(wire), _pool(wire, odd)
+    if mint in QUOTE_MINTS:
+        odd.append("quote_mint_create")
+    if wire.is_mayhem_mode:
+        odd.append("mayhem")
+    reserves = _reserves(wire, odd)
+    standard = pool == "pump" and not wire.is_mayhem_mode and mint not in QUOTE_MINTS
+    standard = _is_standard(reserves, wire, odd) and standard
+    sol, tokens = _lamports(wire.sol_amount, odd), _base_units(wire.initial_buy, odd)
+    if sol is None or tokens is None:
+        odd.append("bad_amount")
+    creator, signature = _trader(wire, odd), _signature(wire, odd)
+    market_cap = _market_cap(wire)
+    return Create(
+        mint=mint,
+        name=_described(wire.name, "name", odd),
+        symbol=_described(wire.symbol, "symbol", odd),
+        uri=_described(wire.uri, "uri", odd),
+        creator=creator,
+        signature=signature,
+        bonding_curve_key=wire.bonding_curve_key if _is_address(wire.bonding_curve_key or "") else None,
+        pool=pool,
+        is_mayhem=bool(wire.is_mayhem_mode),
+        is_standard=standard,
+        initial_buy_lamports=sol,
+        initial_buy_base_units=tokens,
+        virtual_sol=reserves.virtual_sol if reserves else None,
+        virtual_token=reserves.virtual_token if reserves else None,
+        market_cap_sol=market_cap,
+        first_buy=_first_buy(wire, reserves, sol, tokens, creator, signature, pool, standard),
+    )
+
+
+def _first_buy(
+    wire: Wire,
+    reserves: curve.Reserves | None,
+    sol: int | None,
+    tokens: int | None,
+    creator: str | None,
+    signature: str | None,
+    pool: str,
+    standard: bool,
+) -> Trade | None:
+    """The creator's purchase inside the create. The market saw it, so it is a trade like any other.
+
+    A separate buy frame of the same transaction has the same identity (signature, mint, trader, side, tokens) and
+    therefore counts once.
+    """
+    if not sol or not tokens or not wire.mint:
+        return None
+    virtual_sol, virtual_token = (reserves.virtual_sol, reserves.virtual_token) if reserves else (None, None)
+    price = _price(reserves, wire, sol, tokens)
+    return Trade(wire.mint, True, sol, tokens, price, virtual_sol, virtual_token, creator, signature, pool, standard)
+
+
+def _mint(wire: Wire) -> str:
+    if not _is_address(wire.mint or ""):
+        raise _UnusableError("bad_mint")
+    assert wire.mint is not None
+    return wire.mint
+
+
+def _trader(wire: Wire, odd: list[str]) -> str | None:
+    if _is_address(wire.trader_public_key or ""):
+        return wire.trader_public_key
+    odd.append("no_trader")
+    return None
+
+
+def _signature(wire: Wire, odd: list[str]) -> str | None:
+    if _is_signature(wire.signature or ""):
+        return wire.signature
+    odd.append("no_signature")
+    return None
+
+
+def _pool(wire: Wire, odd: list[str]) -> str:
+    pool = wire.pool or ""
+    if pool == "bonk":
+        odd.append("bonk")
+    elif pool not in ("pump", "pump-amm"):
+        odd.append("unknown_pool")
+        return _text(pool, odd)[:32]
+    return pool
+
+
+def _amount(value: Decimal | int | None, exponent: int, odd: list[str]) -> int | None:
+    """The decimal times 10^exponent as an integer, or None if it is missing, negative, not finite or beyond int64."""
+    if value is None:
+        return None
+    value = Decimal(value)
+    if not value.is_finite() or (value.is_signed() and value) or value.adjusted() > 18:
+        return None
+    scaled = value.scaleb(exponent, _LOOSE)
+    whole = scaled.to_integral_value(ROUND_HALF_EVEN)
+    if whole != scaled and "float_artefact" not in odd:
+        odd.append("float_artefact")
+    return int(whole) if whole < _INT64 else None
+
+
+def _lamports(value: Decimal | None, odd: list[str]) -> int | None:
+    return _amount(value, 9, odd)
+
+
+def _base_units(value: Decimal | None, odd: list[str]) -> int | None:
+    return _amount(value, 6, odd)
+
+
+def _reserves(wire: Wire, odd: list[str]) -> curve.Reserves | None:
+    """The virtual reserves after the frame; None away from the curve or where they make no sense."""
+    sol = _lamports(wire.v_sol_in_bonding_curve, odd)
+    tokens = _base_units(wire.v_tokens_in_bonding_curve, odd)
+    if not sol or not tokens:
+        if wire.pool == "pump":
+            odd.append("no_reserves")
+        return None
+    return curve.Reserves(sol, tokens)
+
+
+def _is_standard(reserves: curve.Reserves | None, wire: Wire, odd: list[str]) -> bool:
+    """Whether the frame keeps the identities of the standard curve (they hold to a part in a million)."""
+    if reserves is None:
+        return False
+    product = reserves.virtual_sol * reserves.virtual_token / _PRODUCT
+    market_cap = _market_cap(wire)
+    same_cap = market_cap is None or _close(market_cap, curve.market_cap_sol(reserves))
+    if not _close(product, 1.0) or not same_cap:
+        odd.append("identity_mismatch")
+        return False
+    return True
+
+
+def _close(value: float, expected: float) -> bool:
+    return abs(value - expected) <= _TOLERANCE * expected
+
+
+def _market_cap(wire: Wire) -> float | None:
+    value = wire.market_cap_sol
+    if value is None or not Decimal(value).is_finite() or not 0 < value < Decimal(10**15):
+        return None
+    return float(value)
+
+
+def _price(reserves: curve.Reserves | None, wire: Wire, sol: int, tokens: int) -> float:
+    """SOL per token after the trade: from the curve, else the sender's market cap, the pool, or the trade itself."""
+    if reserves is not None:
+        return curve.spot_price_sol(reserves)
+    market_cap = _market_cap(wire)
+    if market_cap is not None:
+        return market_cap / _TOKENS
+    pool_sol, pool_tokens = _lamports(wire.sol_in_pool, []), _base_units(wire.tokens_in_pool, [])
+    if pool_sol and pool_tokens:
+        return curve.spot_price_sol(curve.Reserves(pool_sol, pool_tokens))
+    if sol and tokens:
+        return curve.spot_price_sol(curve.Reserves(sol, tokens))
+    raise _UnusableError("bad_amount")
+
+
+def _text(value: str, odd: list[str]) -> str:
+    """Text a database takes: no NUL, at most MAX_TEXT characters."""
+    if "\x00" in value:
+        odd.append("nul_character")
+        value = value.replace("\x00", "\ufffd")
+    return value[:MAX_TEXT]
+
+
+def _described(value: str | None, field: str, odd: list[str]) -> str:
+    """What the creator wrote, as written (untrimmed); never a key, always escaped where it is shown."""
+    if value is None or not value.strip():
+        odd.append(f"missing_{field}")
+        return _text(value or "", odd)
+    if len(value.encode("utf-8", "replace")) > _LIMITS[field]:
+        odd.append(f"overlong_{field}")
+    if value != value.strip():
+        odd.append(f"untrimmed_{field}")
+    return _text(value, odd)
