@@ -1,8 +1,48 @@
-"""ASGI entry point."""
+"""ASGI entry point: pages, API and MCP over HTTP, live updates over websockets, the stream over a channel."""
+# ruff: noqa: E402 - Django has to be set up before anything of it is imported
 
 import os
-
-from django.core.asgi import get_asgi_application
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
-application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+
+pages = get_asgi_application()
+
+from django.urls import path
+
+from apps.core.checks import require_settings
+from apps.core.live import LiveConsumer
+from pumpsite.api import api
+from pumpsite.mcp import SelfStarting, TokenRequired, mcp_build
+
+require_settings()
+
+MCP_PATH = "/mcp"
+mcp_lifespan = SelfStarting(
+    mcp_build(api, pages).http_app(path=MCP_PATH, stateless_http=True, json_response=True, host_origin_protection=False)
+)
+mcp = TokenRequired(mcp_lifespan)
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """`/mcp` to the MCP server, everything else to Django."""
+    if scope["path"].rstrip("/") == MCP_PATH:
+        await mcp({**scope, "path": MCP_PATH, "raw_path": MCP_PATH.encode()}, receive, send)
+    else:
+        await pages(scope, receive, send)
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(URLRouter([path("ws/live/", LiveConsumer.as_asgi())]))
+        ),
+        "channel": ChannelNameRouter({}),
+    }
+)

@@ -1,10 +1,50 @@
-"""Celery application; the beat schedule is code."""
+"""Celery: queues, the beat schedule as code, and the heart of every Celery process."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
 app = Celery("pumpsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+# Each queue has a process of the Procfile; each task names its own queue where it is not "default".
+PROCESS_OF_QUEUE = {"default": "worker", "training": "trainer"}
+app.conf.beat_schedule = {
+    "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
+}
+
+
+def _hearts_start(names: list[str]) -> None:
+    from apps.core.process import Heart, Stop
+
+    for name in names:
+        Heart(name, Stop()).start()
+
+
+@setup_logging.connect
+def _keep_django_logging(**kwargs: Any) -> None:
+    """Log as `settings.LOGGING` says: having a receiver keeps Celery from setting up its own."""
+
+
+@celeryd_init.connect
+def _worker_settings(**kwargs: Any) -> None:
+    from apps.core.checks import require_settings
+
+    require_settings()
+
+
+@worker_ready.connect
+def _worker_hearts(sender: Any, **kwargs: Any) -> None:
+    _hearts_start([PROCESS_OF_QUEUE.get(queue, queue) for queue in sender.app.amqp.queues.consume_from])
+
+
+@beat_init.connect
+def _beat_heart(**kwargs: Any) -> None:
+    from apps.core.checks import require_settings
+
+    require_settings()
+    _hearts_start(["beat"])

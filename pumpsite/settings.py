@@ -4,10 +4,10 @@ Every name is documented in `.env.example` and `docs/handbuch/einstellungen.md`;
 A wrong value stops the start with one sentence (see `apps.core.checks`).
 """
 
-import os
 from pathlib import Path
 
 from apps.core.environment import Env, stop_start
+from apps.core.prometheus import multiprocess_start
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "channels",
     "csp",
-    "django_celery_beat",
     "django_htmx",
     "django_prometheus",
     "django_structlog",
@@ -68,12 +67,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "apps.core.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "apps.core.middleware.api_errors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -154,7 +154,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE_FILENAME = str(RUNTIME_DIR / "beat-schedule")
 CELERY_TASK_ROUTES = {"apps.training.tasks.run_job": {"queue": "training"}}
 MAX_CONCURRENT_JOBS = env.int("MAX_CONCURRENT_JOBS", default=1)
 POLLING_INTERVAL_SECONDS = env.float("POLLING_INTERVAL_SECONDS", default=5.0)
@@ -245,10 +245,9 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # --- Metrics and logs ---------------------------------------------------------------------------------
-# prometheus_client reads this when it is first imported: one folder shared by every process.
+# One folder shared by every process; set before the first metric is made.
 PROMETHEUS_MULTIPROC_DIR = Path(env.str("PROMETHEUS_MULTIPROC_DIR", default="") or RUNTIME_DIR / "prom")
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(PROMETHEUS_MULTIPROC_DIR)
-PROMETHEUS_MULTIPROC_DIR.mkdir(parents=True, exist_ok=True)
+multiprocess_start(PROMETHEUS_MULTIPROC_DIR)
 
 LOGGING = {
     "version": 1,

@@ -1,9 +1,20 @@
 """Addresses of the site."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns = [
+from pumpsite.api import api, not_found
+from pumpsite.health import health
+from pumpsite.metrics import metrics, metrics_import
+
+metrics_import()
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health", health, name="health"),
+    path("metrics", metrics, name="metrics"),
+    path("api/", api.urls),
+    path("api/<path:rest>", not_found),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("language/", include("django.conf.urls.i18n")),
 ]

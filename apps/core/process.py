@@ -18,12 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from apps.core.checks import require_settings
@@ -79,6 +79,18 @@ def heartbeat_write(*, name: str) -> None:
     )
     if created:
         Heartbeat.objects.filter(Q(beat_at__lt=now - DEAD_AFTER), name=name).delete()
+
+
+def processes_alive(*, now: datetime) -> set[str]:
+    """Names of the processes whose heart has beaten lately."""
+    return set(Heartbeat.objects.filter(beat_at__gte=now - DEAD_AFTER).values_list("name", flat=True))
+
+
+def uptime_seconds(*, now: datetime) -> float:
+    """Seconds since the oldest living process started; 0 where none is."""
+    alive = Heartbeat.objects.filter(beat_at__gte=now - DEAD_AFTER)
+    started = alive.aggregate(started=Min("started_at"))["started"]
+    return (now - started).total_seconds() if started else 0.0
 
 
 class Heart(threading.Thread):

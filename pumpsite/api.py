@@ -1,0 +1,128 @@
+"""The one JSON API at `/api/`: routers of the apps, default authentication, one shape for every error."""
+
+import logging
+from typing import Any
+
+import structlog
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.operation import Operation
+
+from apps.core.api import router as auth
+from apps.core.errors import NotFoundError, PlatformError
+from apps.core.middleware import error_response
+from apps.core.tokens import AuthenticationRequiredError, read
+
+logger = logging.getLogger(__name__)
+
+ROUTER_OF_APP = {"core": "auth", "discovery": "find", "training": "training", "predictions": "server", "trading": "buy"}
+
+
+class PlatformApi(NinjaAPI):
+    """Ninja with short operation ids (`find_streams`): they are also the names of the MCP tools."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        app = operation.view_func.__module__.split(".")[1]
+        return f"{ROUTER_OF_APP[app]}_{operation.view_func.__name__}"
+
+
+def docs_for_callers(view: Any) -> Any:
+    """The documentation is for signed-in people and holders of a token."""
+
+    @login_not_required
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            read(request)
+        except PlatformError as error:
+            if request.path_info.endswith(".json"):
+                return error_response(error)
+            return redirect_to_login(request.get_full_path(), reverse("account_login"))
+        response: HttpResponse = view(request, *args, **kwargs)
+        return response
+
+    return wrapped
+
+
+api = PlatformApi(
+    title="Pump Platform",
+    version="1",
+    description="Find coins, train models, score them, trade on them. Amounts name their unit; times are UTC.",
+    auth=read,
+    docs_decorator=docs_for_callers,
+)
+api.add_router("/auth/", auth)
+
+
+def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
+    """Any other address below `/api/`."""
+    return error_response(NotFoundError("ROUTE_NOT_FOUND", "There is no such address: see /api/docs.", path=rest))
+
+
+def _where(error: dict[str, Any]) -> tuple[str, str]:
+    """(place, field) of a validation error: `("query", "limit")`."""
+    place, *names = [str(part) for part in error["loc"]]
+    skip_wrapper = place in {"body", "query", "path"} and len(names) > 1
+    return place, ".".join(names[1:] if skip_wrapper else names)
+
+
+@api.exception_handler(PlatformError)
+def on_platform_error(request: HttpRequest, error: PlatformError) -> HttpResponse:
+    response = error_response(error)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(ValidationError)
+def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    problems = []
+    for one in error.errors:
+        place, field = _where(one)
+        problems.append({"in": place, "field": field, "problem": one["msg"]})
+    sentence = "; ".join(f"{one['field'] or one['in']}: {one['problem']}" for one in problems) + "."
+    return error_response(PlatformError("VALIDATION_FAILED", sentence, status=422, errors=problems))
+
+
+@api.exception_handler(AuthenticationError)
+def on_authentication_error(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    message = "Sign in, or send a token as: Authorization: Bearer <token>."
+    return on_platform_error(request, AuthenticationRequiredError(message))
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = {400: "BODY_NOT_READABLE", 429: "TOO_MANY_REQUESTS"}.get(error.status_code, "REQUEST_REFUSED")
+    return error_response(PlatformError(code, f"{error}.".replace("..", "."), status=error.status_code))
+
+
+@api.exception_handler(Http404)
+def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return error_response(NotFoundError("NOT_FOUND", "What was asked for does not exist."))
+
+
+@api.exception_handler(DataError)
+def on_data_error(request: HttpRequest, error: DataError) -> HttpResponse:
+    return error_response(PlatformError("VALUE_NOT_STORABLE", "A value is too large or holds characters not allowed."))
+
+
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.warning("the database did not answer a request: %s", type(error).__name__)
+    away = PlatformError("DATABASE_UNAVAILABLE", "The database does not answer: try again in a moment.", status=503)
+    response = error_response(away)
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+@api.exception_handler(Exception)
+def on_surprise(request: HttpRequest, error: Exception) -> HttpResponse:
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    logger.error("request failed", exc_info=error)
+    message = "Something unexpected went wrong; the log tells more under this request id."
+    return error_response(PlatformError("INTERNAL_ERROR", message, status=500, request_id=request_id))

@@ -1,0 +1,149 @@
+"""`/mcp`: every operation of the API as an MCP tool, in the same process, with the caller's own token.
+
+The tools are made from the OpenAPI schema and call the Django application directly, so scopes, checks and errors
+are those of the API. Daphne knows no ASGI lifespan, so the MCP application is started with its first request.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Generator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.http import JsonResponse
+from django.utils import timezone
+from fastmcp import FastMCP
+from fastmcp.server.dependencies import get_http_headers
+from fastmcp.server.providers.openapi import MCPType, RouteMap
+from mcp.types import ToolAnnotations
+from ninja import NinjaAPI
+from ninja.responses import NinjaJSONEncoder
+
+from apps.core.tokens import AuthenticationRequiredError, authenticate, bearer_of
+
+logger = logging.getLogger(__name__)
+
+CALL_SECONDS = 60.0
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+HANDED_ON = frozenset({"authorization", "accept-language"})
+
+
+class CallersToken(httpx2.Auth):
+    """Puts the token of the MCP request, and nothing else of it, on the inner request."""
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        outer = get_http_headers(include={"authorization"})
+        for name in set(outer) - HANDED_ON:
+            if name not in {"content-type", "content-length"}:
+                request.headers.pop(name, None)
+        request.headers["host"] = urlsplit(_inner_address()).netloc
+        request.headers["accept"] = "application/json"
+        if "authorization" in outer:
+            request.headers["authorization"] = outer["authorization"]
+        yield request
+
+
+def _inner_address() -> str:
+    """An address that `ALLOWED_HOSTS` lets in; https where the site demands it."""
+    hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    return f"{'https' if settings.HTTPS else 'http'}://{hosts[0] if hosts else 'localhost'}"
+
+
+def _annotate(route: Any, component: Any) -> None:
+    """Tell clients which tools only read and which may destroy."""
+    method = route.method.upper()
+    component.annotations = ToolAnnotations(
+        title=component.name.replace("_", " "),
+        read_only_hint=method in READING,
+        destructive_hint=method == "DELETE" or (method not in READING and route.path.startswith("/api/buy/")),
+        idempotent_hint=method in READING | {"PUT", "DELETE"},
+        open_world_hint=False,
+    )
+
+
+def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
+    """The MCP server over the operations of `api`."""
+    client = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=django_application),
+        base_url=_inner_address(),
+        auth=CallersToken(),
+        timeout=CALL_SECONDS,
+    )
+    schema = json.loads(json.dumps(api.get_openapi_schema(), cls=NinjaJSONEncoder))
+    tools_only = [RouteMap(mcp_type=MCPType.TOOL)]
+    return FastMCP.from_openapi(
+        schema,
+        client=client,
+        name="Pump Platform",
+        route_maps=tools_only,
+        mcp_component_fn=_annotate,
+        validate_output=False,
+    )
+
+
+class SelfStarting:
+    """Runs the lifespan of an ASGI application itself, from the first request until `stop`."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._lifespan: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[None]
+        self._end: asyncio.Event
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._lifespan is None or self._lifespan.done():
+            self._ready = asyncio.get_running_loop().create_future()
+            self._end = asyncio.Event()
+            self._lifespan = asyncio.create_task(self._live())
+        await asyncio.shield(self._ready)
+        await self._application(scope, receive, send)
+
+    async def _live(self) -> None:
+        try:
+            async with self._application.router.lifespan_context(self._application):
+                self._ready.set_result(None)
+                await self._end.wait()
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def stop(self) -> None:
+        """End the lifespan and wait for it."""
+        if self._lifespan is not None:
+            self._end.set()
+            await self._lifespan
+
+
+class TokenRequired:
+    """Lets only requests with a valid token through; what a token may do is decided by each operation."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        header = dict(scope["headers"]).get(b"authorization", b"").decode("latin1")
+        try:
+            await database_sync_to_async(_token_check)(header)
+        except AuthenticationRequiredError as error:
+            await _refuse(error, send)
+            return
+        await self._application(scope, receive, send)
+
+
+def _token_check(header: str) -> None:
+    token = bearer_of(header)
+    if token is None:
+        raise AuthenticationRequiredError("Send a token as: Authorization: Bearer <token>.")
+    authenticate(token, now=timezone.now())
+
+
+async def _refuse(error: AuthenticationRequiredError, send: Any) -> None:
+    response = JsonResponse(error.as_dict(), status=error.status, headers={"WWW-Authenticate": "Bearer"})
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.content})
