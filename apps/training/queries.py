@@ -81,15 +81,15 @@ def highs_before(mints: Sequence[str], until: datetime) -> dict[int, High]:
 
 COINS_BETWEEN = """
     SELECT m.mint, count(*), c.curve = 'standard',
-           extract(epoch FROM (SELECT min(f.timestamp) FROM coin_metrics f WHERE f.mint = m.mint))::float8
+           (SELECT min(f.timestamp) FROM coin_metrics f WHERE f.mint = m.mint)
     FROM coin_metrics m JOIN discovered_coins c ON c.mint = m.mint
     WHERE m.timestamp > %s AND m.timestamp <= %s AND m.phase_id_at_time = ANY(%s)
     GROUP BY m.mint, c.curve
     ORDER BY m.mint COLLATE "C\""""
 
 
-def coins_between(start: datetime, end: datetime, phases: Sequence[int]) -> list[tuple[str, int, bool, float]]:
-    """Coins with rows in start < timestamp <= end: mint, rows, on the standard curve?, first row ever (epoch)."""
+def coins_between(start: datetime, end: datetime, phases: Sequence[int]) -> list[tuple[str, int, bool, datetime]]:
+    """Coins with rows in start < timestamp <= end: mint, rows, on the standard curve?, first row ever."""
     with connection.cursor() as cursor:
         cursor.execute(COINS_BETWEEN, (start, end, list(phases)))
         return cursor.fetchall()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers, MetricColumns, coin_starts
+from apps.training.ranges import max_table, range_max, reduce_max, running
 
 _LAMPORTS_PER_SOL = 1e9
 _HISTORY_US = 1_800_000_000
@@ -93,10 +94,10 @@ class History:
         if name not in self._sums:
             values: Floats = getattr(self.columns, name)
             missing = np.isnan(values)
-            unknown = _running(missing) if missing.any() else None
+            unknown = running(missing) if missing.any() else None
             scale = 1.0 if name.startswith("num_") else _LAMPORTS_PER_SOL
             whole = np.rint(np.where(missing, 0.0, values) * scale).astype(np.int64)
-            self._sums[name] = (_running(whole), unknown)
+            self._sums[name] = (running(whole), unknown)
         return self._sums[name]
 
     def _extreme(self, name: str, sign: float, seconds: int) -> Floats:
@@ -104,41 +105,9 @@ class History:
         low, high = self.first(seconds), self.rows + 1
         values = sign * getattr(self.columns, name)
         if len(self.rows) * 16 < len(values):
-            return _reduce_ranges(values, low, high)
+            return reduce_max(values, low, high)
         key = f"{sign}{name}"
         if key not in self._tables:
             longest = int((high - self.first(_HISTORY_US // 1_000_000)).max(initial=1))
             self._tables[key] = max_table(values, longest)
         return range_max(self._tables[key], low, high)
-
-
-def max_table(values: Floats, longest: int) -> list[Floats]:
-    """Level k holds the maximum of values[i : i + 2**k] at i, up to ranges of `longest`."""
-    levels, reach = [values], 1
-    while 2 * reach <= longest:
-        below = levels[-1]
-        level = below.copy()
-        np.maximum(below[:-reach], below[reach:], out=level[:-reach])
-        levels.append(level)
-        reach *= 2
-    return levels
-
-
-def range_max(levels: list[Floats], low: Integers, high: Integers) -> Floats:
-    """Maximum over values[low:high], elementwise; every range holds at least one and at most `longest` values."""
-    level = np.frexp((high - low).astype(np.float64))[1] - 1
-    result = np.empty(len(low))
-    for k in range(int(level.max(initial=-1)) + 1):
-        at = np.flatnonzero(level == k)
-        result[at] = np.maximum(levels[k][low[at]], levels[k][high[at] - 2**k])
-    return result
-
-
-def _reduce_ranges(values: Floats, low: Integers, high: Integers) -> Floats:
-    edges = np.column_stack((low, high)).ravel()
-    reduced: Floats = np.maximum.reduceat(np.r_[values, values[-1:]], edges)[::2]
-    return reduced
-
-
-def _running(values: NDArray[np.bool_] | Integers) -> Integers:
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)))

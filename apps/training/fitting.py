@@ -1,0 +1,137 @@
+"""Fits an XGBoost model and picks its threshold. XGBoost is imported inside the functions: it hangs after a fork, so
+only the process that trains or scores may load it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.core.errors import PlatformError
+from apps.training import evaluation
+from apps.training.columns import Floats, Integers
+from apps.training.dataset import Dataset
+from apps.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+MIN_POSITIVES_TRAIN = 10
+MIN_POSITIVES_VALIDATION = 5
+
+Round = Callable[[int, float], None]
+"""Called after each round with its number and the validation's PR-AUC; raises to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A booster cut to its best round, with the threshold chosen on validation."""
+
+    booster: Booster
+    rounds: int
+    threshold: evaluation.Threshold
+    importances: dict[str, float]
+
+
+def fit(
+    data: Dataset,
+    train: Integers,
+    validation: Integers,
+    recipe: Recipe,
+    *,
+    threads: int,
+    on_round: Round = lambda number, value: None,
+) -> Fitted:
+    """Fit on the rows `train`, stop early and choose the threshold on the rows `validation`.
+
+    The same recipe on the same data with the same number of threads gives the same bytes.
+    Raises PlatformError NOT_ENOUGH_POSITIVES, NOT_ENOUGH_NEGATIVES.
+    """
+    import xgboost
+
+    _check_enough(data.label[train], data.label[validation])
+    x_validation = data.x[validation]
+    matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], max_bin=recipe.xgboost.max_bin, nthread=threads)
+    watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, nthread=threads)
+    booster = xgboost.train(
+        _parameters(recipe, data.label[train], threads),
+        matrix,
+        num_boost_round=recipe.xgboost.n_estimators,
+        evals=[(watched, "validation")],
+        early_stopping_rounds=recipe.xgboost.early_stopping_rounds,
+        callbacks=[_callback(on_round)],
+        verbose_eval=False,
+    )
+    booster = booster[: booster.best_iteration + 1]
+    booster.feature_names = list(data.names)
+    threshold = evaluation.choose_threshold(
+        data.label[validation],
+        predict(booster, x_validation),
+        data.payoff[validation],
+        costs=recipe.costs_pct / 100,
+        min_alerts=recipe.min_alerts,
+    )
+    return Fitted(booster, booster.num_boosted_rounds(), threshold, _importances(booster))
+
+
+def predict(booster: Booster, x: NDArray[np.float32]) -> Floats:
+    """Probabilities (n,) as float64 of XGBoost's float32, for rows whose columns are in the booster's order."""
+    if not len(x):
+        return np.empty(0)
+    result: Floats = booster.inplace_predict(x, validate_features=False).astype(np.float64)
+    return result
+
+
+def _parameters(recipe: Recipe, label: Floats, threads: int) -> dict[str, Any]:
+    chosen = recipe.xgboost.model_dump(exclude={"n_estimators", "early_stopping_rounds", "scale_pos_weight"})
+    weight = recipe.xgboost.scale_pos_weight
+    if weight == "balanced":
+        weight = float((label == 0).sum() / label.sum())
+    return {
+        **chosen,
+        "objective": "binary:logistic",
+        "tree_method": "hist",
+        "eval_metric": "aucpr",
+        "scale_pos_weight": weight,
+        "seed": recipe.seed,
+        "nthread": threads,
+    }
+
+
+def _callback(on_round: Round) -> Any:
+    import xgboost
+
+    class Report(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            on_round(epoch + 1, evals_log["validation"]["aucpr"][-1])
+            return False
+
+    return Report()
+
+
+def _importances(booster: Booster) -> dict[str, float]:
+    """Share of the total gain of each used feature, largest first."""
+    gain = {name: float(value) for name, value in booster.get_score(importance_type="total_gain").items()}  # type: ignore[arg-type]
+    total = sum(gain.values()) or 1.0
+    return {name: value / total for name, value in sorted(gain.items(), key=lambda item: (-item[1], item[0]))}
+
+
+def _check_enough(train: Floats, validation: Floats) -> None:
+    for part, label, least in (
+        ("training", train, MIN_POSITIVES_TRAIN),
+        ("validation", validation, MIN_POSITIVES_VALIDATION),
+    ):
+        if label.sum() < least:
+            raise PlatformError(
+                "NOT_ENOUGH_POSITIVES",
+                f"The {part} part has {int(label.sum())} positive rows of {len(label)}; {least} are needed. "
+                "Take more data or an easier target.",
+            )
+        if (label == 0).sum() < least:
+            raise PlatformError(
+                "NOT_ENOUGH_NEGATIVES",
+                f"The {part} part has {int((label == 0).sum())} negative rows; {least} are needed. Take a harder target.",
+            )

@@ -1,0 +1,150 @@
+"""The recipe of a model: everything needed to make it again from the same data. TOML file, JSON body, stored JSON.
+
+name = "first"
+features = "all"            # or a list of names
+seed = 7
+[label]                     # what is asked: see labels.LabelRule
+kind = "path"
+change_pct = 20
+horizon_seconds = 300
+[data]
+from = 2025-09-05T00:00:00Z
+to = 2025-09-07T00:00:00Z
+phases = [1]
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from apps.core.errors import PlatformError
+from apps.training import features
+from apps.training.labels import LabelRule
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Label(_Part):
+    """What the model is asked about a row."""
+
+    kind: Literal["path", "close"] = "path"
+    change_pct: float = Field(default=20.0, gt=-100, le=10_000)
+    horizon_seconds: int = Field(default=300, ge=1, le=86_400)
+    stop_pct: float | None = Field(default=None, gt=0, lt=100)
+    latency_seconds: float = Field(default=2.0, ge=0, le=600)
+
+    @field_validator("change_pct")
+    @classmethod
+    def _moves(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("must not be 0")
+        return value
+
+    def rule(self) -> LabelRule:
+        """The same for the pure module."""
+        return LabelRule(self.kind, self.change_pct, self.horizon_seconds, self.stop_pct, self.latency_seconds)
+
+
+class Data(_Part):
+    """Which rows: windows that end in (from, to], in these phases. Open ends mean all there is."""
+
+    from_: AwareDatetime | None = Field(default=None, alias="from")
+    to: AwareDatetime | None = None
+    phases: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Data:
+        if self.from_ and self.to and self.from_ >= self.to:
+            raise ValueError("`from` must be before `to`")
+        return self
+
+
+class Split(_Part):
+    """Shares of the rows that come last in time; the rest trains."""
+
+    validation: float = Field(default=0.2, ge=0.05, le=0.5)
+    test: float = Field(default=0.2, ge=0, le=0.5)
+
+
+class Booster(_Part):
+    """XGBoost's own parameters (tree method `hist`)."""
+
+    n_estimators: int = Field(default=400, ge=1, le=5000)
+    early_stopping_rounds: int = Field(default=40, ge=1, le=1000)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    max_depth: int = Field(default=5, ge=1, le=16)
+    min_child_weight: float = Field(default=5.0, ge=0)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    colsample_bytree: float = Field(default=0.8, gt=0, le=1)
+    reg_lambda: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=0.0, ge=0)
+    max_bin: int = Field(default=256, ge=2, le=1024)
+    scale_pos_weight: float | Literal["balanced"] = 1.0
+
+
+class Recipe(_Part):
+    """A whole recipe. `costs_pct` (of the stake, both ways) and `min_alerts` choose the threshold on validation."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]+$")
+    description: str = Field(default="", max_length=2000)
+    features: Literal["all"] | list[str] = "all"
+    label: Label = Label()
+    data: Data = Data()
+    split: Split = Split()
+    xgboost: Booster = Booster()
+    seed: int = Field(default=7, ge=0, le=2**31 - 1)
+    costs_pct: float = Field(default=3.0, ge=0, le=100)
+    min_alerts: int = Field(default=30, ge=1)
+
+    @field_validator("features")
+    @classmethod
+    def _known(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, list):
+            unknown = [name for name in value if name not in features.NAMES]
+            if unknown or not value or len(set(value)) != len(value):
+                raise ValueError(f"unknown features {unknown}" if unknown else "name each feature once, at least one")
+        return value
+
+    def feature_names(self) -> tuple[str, ...]:
+        """The matrix's columns, in order."""
+        return features.NAMES if isinstance(self.features, str) else tuple(self.features)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a JSONField, an API answer or a file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def recipe_parse(source: dict[str, Any]) -> Recipe:
+    """A checked recipe. Raises PlatformError RECIPE_INVALID that names the field."""
+    try:
+        return Recipe.model_validate(source)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise PlatformError("RECIPE_INVALID", f"{where}: {first['msg']}.", field=where) from None
+
+
+def recipe_load(path: Path) -> Recipe:
+    """A recipe from a TOML file. Raises PlatformError RECIPE_UNREADABLE or RECIPE_INVALID."""
+    try:
+        return recipe_parse(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PlatformError("RECIPE_UNREADABLE", f"{path}: {error}") from None
+
+
+def range_parse(start: str | datetime, end: str | datetime) -> tuple[datetime, datetime]:
+    """A checked time range from ISO 8601 text with a time zone. Raises PlatformError RANGE_INVALID."""
+    try:
+        data = Data.model_validate({"from": start, "to": end})
+    except ValidationError as error:
+        raise PlatformError("RANGE_INVALID", f"{error.errors(include_url=False)[0]['msg']}.") from None
+    if data.from_ is None or data.to is None:
+        raise PlatformError("RANGE_INVALID", "Both `from` and `to` are needed.")
+    return data.from_, data.to
