@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
+os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter

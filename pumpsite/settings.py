@@ -99,10 +99,14 @@ TEMPLATES = [
 
 # --- Data ---------------------------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://app@127.0.0.1:5432/app")}
-DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# Tests create their databases from scratch; a background scheduler would hold them open (design.md, 3).
 DATABASES["default"].setdefault("OPTIONS", {})
+# The web process answers every request in a thread of its own: it shares a pool (asgi.py), the others keep theirs.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -253,12 +257,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"structlog": {"()": "apps.core.logs.formatter", "form": LOG_FORMAT}},
+    "filters": {"not_health": {"()": "apps.core.logs.NotHealth"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "daphne": {"level": "WARNING"},
+        "django": {"handlers": [], "level": "INFO"},
+        "django.request": {"level": "CRITICAL"},
+        "channels_redis": {"level": "CRITICAL"},
         "django.channels.server": {"level": "WARNING"},
+        # Failed requests are logged here, with their request id.
         "django_structlog": {"level": "WARNING"},
+        "django_structlog.middlewares.request": {"filters": ["not_health"]},
         "httpx2": {"level": "WARNING"},
     },
 }

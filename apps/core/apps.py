@@ -10,5 +10,7 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core.checks import check_settings
+        from apps.core.logs import configure
 
+        configure()
         register(check_settings)
