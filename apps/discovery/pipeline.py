@@ -1,0 +1,326 @@
+"""Journal entries to rows: the one way of the live stream, of a restart and of a replay.
+
+Parse, leave out doubles, follow each coin's life, fold its window. No clock, no database: time comes with the entries,
+unknown coins are asked of a `Store`, rows leave in a `Batch` that goes into one transaction. Cut the entries anywhere,
+rebuild from what was committed, go on: the tables come out the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from apps.discovery import curve
+from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
+from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
+from apps.discovery.pumpportal.parse import UNUSABLE, parse
+from apps.discovery.state import (
+    Batch,
+    CoinRow,
+    Config,
+    Cursor,
+    Entry,
+    OddSample,
+    RecentCreate,
+    Snapshot,
+    Store,
+    TrackedCoin,
+    TradeRow,
+)
+from apps.discovery.tracking import Tracker
+
+DOUBLES_US = 60_000_000  # a repeated frame comes within seconds
+SAMPLES_UNUSABLE = 1_000
+SAMPLES_USUAL = 20
+SAMPLE_LENGTH = 2_000
+_KEPT = UNUSABLE | {"quote_mint_create", "quote_mint_trade", "filtered_trade", "duplicate_create"}
+
+
+def trade_key(trade: Trade, at_us: int) -> int:
+    """What makes a trade unique, as a signed 64-bit hash; without a signature its instant and reserves stand in."""
+    side = "buy" if trade.is_buy else "sell"
+    if trade.signature is not None:
+        text = f"{trade.signature} {trade.mint} {trade.trader} {side} {trade.token_base_units}"
+    else:
+        amounts = f"{trade.sol_lamports} {trade.token_base_units} {trade.virtual_sol} {trade.virtual_token}"
+        text = f"{trade.mint} {side} {amounts} {at_us}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def trade_row(trade: Trade, key: int, seq: int, at_us: int, phase_id: int, whale_lamports: int) -> TradeRow:
+    """A row of `coin_transactions` in the order of TRADE_COLUMNS."""
+    return (
+        trade.mint,
+        at_us,
+        key,
+        seq,
+        trade.signature,
+        trade.trader,
+        "buy" if trade.is_buy else "sell",
+        trade.sol_lamports,
+        trade.token_base_units,
+        trade.price_sol,
+        trade.virtual_sol,
+        trade.virtual_token,
+        trade.sol_lamports >= whale_lamports,
+        phase_id,
+    )
+
+
+class Doubles:
+    """Keys of the last minute of feed time: whether a trade was seen already."""
+
+    def __init__(self, recent: Sequence[tuple[int, int]] = ()) -> None:
+        self._seen = {key: at_us for at_us, key in recent}
+        self._order = deque(recent)
+
+    def is_double(self, key: int, at_us: int) -> bool:
+        """Whether the key came within DOUBLES_US before; remembers it if not."""
+        seen, order = self._seen, self._order
+        while order and order[0][0] <= at_us - DOUBLES_US:
+            seen.pop(order.popleft()[1], None)
+        if key in seen:
+            return True
+        seen[key] = at_us
+        order.append((at_us, key))
+        return False
+
+
+class Pipeline:
+    """One feed's way into the tables. Not thread-safe; commit what `take` hands out before the next `feed`."""
+
+    def __init__(self, config: Config, store: Store, snapshot: Snapshot) -> None:
+        self.store = store
+        self.tracker = Tracker(config)
+        self.tracker.now_us = snapshot.feed_us
+        self.tracker.remember(snapshot.coins)
+        self.cursor, self.state = snapshot.cursor, snapshot.state
+        self.frames_total, self.oddities = snapshot.frames_total, Counter(snapshot.oddities)
+        self._doubles = Doubles(snapshot.recent_keys)
+        self._spam = SpamMemory()
+        for create in snapshot.recent_creates:
+            self._remember_create(create)
+        self._start_batch()
+
+    @property
+    def feed_us(self) -> int:
+        """Feed time so far, epoch microseconds."""
+        return self.tracker.now_us
+
+    def feed(self, entries: Sequence[Entry], cursor: Cursor) -> None:
+        """Take consecutive journal entries; `cursor` is the place after them."""
+        parsed = [parse(entry.raw) if entry.raw is not None else None for entry in entries]
+        self._load_unknown([result.message for result in parsed if result is not None])
+        for entry, result in zip(entries, parsed, strict=True):
+            self.advance(entry.at_us)
+            if entry.gap is not None:
+                self._gaps.append(entry.gap)
+            if result is not None and entry.raw is not None:
+                self._take_frame(result, entry.seq, entry.raw)
+        self.cursor = cursor
+
+    def advance(self, now_us: int) -> None:
+        """Let feed time pass; it never goes back."""
+        if now_us > self.tracker.now_us:
+            self.tracker.now_us = now_us
+
+    def reconfigure(self, config: Config) -> None:
+        """From now on by other phases, rules and thresholds."""
+        self.tracker.reconfigure(config)
+
+    @property
+    def pending_rows(self) -> int:
+        return len(self._trades) + len(self._coins) + len(self.tracker.windows)
+
+    def take(self) -> Batch:
+        """Close what is over by feed time and hand out everything not yet committed."""
+        tracker = self.tracker
+        tracker.close_windows()
+        tracker.age_coins()
+        batch = Batch(
+            before=self._before,
+            cursor=self.cursor,
+            feed_us=tracker.now_us,
+            frames_total=self.frames_total,
+            oddities=dict(self.oddities),
+            state=self.state,
+            trades=self._trades,
+            windows=tracker.windows,
+            coins=self._coins,
+            outcomes=tracker.outcomes,
+            nonstandard=tracker.nonstandard,
+            streams=[tracker.coins[mint] for mint in sorted(tracker.dirty)],
+            odd_frames=self._odd_frames,
+            gaps=self._gaps,
+            counts=tracker.counts,
+        )
+        tracker.forget_idle()
+        tracker.start_batch()
+        self._start_batch()
+        return batch
+
+    def take_followed(self) -> dict[str, bool]:
+        """Coins whose trades are wanted (True) or no longer wanted (False) since the last call."""
+        changes, self.tracker.followed = self.tracker.followed, {}
+        return changes
+
+    @property
+    def active_mints(self) -> list[str]:
+        return [mint for mint, coin in self.tracker.coins.items() if coin.is_active]
+
+    def _start_batch(self) -> None:
+        self._before = self.cursor
+        self._trades: list[TradeRow] = []
+        self._coins: dict[str, CoinRow] = {}
+        self._odd_frames: list[OddSample] = []
+        self._gaps: list[tuple[int, int, str]] = []
+
+    def _load_unknown(self, messages: Sequence[Message | None]) -> None:
+        known = self.tracker.coins
+        unknown = {
+            message.mint
+            for message in messages
+            if message is not None and not isinstance(message, Control) and message.mint not in known
+        }
+        if unknown := unknown - QUOTE_MINTS:
+            self.tracker.remember(self.store.load_coins(unknown))
+
+    # --- one frame --------------------------------------------------------------------------------------
+
+    def _take_frame(self, parsed: Parsed, seq: int, raw: str) -> None:
+        self.frames_total += 1
+        for kind in parsed.oddities:
+            self._note(kind, seq, raw)
+        message = parsed.message
+        if message is None:
+            return
+        if self.state == "starting":
+            self.state = "running"
+        if isinstance(message, Control):
+            self._obey(message)
+        elif message.mint in QUOTE_MINTS:
+            if isinstance(message, Migrate):
+                self._note("quote_mint_migrate", seq, raw)
+        elif isinstance(message, Trade):
+            self._trade(message, seq, raw)
+        elif isinstance(message, Create):
+            self._create(message, seq, raw)
+        else:
+            self._migrate(message)
+
+    def _note(self, kind: str, seq: int, raw: str) -> None:
+        """Count an oddity, and keep the frame where it says something no row holds (a few samples otherwise)."""
+        count = self.oddities[kind]
+        self.oddities[kind] = count + 1
+        if count < (SAMPLES_UNUSABLE if kind in _KEPT else SAMPLES_USUAL):
+            sample = raw[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
+            self._odd_frames.append(OddSample(kind, self.feed_us, seq, sample))
+
+    def _obey(self, control: Control) -> None:
+        if control.refuses_trades:
+            self.state = "creates_only"
+        elif control.grants_trades:
+            self.state = "running"
+
+    def _trade(self, trade: Trade, seq: int, raw: str) -> None:
+        key = trade_key(trade, self.feed_us)
+        if self._doubles.is_double(key, self.feed_us):
+            self._note("duplicate_trade", seq, raw)
+            return
+        coin = self.tracker.coins.get(trade.mint) or self._coin_of_trade(trade)
+        if coin.filtered:
+            self._note("filtered_trade", seq, raw)
+            return
+        self.state = "running"
+        phase_id = self.tracker.trade(coin, trade)
+        whale_lamports = self.tracker.config.thresholds.whale_lamports
+        self._trades.append(trade_row(trade, key, seq, self.feed_us, phase_id, whale_lamports))
+
+    def _coin_of_trade(self, trade: Trade) -> TrackedCoin:
+        """A coin whose creation was not seen: its age counts from now, its creator stays unknown."""
+        coin = self.tracker.add(trade.mint)
+        coin.is_standard = trade.is_standard
+        self._coins[trade.mint] = CoinRow(
+            mint=trade.mint,
+            first_seen_us=self.feed_us,
+            pool=trade.pool,
+            curve="standard" if trade.is_standard else "nonstandard",
+        )
+        return coin
+
+    def _migrate(self, migrate: Migrate) -> None:
+        coin = self.tracker.coins.get(migrate.mint)
+        if coin is None:
+            coin = self.tracker.add(migrate.mint)
+            self._coins[coin.mint] = CoinRow(mint=coin.mint, first_seen_us=self.feed_us)
+        self.tracker.graduate(coin)
+
+    # --- a create ---------------------------------------------------------------------------------------
+
+    def _create(self, create: Create, seq: int, raw: str) -> None:
+        coin = self.tracker.coins.get(create.mint)
+        if coin is not None and coin.created:
+            self._note("duplicate_create", seq, raw)
+            return
+        coin = coin or self.tracker.add(create.mint)
+        self._describe(coin, create)
+        if coin.filtered:
+            return
+        if coin.started_us is None:
+            self.tracker.start(coin)
+        self.tracker.dirty.add(coin.mint)
+        if create.virtual_sol and create.virtual_token and coin.last_trade_us is None:
+            coin.virtual_sol, coin.virtual_token = create.virtual_sol, create.virtual_token
+            coin.last_price_sol = curve.spot_price_sol(curve.Reserves(create.virtual_sol, create.virtual_token))
+        if create.first_buy is not None:
+            self._trade(create.first_buy, seq, raw)
+
+    def _describe(self, coin: TrackedCoin, create: Create) -> None:
+        """What the create says of the coin, and whether it is worth following; a coin already followed stays so."""
+        coin.created, coin.creator = True, create.creator
+        coin.is_standard = coin.is_standard and create.is_standard
+        seen = RecentCreate(self.feed_us, create.creator, create.name, create.symbol)
+        reason = self._filter_reason(seen)
+        if coin.started_us is None:
+            coin.filtered = reason
+        if coin.filtered:
+            self.tracker.counts[f"filtered {reason}"] += 1
+        self._coins[coin.mint] = _coin_row(coin, create, self.feed_us)
+
+    def _filter_reason(self, create: RecentCreate) -> str:
+        return filter_reason(
+            self.tracker.config.rules,
+            self._spam,
+            at_us=create.at_us,
+            creator=create.creator,
+            name=create.name,
+            symbol=create.symbol,
+        )
+
+    def _remember_create(self, create: RecentCreate) -> None:
+        keys = spam_keys(create.creator, create.name, create.symbol)
+        self._spam.is_burst(create.at_us, keys, self.tracker.config.rules.spam_window_us)
+
+
+def _coin_row(coin: TrackedCoin, create: Create, at_us: int) -> CoinRow:
+    return CoinRow(
+        mint=coin.mint,
+        first_seen_us=at_us,
+        name=create.name,
+        symbol=create.symbol,
+        creator=create.creator,
+        signature=create.signature,
+        bonding_curve_key=create.bonding_curve_key,
+        pool=create.pool,
+        curve="standard" if coin.is_standard else "nonstandard",
+        is_mayhem=create.is_mayhem,
+        virtual_sol_lamports=create.virtual_sol,
+        virtual_token_base_units=create.virtual_token,
+        initial_buy_lamports=create.initial_buy_lamports,
+        initial_buy_base_units=create.initial_buy_base_units,
+        market_cap_sol=create.market_cap_sol,
+        uri=create.uri,
+        created_us=at_us,
+        filtered_reason=coin.filtered,
+    )

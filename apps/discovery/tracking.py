@@ -1,0 +1,225 @@
+"""The coins in memory: their lives, their open windows, what of them a commit must write. No clock, no database.
+
+Whether a coin is given up, finished or graduated depends only on the entries, never on when a batch was committed:
+every change has the feed time at which it was due, and a trade first brings its coin up to date.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+
+from apps.discovery import curve
+from apps.discovery.lifecycle import FINISHED, GRADUATED, window_bounds
+from apps.discovery.pumpportal.messages import Trade
+from apps.discovery.state import Config, TrackedCoin
+from apps.discovery.windows import MetricRow, Window, metric_row
+
+
+class Tracker:
+    """Follows coins through feed time; the changes since the last `start_batch` are in its public fields."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.coins: dict[str, TrackedCoin] = {}
+        self.followed: dict[str, bool] = {}
+        self.now_us = 0
+        self._open: list[tuple[int, str]] = []
+        self._due: list[tuple[int, str]] = []
+        self._idle: set[str] = set()
+        self.start_batch()
+
+    def start_batch(self) -> None:
+        self.windows: list[MetricRow] = []
+        self.outcomes: dict[str, tuple[str, int | None]] = {}
+        self.nonstandard: set[str] = set()
+        self.dirty: set[str] = set()
+        self.counts: Counter[str] = Counter()
+
+    def reconfigure(self, config: Config) -> None:
+        """From now on by other phases, rules and thresholds; open windows keep their bounds."""
+        self.config = config
+        for coin in self.coins.values():
+            coin.check_us = 0
+        self._due = [(0, mint) for mint in sorted(self.coins)]
+
+    def remember(self, coins: Iterable[TrackedCoin]) -> None:
+        """Coins as committed, with their open windows."""
+        for coin in coins:
+            self.coins[coin.mint] = coin
+            if coin.window is not None:
+                heapq.heappush(self._open, (coin.window.end_us, coin.mint))
+            if coin.is_active:
+                heapq.heappush(self._due, (self.now_us, coin.mint))
+            else:
+                self._idle.add(coin.mint)
+
+    def forget_idle(self) -> None:
+        """Drop coins that are no longer followed and owe no window; the tables know them."""
+        for mint in list(self._idle):
+            coin = self.coins[mint]
+            if coin.is_active:
+                self._idle.discard(mint)
+            elif coin.window is None:
+                del self.coins[mint]
+                self._idle.discard(mint)
+
+    # --- a coin's life ----------------------------------------------------------------------------------
+
+    def add(self, mint: str) -> TrackedCoin:
+        """A coin seen for the first time, not yet followed."""
+        coin = self.coins[mint] = TrackedCoin(mint)
+        self._idle.add(mint)
+        self.counts["discovered"] += 1
+        return coin
+
+    def start(self, coin: TrackedCoin) -> None:
+        """Its age counts from now; it is followed unless it has graduated already."""
+        coin.started_us = self.now_us
+        self.dirty.add(coin.mint)
+        if coin.is_graduated:
+            coin.phase_id, coin.ended_us = GRADUATED, self.now_us
+            return
+        first = self.config.phases.at(0)
+        coin.phase_id = first.id if first else FINISHED
+        self._activate(coin)
+
+    def graduate(self, coin: TrackedCoin) -> None:
+        """It left the curve; its open window still closes at its end."""
+        if coin.is_graduated:
+            return
+        coin.is_graduated = True
+        self.outcomes[coin.mint] = ("graduated", self.now_us)
+        if coin.started_us is not None:
+            coin.phase_id = GRADUATED
+            self.counts["phase_switches"] += 1
+            self._deactivate(coin, self.now_us)
+
+    def _activate(self, coin: TrackedCoin) -> None:
+        coin.is_active, coin.ended_us, coin.check_us = True, None, self.now_us
+        self.followed[coin.mint] = True
+        heapq.heappush(self._due, (self.now_us, coin.mint))
+
+    def _deactivate(self, coin: TrackedCoin, ended_us: int) -> None:
+        if coin.is_active:
+            self.followed[coin.mint] = False
+        coin.is_active, coin.ended_us = False, ended_us
+        self.dirty.add(coin.mint)
+        self._idle.add(coin.mint)
+
+    def age_coins(self) -> None:
+        """Bring every coin whose time has come up to now."""
+        while self._due and self._due[0][0] <= self.now_us:
+            coin = self.coins.get(heapq.heappop(self._due)[1])
+            if coin is not None and coin.is_active and self._age(coin):
+                heapq.heappush(self._due, (coin.check_us, coin.mint))
+
+    def _age(self, coin: TrackedCoin) -> bool:
+        """Bring an active coin up to now and note when to look again; False when it is no longer followed."""
+        assert coin.started_us is not None
+        phases = self.config.phases
+        traded_us = coin.last_trade_us if coin.last_trade_us != coin.started_us else None
+        given_up_us = self.config.rules.given_up_at(coin.started_us, traded_us)
+        phase = phases.at(min(self.now_us, given_up_us) - coin.started_us)
+        self._enter(coin, phase.id if phase else FINISHED)
+        if phase is not None and given_up_us > self.now_us:
+            coin.check_us = min(coin.started_us + phase.end_us, given_up_us)
+            return True
+        self._deactivate(coin, min(coin.started_us + phases.end_us, given_up_us))
+        self.outcomes[coin.mint] = ("finished" if phase is None else "abandoned", None)
+        return False
+
+    def _enter(self, coin: TrackedCoin, phase_id: int) -> None:
+        if phase_id != coin.phase_id:
+            coin.phase_id = phase_id
+            self.counts["phase_switches"] += 1
+            self.dirty.add(coin.mint)
+
+    # --- a trade ----------------------------------------------------------------------------------------
+
+    def trade(self, coin: TrackedCoin, trade: Trade) -> int:
+        """Fold a trade into its coin, now; the phase it fell into."""
+        if coin.started_us is None:
+            self.start(coin)
+        if coin.is_active and coin.check_us <= self.now_us:
+            self._age(coin)
+        self._judge_curve(coin, trade)
+        window = self._window(coin)
+        if window is not None:
+            window.add(
+                trade.is_buy,
+                trade.sol_lamports,
+                trade.price_sol,
+                trade.virtual_sol,
+                trade.trader,
+                coin.creator,
+                self.config.thresholds.whale_lamports,
+            )
+        self._touch(coin, trade)
+        if window is not None:
+            self._after_window_trade(coin, trade)
+            return window.phase_id
+        return GRADUATED if coin.is_graduated else FINISHED
+
+    def _judge_curve(self, coin: TrackedCoin, trade: Trade) -> None:
+        if coin.is_graduated:
+            return
+        if trade.pool == "pump-amm":
+            self.graduate(coin)  # its migration was missed
+        elif coin.is_standard and not trade.is_standard:
+            coin.is_standard = False
+            self.nonstandard.add(coin.mint)
+
+    def _touch(self, coin: TrackedCoin, trade: Trade) -> None:
+        coin.last_trade_us, coin.last_price_sol = self.now_us, trade.price_sol
+        coin.virtual_sol, coin.virtual_token = trade.virtual_sol, trade.virtual_token
+        coin.trades_total += 1
+        coin.volume_lamports += trade.sol_lamports
+        if coin.ath_price_sol is None or trade.price_sol > coin.ath_price_sol:
+            coin.ath_price_sol, coin.ath_us = trade.price_sol, self.now_us
+        self.dirty.add(coin.mint)
+
+    def _after_window_trade(self, coin: TrackedCoin, trade: Trade) -> None:
+        token = trade.virtual_token
+        if coin.is_standard and token is not None and token <= curve.TOKENS_AT_COMPLETION:
+            self.graduate(coin)
+        elif not coin.is_active:
+            self._activate(coin)
+            self.outcomes[coin.mint] = ("", None)
+
+    # --- windows ----------------------------------------------------------------------------------------
+
+    def _window(self, coin: TrackedCoin) -> Window | None:
+        """The coin's window for a trade now, closing the one before; None after the last phase or graduation."""
+        window = coin.window
+        if window is not None and self.now_us >= window.end_us:
+            self._close(coin, window)
+            window = None
+        if coin.is_graduated:
+            return None
+        return window or self._open_window(coin)
+
+    def _open_window(self, coin: TrackedCoin) -> Window | None:
+        assert coin.started_us is not None
+        phase = self.config.phases.at(self.now_us - coin.started_us)
+        if phase is None:
+            return None
+        coin.window = Window(phase.id, *window_bounds(phase, coin.started_us, self.now_us))
+        heapq.heappush(self._open, (coin.window.end_us, coin.mint))
+        return coin.window
+
+    def close_windows(self) -> None:
+        """Close every window that is over by now."""
+        while self._open and self._open[0][0] <= self.now_us:
+            end_us, mint = heapq.heappop(self._open)
+            coin = self.coins.get(mint)
+            if coin is not None and coin.window is not None and coin.window.end_us == end_us:
+                self._close(coin, coin.window)
+
+    def _close(self, coin: TrackedCoin, window: Window) -> None:
+        koth = self.config.thresholds.koth_market_cap_sol
+        self.windows.append(
+            metric_row(coin.mint, window, is_standard=coin.is_standard, creator=coin.creator, koth_market_cap_sol=koth)
+        )
+        coin.window = None
