@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -114,12 +114,18 @@ def _iso(moment: float) -> str | None:
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
-    speed = float(text)
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
     if not 0 < speed < math.inf:
-        raise ValueError("speed must be above 0")
+        raise ArgumentTypeError("a number above 0, or max")
     return speed
 
 
 def _moment(text: str) -> float:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is not an ISO 8601 time such as 2025-09-07T23:00:00Z") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

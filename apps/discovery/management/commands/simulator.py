@@ -1,0 +1,79 @@
+"""`manage.py simulator`: a market of our own behind PumpPortal's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.discovery.pumpportal import simulator
+from apps.discovery.pumpportal.server import FeedServer, PortError, until_stopped
+
+
+class Command(BaseCommand):
+    """Runs until SIGTERM or Ctrl-C, which end it cleanly."""
+
+    help = (
+        "Simulate a market in real time and serve it on loopback as PumpPortal would (point WS_URI at the address it "
+        "prints). Creators, snipers, bots and followers trade on the exact bonding curve; most coins die. "
+        "Exit status: 0 stopped by SIGTERM or Ctrl-C, 1 the port cannot be used."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=settings.SIMULATOR_PORT, help="default SIMULATOR_PORT")
+        parser.add_argument(
+            "--rate", type=_rate, default=settings.SIMULATOR_RATE, help="1 = a real day: 24 creates a minute"
+        )
+        parser.add_argument("--seed", type=int, default=settings.SIMULATOR_SEED, help="default SIMULATOR_SEED")
+        parser.add_argument("--repeatable", action="store_true", help="the same coins at every start with this seed")
+        parser.add_argument(
+            "--warm", type=float, default=120.0, help="seconds the market has run already (default 120)"
+        )
+        parser.add_argument("--api-key-required", action="store_true", help="trades only with ?api-key=, as for real")
+        parser.add_argument("--json", action="store_true", help="print what was sent as one JSON line at the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        counts: Counter[str] = Counter()
+        started = time.monotonic()
+        server = FeedServer(port=options["port"], require_key=options["api_key_required"])
+        try:
+            asyncio.run(self._serve(server, counts, options))
+        except PortError as error:
+            raise CommandError(str(error)) from None
+        result = {"seconds": round(time.monotonic() - started, 1), **counts, "sent": server.sent}
+        text = (
+            json.dumps(result) if options["json"] else ", ".join(f"{name} {value:,}" for name, value in result.items())
+        )
+        self.stdout.write(text)
+
+    async def _serve(self, server: FeedServer, counts: Counter[str], options: dict[str, Any]) -> None:
+        await until_stopped(self._run(server, counts, options))
+
+    async def _run(self, server: FeedServer, counts: Counter[str], options: dict[str, Any]) -> None:
+        async with server:
+            market = simulator.open_market(
+                seed=options["seed"],
+                rate=options["rate"],
+                warm_seconds=options["warm"],
+                repeatable=options["repeatable"],
+                now=time.time(),
+            )
+            self.stderr.write(f"Simulated market at {server.uri}, rate {options['rate']:g} (Ctrl-C stops).")
+            await simulator.run(server, market, counts)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise ArgumentTypeError("the rate must be above 0")
+    return rate

@@ -1,0 +1,64 @@
+"""The simulated market in real time behind PumpPortal's protocol.
+
+The market runs whether or not anybody listens, as the real one does: what nobody is subscribed to is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import cast
+
+import orjson
+
+from apps.discovery.pumpportal.market import Json, Market
+from apps.discovery.pumpportal.server import FeedServer, Frame, Kind
+
+TICK_SECONDS = 0.02
+STALE_SECONDS = 5.0
+_BREATH = 256
+
+
+def open_market(*, seed: int, rate: float, warm_seconds: float, repeatable: bool, now: float) -> Market:
+    """A market that has been running for `warm_seconds` at `now` (epoch seconds).
+
+    The same seed gives another market at every start, unless `repeatable`: a restart must not bring back old coins.
+    """
+    start = now - warm_seconds
+    market = Market(seed if repeatable else f"{seed}:{start!r}", start, rate)
+    for _ in market.until(now):
+        pass
+    return market
+
+
+def frame_of(content: Json) -> Frame:
+    """The frame that the server sends for what the market said."""
+    kind = cast(str, content["txType"])
+    return Frame(
+        orjson.dumps(content).decode(),
+        cast(Kind, kind if kind in ("create", "migrate") else "trade"),
+        cast(str, content["mint"]),
+        cast(str, content.get("traderPublicKey", "")),
+    )
+
+
+async def run(
+    server: FeedServer, market: Market, counts: Counter[str], *, clock: Callable[[], float] = time.time
+) -> None:
+    """Publish the market's frames when they are due, for ever. `counts` counts them by txType.
+
+    Frames overdue by more than STALE_SECONDS (the machine slept) are dropped and counted as `stale`.
+    """
+    while True:
+        now = clock()
+        for number, (at, content) in enumerate(market.until(now), start=1):
+            if at < now - STALE_SECONDS:
+                counts["stale"] += 1
+            else:
+                counts[cast(str, content["txType"])] += 1
+                server.publish(frame_of(content))
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(TICK_SECONDS)
