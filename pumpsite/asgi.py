@@ -6,6 +6,7 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
 os.environ.setdefault("DATABASE_POOL_SIZE", "10")
+os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter

@@ -1,12 +1,15 @@
 """Celery: queues, the beat schedule as code, and the heart of every Celery process."""
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
+warnings.filterwarnings("ignore", category=SecurityWarning)  # root in a container is no news
 app = Celery("pumpsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

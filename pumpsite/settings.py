@@ -156,6 +156,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(RUNTIME_DIR / "beat-schedule")
@@ -257,10 +258,17 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"structlog": {"()": "apps.core.logs.formatter", "form": LOG_FORMAT}},
-    "filters": {"not_health": {"()": "apps.core.logs.NotHealth"}},
+    "filters": {
+        "not_health": {"()": "apps.core.logs.NotHealth"},
+        "broker_away": {"()": "apps.core.logs.BrokerAway"},
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING", "filters": ["broker_away"]},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "py.warnings": {"level": "ERROR"},
         "daphne": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO"},
         "django.request": {"level": "CRITICAL"},

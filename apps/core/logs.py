@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 
-
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -20,7 +19,6 @@ def configure() -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *SHARED,
-            structlog.processors.format_exc_info,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -28,12 +26,19 @@ def configure() -> None:
     )
 
 
+def _renderer(form: str) -> Any:
+    """Plain tracebacks only: pretty ones print local variables, and with them secrets."""
+    if form == "json":
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+
 def formatter(form: str = "console") -> logging.Formatter:
     """A formatter for `LOGGING`; `form` is "console" or "json"."""
-    renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    last = [structlog.processors.format_exc_info, _renderer(form)] if form == "json" else [_renderer(form)]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        foreign_pre_chain=[*SHARED, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
 
 
@@ -42,3 +47,12 @@ class NotHealth(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (isinstance(record.msg, dict) and str(record.msg.get("request", "")).endswith(" /health"))
+
+
+class BrokerAway(logging.Filter):
+    """One line instead of hundreds where beat could not send a task; it tries again by itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg.startswith("Message Error") and isinstance(record.args, tuple):
+            record.msg, record.args, record.exc_info = "a task was not sent: %s", record.args[:1], None
+        return True
