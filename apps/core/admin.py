@@ -18,7 +18,7 @@ admin.site.index_title = _("Managed tables")
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that only the platform itself writes."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
