@@ -36,7 +36,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     list_display = ["name", "prefix", "user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
     list_filter = ["revoked_at", "expires_at"]
     search_fields = ["name", "prefix", "user__username"]
-    fields = list_display
+    exclude = ["digest"]
     actions = ["revoke"]
 
     @admin.action(description=_("Revoke the chosen tokens"))
