@@ -94,7 +94,7 @@ class _Collector:
         self.rows = 0
 
     def add(self, batch: _Batch) -> None:
-        keep = ~np.isnan(batch.outcome.label)
+        keep = batch.outcome.complete
         rows, columns = batch.chosen[keep], batch.columns
         self.x[self.rows : self.rows + len(rows)] = features.compute(columns, rows=rows, names=self.names)
         coin = columns.coin[rows] + len(self.mints)
@@ -175,11 +175,10 @@ def _batches(selection: Selection, coins: list[tuple[str, int, int]], counts: Co
     market = _market(selection)
     for mints in queries.batches([(mint, rows) for mint, rows, _ in coins], BATCH_ROWS):
         batch = _batch(mints, selection, market)
-        label = batch.outcome.label
-        known = ~np.isnan(label)
+        label, known = batch.outcome.label, batch.outcome.complete
         counts.rows_unknown += int((~known).sum())
         counts.rows += int(known.sum())
-        counts.positives += int(np.nansum(label))
+        counts.positives += int(label[known].sum())
         counts.coins += len(np.unique(batch.columns.coin[batch.chosen[known]]))
         yield batch
 

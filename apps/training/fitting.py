@@ -133,5 +133,6 @@ def _check_enough(train: Floats, validation: Floats) -> None:
         if (label == 0).sum() < least:
             raise PlatformError(
                 "NOT_ENOUGH_NEGATIVES",
-                f"The {part} part has {int((label == 0).sum())} negative rows; {least} are needed. Take a harder target.",
+                f"The {part} part has {int((label == 0).sum())} negative rows; {least} are needed. "
+                "Take a harder target.",
             )

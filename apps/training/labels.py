@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers
 from apps.training.ranges import first_reaching, max_table
@@ -72,11 +73,13 @@ class Knowledge:
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """One value a row. `payoff` is the change from entry to an exit `latency_seconds` after the target, the stop or the
-    horizon, before costs; NaN where unknown."""
+    horizon, before costs; NaN where unknown. `complete` says that the whole horizon is known: to fit or judge on rows
+    that are known only because the target was reached would count the successes near an end and drop the failures."""
 
     label: Floats
     payoff: Floats
     entry_price: Floats
+    complete: NDArray[np.bool_]
 
 
 def outcomes(coin: Integers, as_of_us: Integers, rule: LabelRule, trades: Trades, known: Knowledge) -> Outcomes:
@@ -93,7 +96,8 @@ def outcomes(coin: Integers, as_of_us: Integers, rule: LabelRule, trades: Trades
     label = np.where(np.isnan(entry) | (decided_us > until), np.nan, label)
     exit_us = decided_us + latency
     payoff = np.where(exit_us <= until, prices.at(coin, exit_us) / entry - 1, np.nan)
-    return Outcomes(label, np.where(np.isnan(label), np.nan, payoff), entry)
+    complete = ~np.isnan(label) & (entry_us + horizon <= until)
+    return Outcomes(label, np.where(np.isnan(label), np.nan, payoff), entry, complete)
 
 
 def _close(price: Floats, entry: Floats, rule: LabelRule) -> Floats:

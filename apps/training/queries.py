@@ -131,6 +131,17 @@ def data_end() -> datetime | None:
         return cursor.fetchone()[0]
 
 
+METRICS_SPAN = "SELECT min(timestamp), max(timestamp) FROM coin_metrics"
+
+
+def metrics_span() -> tuple[datetime, datetime] | None:
+    """First and last end of a window; None while there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(METRICS_SPAN)
+        first, last = cursor.fetchone()
+    return None if first is None else (first, last)
+
+
 UNKNOWN_TIMES = """
     SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %(start)s AND started_at < %(end)s
     UNION ALL

@@ -1,0 +1,231 @@
+"""What may happen to jobs and models. The `ml_jobs` row is the queue; Celery only wakes the trainer.
+
+A job is claimed by a conditional update and belongs to the worker named in it: heartbeats and results of another one
+change nothing, so a job that was taken away from a dead worker cannot have two results.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+from kombu.exceptions import OperationalError as BrokerError
+
+from apps.core import live
+from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.training import metrics
+from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.recipes import Recipe
+
+logger = logging.getLogger(__name__)
+
+RUN_JOB = "apps.training.tasks.run_job"
+DEAD_AFTER = timedelta(seconds=60)
+MAX_RESTARTS = 1
+COMPARE_LEAST, COMPARE_MOST = 2, 4
+PRIORITY_FIRST, PRIORITY_LAST = 1, 9
+_CLAIM_LOCK = 7_301
+_OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
+
+
+# --- Asking for work -----------------------------------------------------------------------------------
+def train_request(*, recipe: Recipe, priority: int = 5) -> Job:
+    """Queue the training of a recipe. Raises ConflictError MODEL_NAME_TAKEN."""
+    waiting = Job.objects.filter(job_type=Job.Type.TRAIN, status__in=_OPEN, params__recipe__name=recipe.name)
+    if Model.objects.filter(name=recipe.name).exists() or waiting.exists():
+        raise ConflictError(
+            "MODEL_NAME_TAKEN", f"There is a model or a job named {recipe.name!r}: choose another name."
+        )
+    return job_create(job_type=Job.Type.TRAIN, params={"recipe": recipe.as_json()}, priority=priority)
+
+
+def test_request(*, model: Model, start: datetime, end: datetime, priority: int = 5) -> Job:
+    """Queue a test of a model on the windows that end in (start, end]."""
+    params = {"from": start.isoformat(), "to": end.isoformat()}
+    return job_create(job_type=Job.Type.TEST, params=params, priority=priority, model=model)
+
+
+def compare_request(*, models: Sequence[Model], start: datetime, end: datetime, priority: int = 5) -> Job:
+    """Queue a comparison of two to four models on the same rows. Raises COMPARE_NUMBER, COMPARE_LABELS_DIFFER."""
+    if not COMPARE_LEAST <= len({model.pk for model in models}) <= COMPARE_MOST:
+        raise PlatformError("COMPARE_NUMBER", f"Choose {COMPARE_LEAST} to {COMPARE_MOST} different models.")
+    if len({(model.label_name, str(model.recipe["data"]["phases"])) for model in models}) > 1:
+        raise PlatformError(
+            "COMPARE_LABELS_DIFFER", "Only models with the same label and phases can be judged on the same rows."
+        )
+    params = {"models": [model.pk for model in models], "from": start.isoformat(), "to": end.isoformat()}
+    return job_create(job_type=Job.Type.COMPARE, params=params, priority=priority)
+
+
+def job_create(*, job_type: Job.Type, params: dict[str, Any], priority: int = 5, model: Model | None = None) -> Job:
+    """A waiting job, announced to the trainer after commit. Raises PRIORITY_OUT_OF_RANGE."""
+    if not PRIORITY_FIRST <= priority <= PRIORITY_LAST:
+        raise PlatformError("PRIORITY_OUT_OF_RANGE", f"Priority goes from {PRIORITY_FIRST} to {PRIORITY_LAST}.")
+    job = Job.objects.create(job_type=job_type, params=params, priority=priority, model=model, message="waiting")
+    transaction.on_commit(lambda: job_announce(job_id=job.pk))
+    transaction.on_commit(lambda: live.publish("training"))
+    return job
+
+
+def job_announce(*, job_id: int, expires: float | None = None) -> None:
+    """Wake the trainer. A broker that is away is not an error: `dispatch_jobs` announces waiting jobs again."""
+    try:
+        current_app.send_task(RUN_JOB, (job_id,), expires=expires, retry=False)
+    except (BrokerError, ConnectionError) as error:
+        logger.warning("job %s waits: the broker is away (%s)", job_id, type(error).__name__)
+
+
+# --- The life of a job ---------------------------------------------------------------------------------
+def job_claim(*, worker: str, now: datetime) -> Job | None:
+    """The most urgent waiting job, now running under this worker; None where none waits or enough run."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_CLAIM_LOCK,))
+        if Job.objects.filter(status=Job.Status.RUNNING).count() >= settings.MAX_CONCURRENT_JOBS:
+            return None
+        job = Job.objects.filter(status=Job.Status.PENDING).order_by("priority", "id").first()
+        if job is None:
+            return None
+        fields = {"worker": worker, "started_at": now, "heartbeat_at": now, "progress": 0.0, "message": "starting"}
+        Job.objects.filter(pk=job.pk, status=Job.Status.PENDING).update(status=Job.Status.RUNNING, **fields)
+    job.refresh_from_db()
+    gauges_set()
+    live.publish("training")
+    return job
+
+
+def job_beat(*, job: Job, now: datetime) -> tuple[bool, bool]:
+    """Note that the worker lives. Returns (still ours, cancel wanted)."""
+    ours = _owned(job).update(heartbeat_at=now) == 1
+    return ours, ours and _owned(job).filter(cancel_requested=True).exists()
+
+
+def job_progress(*, job: Job, progress: float, message: str) -> None:
+    """Show how far the job is (ratio) and what it does."""
+    _owned(job).update(progress=progress, message=message[:200])
+    live.publish("training")
+
+
+def job_log(*, job: Job, line: str, now: datetime) -> None:
+    """Append a line to the job's log."""
+    _owned(job).update(log=Concat(F("log"), Value(f"{now:%H:%M:%S} {line}\n")))
+
+
+def job_finish(
+    *,
+    job: Job,
+    status: Job.Status,
+    now: datetime,
+    result: dict[str, Any] | None = None,
+    error: PlatformError | None = None,
+) -> bool:
+    """End a running job; False (and no change) where it is no longer this worker's."""
+    fields: dict[str, Any] = {"status": status, "finished_at": now, "result": result, "message": status.label}
+    if status == Job.Status.COMPLETED:
+        fields["progress"] = 1.0
+    if error is not None:
+        fields |= {"error_code": error.code, "error": error.message, "message": error.message[:200]}
+    if _owned(job).update(**fields) != 1:
+        return False
+    metrics.JOBS.labels(job.job_type, status).inc()
+    if job.started_at:
+        metrics.JOB_DURATION.labels(job.job_type).observe((now - job.started_at).total_seconds())
+    transaction.on_commit(gauges_set)
+    transaction.on_commit(lambda: live.publish("training"))
+    return True
+
+
+def job_cancel(*, job: Job, now: datetime) -> Job:
+    """Cancel a waiting job at once, ask a running one to stop. Raises ConflictError JOB_ALREADY_ENDED."""
+    ended = {"status": Job.Status.CANCELLED, "cancel_requested": True, "finished_at": now, "message": "cancelled"}
+    if Job.objects.filter(pk=job.pk, status=Job.Status.PENDING).update(**ended) == 1:
+        metrics.JOBS.labels(job.job_type, Job.Status.CANCELLED).inc()
+    elif Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(cancel_requested=True) != 1:
+        raise ConflictError("JOB_ALREADY_ENDED", "The job has already ended: there is nothing to cancel.")
+    transaction.on_commit(lambda: live.publish("training"))
+    job.refresh_from_db()
+    return job
+
+
+def jobs_reap(*, now: datetime) -> int:
+    """Take running jobs from workers that no longer beat: waiting again once, then failed. Returns how many."""
+    reaped = 0
+    for job in Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=now - DEAD_AFTER):
+        restarts = job.params.get("restarts", 0)
+        if restarts < MAX_RESTARTS and not job.cancel_requested:
+            fields: dict[str, Any] = {"status": Job.Status.PENDING, "worker": "", "message": "waiting again"}
+            fields["params"] = {**job.params, "restarts": restarts + 1}
+        else:
+            text = "The worker died while it ran this job. Look into the trainer's log, then start it anew."
+            fields = {"status": Job.Status.FAILED, "finished_at": now, "error_code": "WORKER_LOST", "error": text}
+        reaped += _owned(job).filter(heartbeat_at=job.heartbeat_at).update(**fields)
+        logger.warning("job %s: worker %s no longer beats", job.pk, job.worker)
+    return reaped
+
+
+def jobs_dispatch(*, now: datetime) -> int:
+    """Reap, then announce waiting jobs that nobody took, as many as may run. Returns how many were announced."""
+    jobs_reap(now=now)
+    gauges_set()
+    free = settings.MAX_CONCURRENT_JOBS - Job.objects.filter(status=Job.Status.RUNNING).count()
+    overdue = now - timedelta(seconds=settings.POLLING_INTERVAL_SECONDS)
+    waiting = Job.objects.filter(status=Job.Status.PENDING, created_at__lt=overdue).order_by("priority", "id")
+    announced = list(waiting.values_list("pk", flat=True)[: max(free, 0)])
+    for job_id in announced:
+        job_announce(job_id=job_id, expires=2 * settings.POLLING_INTERVAL_SECONDS)
+    return len(announced)
+
+
+def gauges_set() -> None:
+    """Bring the gauges of jobs and models up to date."""
+    metrics.JOBS_ACTIVE.set(Job.objects.filter(status=Job.Status.RUNNING).count())
+    metrics.MODELS.set(Model.objects.filter(is_deleted=False).count())
+
+
+def _owned(job: Job) -> Any:
+    return Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
+
+
+# --- Models and results --------------------------------------------------------------------------------
+def model_get(*, model_id: int) -> Model:
+    """A model that is not deleted. Raises NotFoundError MODEL_NOT_FOUND."""
+    model = Model.objects.filter(pk=model_id, is_deleted=False).first()
+    if model is None:
+        raise NotFoundError("MODEL_NOT_FOUND", f"There is no model {model_id}.")
+    return model
+
+
+def model_update(*, model: Model, name: str | None = None, description: str | None = None) -> Model:
+    """Rename or describe a model. Raises ConflictError MODEL_NAME_TAKEN."""
+    if name is not None and name != model.name:
+        if Model.objects.filter(name=name).exists():
+            raise ConflictError("MODEL_NAME_TAKEN", f"There is a model named {name!r}: choose another name.")
+        model.name = name
+    if description is not None:
+        model.description = description
+    model.save(update_fields=["name", "description"])
+    return model
+
+
+def model_delete(*, model: Model) -> None:
+    """Take a model out of sight; rows that refer to it stay, its name is free again."""
+    stamp = f" (deleted {model.pk})"
+    Model.objects.filter(pk=model.pk).update(is_deleted=True, name=model.name[: 100 - len(stamp)] + stamp)
+    transaction.on_commit(gauges_set)
+
+
+def test_result_delete(*, result_id: int) -> None:
+    """Remove a test result. Raises NotFoundError TEST_RESULT_NOT_FOUND."""
+    if TestResult.objects.filter(pk=result_id).delete()[0] == 0:
+        raise NotFoundError("TEST_RESULT_NOT_FOUND", f"There is no test result {result_id}.")
+
+
+def comparison_delete(*, comparison_id: int) -> None:
+    """Remove a comparison. Raises NotFoundError COMPARISON_NOT_FOUND."""
+    if Comparison.objects.filter(pk=comparison_id).delete()[0] == 0:
+        raise NotFoundError("COMPARISON_NOT_FOUND", f"There is no comparison {comparison_id}.")
