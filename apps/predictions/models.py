@@ -145,6 +145,7 @@ class ScorerState(models.Model):
     last_row_id = models.BigIntegerField(default=0)
     scored_to = models.DateTimeField(null=True)
     skipped_total = models.BigIntegerField(default=0)
+    judged_to = models.DateTimeField(null=True, help_text="outcomes are complete for horizons up to here (feed time)")
     updated_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,0 +1,67 @@
+"""Admin of predictions: settings of models at work; scores, alerts and deliveries are only looked at."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+
+from apps.core.admin import ReadOnlyAdmin
+from apps.core.errors import PlatformError
+from apps.predictions import services
+from apps.predictions.models import ActiveModel, ScorerState, WebhookDelivery
+
+
+class ActiveModelForm(forms.ModelForm):
+    """Checks like the service that saves."""
+
+    class Meta:
+        model = ActiveModel
+        fields = [
+            "model",
+            "custom_name",
+            "is_active",
+            "threshold",
+            "phases",
+            "coin_filter",
+            "whitelist",
+            "ignore_bad_seconds",
+            "ignore_positive_seconds",
+            "ignore_alert_seconds",
+            "min_scan_interval_seconds",
+            "max_log_entries",
+            "webhook_url",
+            "send_mode",
+            "webhook_enabled",
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        try:
+            services.model_check(active=ActiveModel(pk=self.instance.pk, **cleaned))
+        except PlatformError as error:
+            raise forms.ValidationError(error.message, code=error.code) from error
+        return cleaned
+
+
+@admin.register(ActiveModel)
+class ActiveModelAdmin(admin.ModelAdmin):
+    form = ActiveModelForm
+    list_display = ["custom_name", "model", "is_active", "threshold", "coin_filter", "webhook_enabled", "activated_at"]
+    list_filter = ["is_active", "webhook_enabled"]
+    search_fields = ["custom_name", "model__name"]
+    list_select_related = ["model"]
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return obj is not None and not obj.is_active and super().has_delete_permission(request, obj)
+
+
+@admin.register(ScorerState)
+class ScorerStateAdmin(ReadOnlyAdmin):
+    list_display = ["last_row_id", "scored_to", "judged_to", "skipped_total", "updated_at"]
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "active_model", "kind", "status", "attempts", "response_status", "sent_at"]
+    list_filter = ["status", "kind"]
+    list_select_related = ["active_model"]

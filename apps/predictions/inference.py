@@ -1,0 +1,128 @@
+"""Models at work, loaded and applied to many rows at once.
+
+Loading imports XGBoost, which hangs after a fork: only the scorer and a web process that was asked to predict do it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.core.errors import PlatformError
+from apps.predictions.models import ActiveModel
+from apps.predictions.outcomes import target_of
+from apps.predictions.rules import TAGS, Rules
+from apps.training import artifacts, features, fitting
+from apps.training.columns import Floats, Integers, MetricColumns
+from apps.training.recipes import Label
+
+if TYPE_CHECKING:
+    from xgboost import Booster
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One model at work. `reach` is from the end of a window to the moment its outcome is known."""
+
+    id: int
+    name: str
+    rules: Rules
+    whitelist: frozenset[str] | None
+    reach: timedelta
+    feature_names: tuple[str, ...]
+    booster: Booster
+    webhook_url: str
+    send_mode: str
+
+
+def worker_of(active: ActiveModel, booster: Booster, webhook_url: str) -> Worker:
+    """What the scorer needs of a model at work; `webhook_url` is empty where nothing is to be sent."""
+    listed = active.coin_filter == ActiveModel.CoinFilter.WHITELIST
+    return Worker(
+        id=active.pk,
+        name=active.custom_name,
+        rules=rules_of(active),
+        whitelist=frozenset(active.whitelist) if listed else None,
+        reach=target_of(active.pk, Label.model_validate(active.model.recipe["label"]).rule()).reach,
+        feature_names=tuple(active.model.feature_names),
+        booster=booster,
+        webhook_url=webhook_url,
+        send_mode=active.send_mode,
+    )
+
+
+def rules_of(active: ActiveModel) -> Rules:
+    """The settings of a model at work as values."""
+    negative, positive, alert = (int(active.max_log_entries.get(tag, 0)) for tag in TAGS)
+    return Rules(
+        threshold=active.threshold,
+        phases=frozenset(active.phases),
+        ignore_seconds=(active.ignore_bad_seconds, active.ignore_positive_seconds, active.ignore_alert_seconds),
+        min_scan_interval_seconds=active.min_scan_interval_seconds,
+        max_log_entries=(negative, positive, alert),
+    )
+
+
+class Boosters:
+    """Boosters by model id, each loaded and checked once; one that cannot be loaded is said once and left out."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[int, Booster | None] = {}
+
+    def of(self, active: ActiveModel) -> Booster | None:
+        """The booster of a model, or None where it cannot be used (the log says why)."""
+        if active.model_id not in self._loaded:
+            self._loaded[active.model_id] = self._load(active)
+        return self._loaded[active.model_id]
+
+    def keep_only(self, model_ids: set[int]) -> None:
+        """Drop the others."""
+        self._loaded = {key: booster for key, booster in self._loaded.items() if key in model_ids}
+
+    def _load(self, active: ActiveModel) -> Booster | None:
+        try:
+            booster = artifacts.load(active.model)
+        except PlatformError as error:
+            logger.error("model %s is not scored: %s %s", active.custom_name, error.code, error.message)
+            return None
+        booster.set_param({"nthread": min(2, os.cpu_count() or 1)})
+        return booster
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities by worker id, one a row, and how many milliseconds they took (features shared by all models)."""
+
+    probability: dict[int, Floats]
+    milliseconds: dict[int, float]
+
+
+def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers) -> Scores:
+    """Score `rows` of `columns` with every model; features are computed once, for the union of what is needed."""
+    started = time.perf_counter()
+    names = tuple(dict.fromkeys(name for worker in workers for name in worker.feature_names))
+    matrix = features.compute(columns, rows=rows, names=names).astype(np.float32)
+    shared = (time.perf_counter() - started) / max(1, len(workers))
+    place = {name: number for number, name in enumerate(names)}
+    probability, milliseconds = {}, {}
+    for worker in workers:
+        started = time.perf_counter()
+        probability[worker.id] = fitting.predict(worker.booster, _columns(matrix, place, worker.feature_names))
+        milliseconds[worker.id] = (time.perf_counter() - started + shared) * 1000
+    return Scores(probability, milliseconds)
+
+
+def _columns(matrix: NDArray[np.float32], place: dict[str, int], names: Sequence[str]) -> NDArray[np.float32]:
+    wanted = [place[name] for name in names]
+    chosen: Any = matrix if wanted == list(range(matrix.shape[1])) else matrix[:, wanted]
+    return np.ascontiguousarray(chosen)

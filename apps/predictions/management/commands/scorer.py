@@ -1,0 +1,38 @@
+"""`manage.py scorer`: score new windows with the models at work, until told to stop."""
+
+import logging
+import time
+
+from apps.core.process import ServiceCommand, Stop
+from apps.predictions.listener import Listener
+from apps.predictions.scorer import Scorer
+from apps.predictions.scorer_queries import CursorMovedError
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+
+
+class Command(ServiceCommand):
+    help = "Score new metric windows with every model at work: predictions, alerts, webhook outbox."
+    name = "scorer"
+
+    def run(self, stop: Stop) -> None:
+        """Each call begins anew from the tables: nothing in memory outlives an error of the database."""
+        with Listener() as listener:
+            while listener.own(stop) and not stop:
+                try:
+                    self._score(listener, stop)
+                except CursorMovedError as error:
+                    logger.warning("starting over: %s", error)
+
+    def _score(self, listener: Listener, stop: Stop) -> None:
+        scorer = Scorer()
+        scorer.warm_up()
+        refresh_at = 0.0
+        heard: set[str] = set()
+        while not stop:
+            if "active_models" in heard or time.monotonic() >= refresh_at:
+                scorer.refresh()
+                refresh_at = time.monotonic() + POLL_SECONDS
+            heard = listener.wait(0.0 if scorer.step() else POLL_SECONDS)

@@ -1,0 +1,288 @@
+"""The scorer: new metric rows -> features -> every model at work -> predictions, alerts, webhooks, cursor.
+
+One step reads the rows behind the cursor and writes all that follows from them in one transaction; dying anywhere leaves
+the cursor where the tables are. What is held in memory (half an hour of each live coin, what was last said of it) is
+read from the tables when a coin is first met, so starting, restarting and going on are the same.
+
+Time is feed time. A window that ended more than SKIP_AFTER before it is passed over and counted; one that ended more
+than MAX_ALERT_LAG_SECONDS before it is scored as late and never alerts. Coins that are not on the standard curve, or
+finished or graduated, are scored but never alert: they cannot be traded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from apps.core import live
+from apps.discovery.models import Phase
+from apps.predictions import metrics, rules, scorer_queries, webhooks
+from apps.predictions.inference import Boosters, Scores, Worker, score, worker_of
+from apps.predictions.memory import Memory
+from apps.predictions.models import ActiveModel
+from apps.predictions.scorer_queries import Batch
+from apps.predictions.watch import Watch
+from apps.training import queries as training_queries
+from apps.training.columns import Floats, Integers
+from apps.training.features import HISTORY_SECONDS
+from apps.training.queries import to_datetime, to_us
+
+logger = logging.getLogger(__name__)
+
+SKIP_AFTER = timedelta(minutes=10)
+HISTORY = timedelta(seconds=HISTORY_SECONDS)
+TRIM_EVERY = timedelta(minutes=1)
+LONGEST_LIFE = timedelta(days=1)
+UNTRADED_PHASES = (Phase.FINISHED, Phase.GRADUATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one step, an element each, sorted by (coin, time). `places` are their positions in the memory's
+    columns; `as_of` is epoch seconds."""
+
+    places: Integers
+    slots: Integers
+    mints: list[str]
+    as_of: Floats
+    as_of_at: list[datetime]
+    phase: NDArray[np.int16]
+    price_sol: list[float]
+    market_cap_sol: list[float]
+    virtual_sol_lamports: list[int | None]
+    late: NDArray[np.bool_]
+
+
+class Scorer:
+    """State of the process. `refresh` follows the settings, `step` does the work; both use Django's connection."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.workers: list[Worker] = []
+        self._boosters = Boosters()
+        self._watches: dict[int, Watch] = {}
+        self._settings: list[dict[str, Any]] | None = None
+        self._trimmed_at: datetime | None = None
+
+    def warm_up(self) -> None:
+        """Load the coins that traded lately, so that the first step is not slower than the others."""
+        cursor_id, scored_to, feed_at = scorer_queries.state_read()
+        if feed_at is not None and scored_to is not None:
+            mints = scorer_queries.recent_coins(feed_at - HISTORY, cursor_id)
+            self._load(mints, feed_at - SKIP_AFTER - HISTORY, scored_to)
+            logger.info("warmed up with %d coins, %d rows", len(self.memory), len(self.memory.columns))
+
+    def refresh(self) -> None:
+        """Follow changes of the models at work."""
+        active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).order_by("id")
+        found: list[dict[str, Any]] = [*active.values()]
+        if found == self._settings:
+            return
+        loaded = [(one, self._boosters.of(one)) for one in active.select_related("model")]
+        self._boosters.keep_only({one.model_id for one, _ in loaded})
+        self.workers = [worker_of(one, booster, webhooks.url_of(one)) for one, booster in loaded if booster is not None]
+        self._watches = {worker.id: Watch() for worker in self.workers}
+        self._recall(self.memory.mints())
+        self._settings = found
+        metrics.ACTIVE_MODELS.set(len(self.workers))
+        logger.info("models at work: %s", ", ".join(worker.name for worker in self.workers) or "none")
+
+    def step(self) -> int:
+        """Deal with the next metric rows; returns how many there were."""
+        cursor_id, _, feed_at = scorer_queries.state_read()
+        if feed_at is None:
+            return 0
+        until, count, fresh = scorer_queries.waiting(cursor_id, feed_at - SKIP_AFTER)
+        if not count:
+            return 0
+        rows = self._take_in(cursor_id, until, feed_at) if fresh else None
+        batch = self._score(rows, feed_at) if rows is not None else ([], [], [])
+        scored_to = max(rows.as_of_at) if rows is not None else None
+        scorer_queries.batch_write(Batch(cursor_id, until, count - fresh, scored_to, *batch))
+        self._tell(batch[0], batch[1])
+        self._trim(feed_at)
+        return count
+
+    # --- reading -----------------------------------------------------------------------------------------
+    def _take_in(self, after: int, until: int, feed_at: datetime) -> Rows | None:
+        mints, records = training_queries.metric_records_by_id(after, until)
+        records = records[records["as_of_us"] > to_us(feed_at - SKIP_AFTER)]
+        if not len(records):
+            return None
+        strangers = set(self.memory.strangers(mints, records))
+        strange = np.array([mint in strangers for mint in mints])[records["coin"]]
+        if strangers:
+            times = records["as_of_us"][strange]
+            self._load(sorted(strangers), to_datetime(times.min()) - HISTORY, to_datetime(times.max()))
+        if not strange.all():
+            self.memory.extend(mints, records[~strange])
+        return self._rows(np.sort(self.memory.find(mints, records)), feed_at)
+
+    def _load(self, mints: Sequence[str], after: datetime, until: datetime) -> None:
+        """Histories of coins from the tables: the columns that training's loader gives."""
+        records = training_queries.metric_records(mints, after, until)
+        self.memory.replace(mints, records, training_queries.highs_before(mints, after))
+        self._recall(mints)
+
+    def _recall(self, mints: Sequence[str]) -> None:
+        """What the models have said of these coins, as far as it still counts."""
+        slots = self.memory.slots(mints)
+        for watch in self._watches.values():
+            watch.reset(slots, self.memory.size)
+        memory = max((_memory_of(worker.rules) for worker in self.workers), default=timedelta(0))
+        feed_at = scorer_queries.state_read()[2]
+        if not memory or not mints or feed_at is None:
+            return
+        slot_of = dict(zip(mints, slots.tolist(), strict=True))
+        said = scorer_queries.said_before(mints, [*self._watches], feed_at - SKIP_AFTER - memory)
+        for worker_id, mint, tag, count, last_at in said:
+            self._watches[worker_id].recall(slot_of[mint], rules.TAGS.index(tag), count, last_at)
+
+    def _rows(self, places: Integers, feed_at: datetime) -> Rows:
+        held = self.memory.columns
+        as_of_us = held.as_of_us[places]
+        reserves = np.rint(held.virtual_sol_reserves[places] * 1e9)
+        latest_us = to_us(feed_at - timedelta(seconds=settings.MAX_ALERT_LAG_SECONDS))
+        return Rows(
+            places=places,
+            slots=held.coin[places],
+            mints=self.memory.mints_of(held.coin[places]),
+            as_of=as_of_us / 1e6,
+            as_of_at=[to_datetime(us) for us in as_of_us.tolist()],
+            phase=held.phase_id[places].astype(np.int16),
+            price_sol=held.price_close[places].tolist(),
+            market_cap_sol=held.market_cap_close[places].tolist(),
+            virtual_sol_lamports=[None if value != value else int(value) for value in reserves.tolist()],
+            late=as_of_us < latest_us,
+        )
+
+    # --- scoring -----------------------------------------------------------------------------------------
+    def _score(self, rows: Rows, feed_at: datetime) -> tuple[list[Any], list[Any], list[Any]]:
+        """Rows to write: predictions, alerts, webhook deliveries."""
+        if not self.workers:
+            return [], [], []
+        scores = score(self.workers, *self.memory.of_coins(rows.places))
+        said = [self._judge(worker, rows, scores) for worker in self.workers]
+        predictions = [row for worker_rows, _ in said for row in worker_rows]
+        candidates = sorted((one for _, found in said for one in found), key=_soonest_then_surest)
+        alerts = [one for one in candidates if one.mint in self._tradable(candidates)]
+        return predictions, [one.as_row(feed_at) for one in alerts], self._deliveries(predictions, alerts)
+
+    def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> tuple[list[tuple[Any, ...]], list[Alert]]:
+        """What one model says: prediction rows, and what would be alerts."""
+        probability, milliseconds = scores.probability[worker.id], scores.milliseconds[worker.id]
+        looked_at = rules.in_phases(worker.rules, rows.phase)
+        if worker.whitelist is not None:
+            looked_at &= np.array([mint in worker.whitelist for mint in rows.mints])
+        chosen, tags = self._watches[worker.id].choose(worker.rules, rows.slots, rows.as_of, looked_at, probability)
+        metrics.PREDICTION_SECONDS.labels(worker.id).observe(milliseconds / 1000)
+        alerting = chosen & (tags == rules.ALERT) & ~rows.late & ~np.isin(rows.phase, UNTRADED_PHASES)
+        now, told = timezone.now(), probability.tolist()
+        predictions = [
+            (
+                worker.id, rows.mints[i], rows.as_of_at[i], now, told[i], rules.TAGS[tags[i]], rows.price_sol[i],
+                rows.virtual_sol_lamports[i], int(rows.phase[i]), bool(rows.late[i]), milliseconds,
+            )
+            for i in np.flatnonzero(chosen).tolist()
+        ]  # fmt: skip
+        return predictions, [Alert.of(worker, rows, i, told[i]) for i in np.flatnonzero(alerting).tolist()]
+
+    @staticmethod
+    def _tradable(candidates: Sequence[Alert]) -> set[str]:
+        return scorer_queries.tradable({one.mint for one in candidates}) if candidates else set()
+
+    def _deliveries(self, predictions: list[tuple[Any, ...]], alerts: Sequence[Alert]) -> list[tuple[Any, ...]]:
+        """The outbox: a message for each alert, or one for the batch where a model sends more than alerts."""
+        found: list[tuple[Any, ...]] = []
+        for worker in self.workers:
+            if not worker.webhook_url:
+                continue
+            if worker.send_mode == ActiveModel.SendMode.ALERTS:
+                bodies = [
+                    webhooks.alert_payload(worker.name, one.as_json()) for one in alerts if one.worker_id == worker.id
+                ]
+            else:
+                told = [row for row in predictions if row[0] == worker.id and rules.sends(worker.send_mode, row[5])]
+                bodies = [webhooks.predictions_payload(worker.name, [_told(row) for row in told])] if told else []
+            found += [(worker.id, body["type"], worker.webhook_url, _json(body)) for body in bodies]
+        return found
+
+    # --- afterwards --------------------------------------------------------------------------------------
+    def _tell(self, predictions: Sequence[tuple[Any, ...]], alerts: Sequence[Any]) -> None:
+        for worker_id, count in Counter(row[0] for row in predictions).items():
+            metrics.PREDICTIONS.labels(worker_id).inc(count)
+        metrics.COINS_TRACKED.set(len(self.memory))
+        metrics.ALERTS.labels("pending").inc(len(alerts))
+        if predictions:
+            live.publish("predictions")
+            live.publish("dashboard")
+
+    def _trim(self, feed_at: datetime) -> None:
+        if self._trimmed_at is None or abs(feed_at - self._trimmed_at) >= TRIM_EVERY:
+            self.memory.trim(to_us(feed_at - SKIP_AFTER - HISTORY))
+            self._trimmed_at = feed_at
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A score that may be acted on."""
+
+    worker_id: int
+    mint: str
+    as_of: datetime
+    probability: float
+    price_sol: float
+    market_cap_sol: float
+    virtual_sol_lamports: int | None
+    phase_id: int
+    horizon_at: datetime
+
+    @classmethod
+    def of(cls, worker: Worker, rows: Rows, i: int, probability: float) -> Alert:
+        """The alert of a model on the i-th row."""
+        return cls(
+            worker.id, rows.mints[i], rows.as_of_at[i], probability, rows.price_sol[i], rows.market_cap_sol[i],
+            rows.virtual_sol_lamports[i], int(rows.phase[i]), rows.as_of_at[i] + worker.reach,
+        )  # fmt: skip
+
+    def as_row(self, fired_at: datetime) -> tuple[Any, ...]:
+        """In the order of `scorer_queries.ALERTS_INSERT`."""
+        return (
+            self.worker_id, self.mint, self.as_of, fired_at, self.probability, self.price_sol, self.market_cap_sol,
+            self.virtual_sol_lamports, self.phase_id, self.horizon_at,
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """For a webhook."""
+        return {
+            "mint": self.mint, "as_of": self.as_of, "probability": self.probability, "price_sol": self.price_sol,
+            "market_cap_sol": self.market_cap_sol, "phase_id": self.phase_id, "horizon_at": self.horizon_at,
+        }  # fmt: skip
+
+
+def _soonest_then_surest(alert: Alert) -> tuple[datetime, float, str, int]:
+    return alert.as_of, -alert.probability, alert.mint, alert.worker_id
+
+
+def _told(row: tuple[Any, ...]) -> dict[str, Any]:
+    return {"mint": row[1], "as_of": row[2], "probability": row[4], "tag": row[5], "price_sol": row[6]}
+
+
+def _json(body: dict[str, Any]) -> str:
+    return json.dumps(body, cls=DjangoJSONEncoder)
+
+
+def _memory_of(rule: rules.Rules) -> timedelta:
+    """How far back a model's own scores still matter to it."""
+    return LONGEST_LIFE if any(rule.max_log_entries) else timedelta(seconds=rule.longest_memory_seconds)

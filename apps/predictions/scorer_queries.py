@@ -1,0 +1,138 @@
+"""SQL of the scorer: its cursor, what it has said before, and the one transaction that writes a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+MOST_ROWS = 5_000
+
+STATE_READ = """
+    SELECT s.last_row_id, s.scored_to, (SELECT feed_at FROM stream_state WHERE id = 1)
+    FROM scorer_state s WHERE s.id = 1"""
+STATE_CREATE = "INSERT INTO scorer_state (id, last_row_id, skipped_total) VALUES (1, 0, 0) ON CONFLICT DO NOTHING"
+
+
+def state_read() -> tuple[int, datetime | None, datetime | None]:
+    """The cursor (row_id of the last metric row dealt with), the newest window scored, and the feed time (None before
+    the first frame)."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATE_READ)
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute(STATE_CREATE)
+            cursor.execute(STATE_READ)
+            row = cursor.fetchone()
+    return row
+
+
+WAITING = """
+    SELECT max(row_id), count(*), count(*) FILTER (WHERE timestamp > %s)
+    FROM (SELECT row_id, timestamp FROM coin_metrics WHERE row_id > %s ORDER BY row_id LIMIT %s) waiting"""
+
+
+def waiting(cursor_id: int, oldest: datetime) -> tuple[int, int, int]:
+    """The next metric rows, at most MOST_ROWS: the highest row_id, how many, and how many end after `oldest`."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, (oldest, cursor_id, MOST_ROWS))
+        until, rows, fresh = cursor.fetchone()
+    return until or cursor_id, rows, fresh
+
+
+RECENT_COINS = "SELECT DISTINCT mint FROM coin_metrics WHERE timestamp > %s AND row_id <= %s ORDER BY mint"
+
+
+def recent_coins(since: datetime, cursor_id: int) -> list[str]:
+    """Coins with rows that end after `since` and lie behind the cursor."""
+    with connection.cursor() as cursor:
+        cursor.execute(RECENT_COINS, (since, cursor_id))
+        return [mint for (mint,) in cursor.fetchall()]
+
+
+SAID_BEFORE = """
+    SELECT active_model_id, mint, tag, count(*), extract(epoch FROM max(as_of))::float8
+    FROM predictions
+    WHERE mint = ANY(%s) AND active_model_id = ANY(%s) AND as_of > %s
+    GROUP BY active_model_id, mint, tag"""
+
+
+def said_before(
+    mints: Sequence[str], active_model_ids: Sequence[int], since: datetime
+) -> list[tuple[int, str, str, int, float]]:
+    """Per model, coin and tag: how many scores since then, and when (epoch seconds) the newest was."""
+    with connection.cursor() as cursor:
+        cursor.execute(SAID_BEFORE, (list(mints), list(active_model_ids), since))
+        return cursor.fetchall()
+
+
+TRADABLE = "SELECT mint FROM discovered_coins WHERE mint = ANY(%s) AND curve = 'standard'"
+
+
+def tradable(mints: Sequence[str]) -> set[str]:
+    """Those of the coins that are on the standard curve."""
+    with connection.cursor() as cursor:
+        cursor.execute(TRADABLE, (list(mints),))
+        return {mint for (mint,) in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step of the scorer writes. Rows are tuples in the order of the columns below."""
+
+    from_row_id: int
+    to_row_id: int
+    skipped: int
+    scored_to: datetime | None
+    predictions: Sequence[tuple[Any, ...]]
+    alerts: Sequence[tuple[Any, ...]]
+    deliveries: Sequence[tuple[Any, ...]]
+
+
+class CursorMovedError(RuntimeError):
+    """Another scorer wrote in between; what was computed here must not be written."""
+
+
+STAGING = """
+    CREATE TEMP TABLE IF NOT EXISTS new_predictions (LIKE predictions INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"""
+_PREDICTION_COLUMNS = """active_model_id, mint, as_of, scored_at, probability, tag, price_sol, virtual_sol_lamports,
+    phase_id, is_late, duration_ms"""
+PREDICTIONS_COPY = f"COPY new_predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
+PREDICTIONS_INSERT = f"""
+    INSERT INTO predictions ({_PREDICTION_COLUMNS}) SELECT {_PREDICTION_COLUMNS} FROM new_predictions
+    ON CONFLICT DO NOTHING"""
+ALERTS_INSERT = """
+    INSERT INTO alert_evaluations (active_model_id, mint, as_of, fired_at, probability, price_sol, market_cap_sol,
+        virtual_sol_lamports, phase_id, horizon_at, status, reason)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', '') ON CONFLICT DO NOTHING"""
+DELIVERIES_INSERT = """
+    INSERT INTO webhook_deliveries (active_model_id, kind, url, payload, status, attempts, next_attempt_at, error,
+        created_at)
+    VALUES (%s, %s, %s, %s, 'pending', 0, now(), '', now())"""
+CURSOR_MOVE = """
+    UPDATE scorer_state SET last_row_id = %s, skipped_total = skipped_total + %s, updated_at = now(),
+        scored_to = greatest(scored_to, %s)
+    WHERE id = 1 AND last_row_id = %s"""
+
+
+def batch_write(batch: Batch) -> None:
+    """Predictions, alerts, webhook outbox and cursor in one transaction, with NOTIFY alerts. Raises CursorMovedError."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(CURSOR_MOVE, (batch.to_row_id, batch.skipped, batch.scored_to, batch.from_row_id))
+        if cursor.rowcount != 1:
+            raise CursorMovedError(f"the cursor is no longer at {batch.from_row_id}")
+        if batch.predictions:
+            cursor.execute(STAGING)
+            with cursor.copy(PREDICTIONS_COPY) as copy:
+                for row in batch.predictions:
+                    copy.write_row(row)
+            cursor.execute(PREDICTIONS_INSERT)
+        if batch.alerts:
+            cursor.executemany(ALERTS_INSERT, batch.alerts)
+            cursor.execute("SELECT pg_notify('alerts', %s)", (json.dumps({"alerts": len(batch.alerts)}),))
+        if batch.deliveries:
+            cursor.executemany(DELIVERIES_INSERT, batch.deliveries)

@@ -1,0 +1,280 @@
+"""Putting models to work and changing their settings, judging outcomes, scoring one coin on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.core import live
+from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.discovery.models import CoinMetric, Phase
+from apps.predictions import inference, metrics, queries, rules, webhooks
+from apps.predictions.models import ActiveModel, ScorerState, WebhookDelivery
+from apps.predictions.outcomes import Target, target_of
+from apps.training import queries as training_queries
+from apps.training.features import HISTORY_SECONDS, load_columns
+from apps.training.models import Job, Model
+from apps.training.recipes import Label
+
+DEMO_PREFIX = "demo "
+JUDGE_ROWS = 20_000
+JUDGE_AGAIN = timedelta(minutes=15)
+JUDGE_BACK = timedelta(days=2)
+HOPELESS_AFTER = timedelta(minutes=10)
+EXPIRE_AFTER = timedelta(days=1)
+MOST_LISTED = 10_000
+
+_boosters = inference.Boosters()
+
+
+# --- Models at work ------------------------------------------------------------------------------------
+def model_import(
+    *, model: Model, custom_name: str = "", threshold: float | None = None, fields: Mapping[str, Any] | None = None
+) -> ActiveModel:
+    """Put a trained model to work; the threshold is the model's own unless given. Raises PlatformError."""
+    if model.is_deleted:
+        raise NotFoundError("MODEL_NOT_FOUND", "This model was deleted: choose another one.")
+    name = custom_name.strip() or model.name
+    active = ActiveModel(model=model, custom_name=name, threshold=model.threshold if threshold is None else threshold)
+    return _change(active, {"custom_name": name, **(fields or {})})
+
+
+def model_activate(*, active: ActiveModel) -> ActiveModel:
+    """Let the scorer use the model again. Raises NotFoundError where the trained model was deleted."""
+    if active.model.is_deleted:
+        raise NotFoundError("MODEL_NOT_FOUND", "The trained model behind it was deleted: import another one.")
+    return _change(active, {"is_active": True})
+
+
+def model_deactivate(*, active: ActiveModel) -> ActiveModel:
+    """Stop scoring with the model; what it has said is still judged."""
+    return _change(active, {"is_active": False})
+
+
+def model_rename(*, active: ActiveModel, custom_name: str) -> ActiveModel:
+    """Give it another name. Raises NAME_MISSING, NAME_TAKEN."""
+    return _change(active, {"custom_name": custom_name.strip()})
+
+
+def model_configure(*, active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
+    """Change settings (fields of ActiveModel). Raises PlatformError for values that cannot be."""
+    return _change(active, fields)
+
+
+def model_delete(*, active: ActiveModel) -> None:
+    """Take it out of the list. Its scores and alerts stay; a model at work must be stopped first."""
+    if active.is_active:
+        raise ConflictError("MODEL_IS_ACTIVE", "Deactivate the model before you delete it.")
+    with transaction.atomic():
+        active.delete()
+        _notify()
+
+
+def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
+    for name, value in fields.items():
+        setattr(active, name, value)
+    model_check(active=active)
+    with transaction.atomic():
+        active.save()
+        _notify()
+    return active
+
+
+def _notify() -> None:
+    """Tell the scorer (with the commit) and the pages (after it)."""
+    with connection.cursor() as cursor:
+        cursor.execute("NOTIFY active_models")
+    transaction.on_commit(_tell_pages)
+
+
+def _tell_pages() -> None:
+    live.publish("predictions")
+    live.publish("dashboard")
+
+
+def model_check(*, active: ActiveModel) -> None:
+    """Raise PlatformError where settings cannot be as they are."""
+    if not active.custom_name or len(active.custom_name) > 100:  # noqa: PLR2004 - the column's length
+        raise PlatformError("NAME_MISSING", "Give the model a name of 1 to 100 characters.")
+    if ActiveModel.objects.filter(custom_name=active.custom_name).exclude(pk=active.pk).exists():
+        raise ConflictError(
+            "NAME_TAKEN", f"Another model at work is named {active.custom_name!r}: choose another name."
+        )
+    if not 0 <= active.threshold <= 1:
+        raise PlatformError("THRESHOLD_OUT_OF_RANGE", "The threshold is a probability between 0 and 1.")
+    if unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True)):
+        raise PlatformError("PHASE_UNKNOWN", f"There is no phase {sorted(unknown)[0]}: see GET find/phases.")
+    if len(active.whitelist) > MOST_LISTED:
+        raise PlatformError("WHITELIST_TOO_LONG", f"A whitelist holds at most {MOST_LISTED:,} coins.")
+    if unknown_tags := set(active.max_log_entries) - set(rules.TAGS):
+        raise PlatformError("TAG_UNKNOWN", f"{sorted(unknown_tags)[0]!r} is none of {', '.join(rules.TAGS)}.")
+    if active.webhook_url:
+        webhooks.url_check(active.webhook_url)
+    if active.webhook_enabled and not webhooks.url_of(active):
+        raise PlatformError("WEBHOOK_URL_MISSING", "Give the address to send to, or set N8N_SERVER_WEBHOOK_URL.")
+
+
+def n8n_status(*, active: ActiveModel) -> dict[str, Any]:
+    """Whether and how well the model's webhook works."""
+    deliveries = WebhookDelivery.objects.filter(active_model=active)
+    newest = deliveries.exclude(attempts=0).order_by("-created_at", "-id").first()
+    url = webhooks.url_of(active)
+    return {
+        "enabled": active.webhook_enabled,
+        "url": url or active.webhook_url,
+        "send_mode": active.send_mode,
+        "status": _webhook_state(url, newest),
+        "pending": deliveries.filter(status=WebhookDelivery.Status.PENDING).count(),
+        "sent": deliveries.filter(status=WebhookDelivery.Status.SENT).count(),
+        "failed": deliveries.filter(status=WebhookDelivery.Status.FAILED).count(),
+        "last_sent_at": newest.sent_at if newest else None,
+        "last_response_status": newest.response_status if newest else None,
+        "last_error": newest.error if newest else "",
+    }
+
+
+def _webhook_state(url: str, newest: WebhookDelivery | None) -> str:
+    if not url:
+        return "disabled"
+    if newest is None:
+        return "never_sent"
+    return "ok" if newest.status == WebhookDelivery.Status.SENT else "failing"
+
+
+def demo_activate() -> ActiveModel | None:
+    """Demo only: put the newest trained model to work in place of the one this put there before."""
+    if not settings.DEMO:
+        return None
+    trained = Job.objects.filter(job_type=Job.Type.TRAIN, status=Job.Status.COMPLETED, model__is_deleted=False)
+    job = trained.select_related("model").order_by("-finished_at", "-id").first()
+    if job is None or job.model is None or ActiveModel.objects.filter(model=job.model).exists():
+        return None
+    with transaction.atomic():
+        for before in ActiveModel.objects.select_for_update().filter(
+            custom_name__startswith=DEMO_PREFIX, is_active=True
+        ):
+            model_deactivate(active=before)
+        return model_import(model=job.model, custom_name=(DEMO_PREFIX + job.model.name)[:100])
+
+
+# --- Outcomes ------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one run of the judge did; `complete` where nothing that is due is left."""
+
+    predictions: int = 0
+    alerts: int = 0
+    complete: bool = True
+
+
+def outcomes_judge(*, limit: int = JUDGE_ROWS) -> Judged:
+    """Judge predictions whose horizon has passed in feed time, newest first, at most `limit` a run."""
+    now, until = queries.feed_time(), queries.settled_to()
+    if now is None or until is None:
+        return Judged()
+    with queries.judge_alone() as alone:
+        if not alone:
+            return Judged(complete=False)
+        looked_at, judged, verdicts = _judge(now, until, limit)
+        if looked_at < limit:
+            ScorerState.objects.filter(pk=1).update(judged_to=until)
+        verdicts += ["expired"] * queries.alerts_expire(before=now - EXPIRE_AFTER, now=now)
+    for verdict in verdicts:
+        metrics.ALERTS.labels(verdict).inc()
+    metrics.ALERTS_EVALUATED.inc(len(verdicts))
+    if judged:
+        _tell_pages()
+    return Judged(judged, len(verdicts), looked_at < limit)
+
+
+def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[str]]:
+    targets = model_targets()
+    if not targets:
+        return 0, 0, []
+    judged_to = ScorerState.objects.filter(pk=1).values_list("judged_to", flat=True).first()
+    after = min(judged_to or until - JUDGE_BACK, until) - JUDGE_AGAIN
+    since = after - max(target.reach for target in targets)
+    return queries.predictions_judge(
+        targets=targets,
+        gaps=_gaps(since, now),
+        since=since,
+        judged_to=after,
+        until=until,
+        hopeless=until - HOPELESS_AFTER,
+        now=now,
+        limit=limit,
+    )
+
+
+def model_targets() -> list[Target]:
+    """What each model at work, also a stopped one, is measured by."""
+    found = ActiveModel.objects.order_by("id").values_list("id", "model__recipe")
+    return [target_of(pk, Label.model_validate(recipe["label"]).rule()) for pk, recipe in found]
+
+
+def _gaps(since: datetime, now: datetime) -> tuple[list[datetime], list[datetime]]:
+    """Times without data, as the labels know them."""
+    margin = timedelta(seconds=2 * training_queries.SILENCE_SECONDS)
+    starts, ends = training_queries.unknown_times(since - margin, now)
+    return ([training_queries.to_datetime(us) for us in starts], [training_queries.to_datetime(us) for us in ends])
+
+
+# --- On request ----------------------------------------------------------------------------------------
+def coin_predict(*, mint: str) -> list[dict[str, Any]]:
+    """What every model at work says of a coin as of its newest window. Raises COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL."""
+    newest = CoinMetric.objects.filter(mint=mint).order_by("-timestamp").values_list("timestamp", flat=True).first()
+    if newest is None:
+        raise NotFoundError("COIN_HAS_NO_METRICS", "No window of this coin has closed yet: check the mint, or wait.")
+    workers = _workers()
+    if not workers:
+        raise ConflictError("NO_ACTIVE_MODEL", "Put a model to work first.")
+    since = newest - timedelta(seconds=HISTORY_SECONDS)
+    records = training_queries.metric_records([mint], since, newest)
+    columns = load_columns(records, highs=training_queries.highs_before([mint], since))
+    scores = inference.score(workers, columns, np.array([len(columns) - 1]))
+    return [
+        {
+            "active_model_id": worker.id,
+            "custom_name": worker.name,
+            "mint": mint,
+            "as_of": newest,
+            "probability": float(scores.probability[worker.id][0]),
+            "threshold": worker.rules.threshold,
+            "tag": rules.TAGS[rules.tags_of(scores.probability[worker.id], worker.rules.threshold)[0]],
+            "duration_ms": scores.milliseconds[worker.id],
+        }
+        for worker in workers
+    ]
+
+
+def models_preload() -> list[str]:
+    """Load and check every model at work in this process and let the scorer do so too; their names."""
+    workers = _workers()
+    with transaction.atomic():
+        _notify()
+    return [worker.name for worker in workers]
+
+
+def _workers() -> Sequence[inference.Worker]:
+    active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).select_related("model").order_by("id")
+    loaded = [(one, _boosters.of(one)) for one in active]
+    return [inference.worker_of(one, booster, "") for one, booster in loaded if booster is not None]
+
+
+def webhooks_deliver(*, seconds: float = 20.0) -> int:
+    """Send what is due, for at most about so long; how many attempts were made."""
+    attempts = 0
+    end = timezone.now() + timedelta(seconds=seconds)
+    with webhooks.make_client() as client:
+        while timezone.now() < end and (claimed := webhooks.deliveries_claim(now=timezone.now(), limit=5)):
+            for delivery in claimed:
+                webhooks.delivery_send(delivery=delivery, client=client, now=timezone.now())
+            attempts += len(claimed)
+    return attempts
