@@ -210,7 +210,6 @@ install_servers() { # install_servers [--upgrade]
   if [ "${1:-}" != --upgrade ] && servers_installed; then return 0; fi
   local started=$SECONDS
   require_apt
-  mkdir -p "$HOME_DIR"
   find_mirror
   write_apt_conf
   download
