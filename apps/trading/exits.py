@@ -8,6 +8,7 @@ the wallet. The peak is kept as a price for people and for later rules; no rule 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -52,3 +53,34 @@ def decide(levels: Levels, mark: Mark) -> Reason | None:
 def return_bps(cost: int, value: int) -> int:
     """What a position stands at, in basis points of its cost; 0 when nothing is held."""
     return (value - cost) * BPS // cost if cost else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An exit that is due: why, and since when."""
+
+    reason: Reason
+    at: datetime
+
+
+def first_trigger(
+    levels: Levels,
+    marks: Iterable[Mark],
+    *,
+    since: datetime,
+    to: datetime,
+    graduated_at: datetime | None = None,
+) -> Trigger | None:
+    """The first exit in the stretch (`since`, `to`], from the marks of its trades in order and its deadlines.
+
+    A mark at the very instant of a deadline is judged before the deadline.
+    """
+    limits: list[tuple[datetime | None, Reason]] = [(levels.timeout_at, "TIMEOUT"), (graduated_at, "GRADUATED")]
+    deadlines = [(max(at, since), reason) for at, reason in limits if at is not None and max(at, since) <= to]
+    deadline = min(deadlines, default=None)
+    for mark in marks:
+        if deadline is not None and mark.at > deadline[0]:
+            break
+        if reason := decide(levels, mark):
+            return Trigger(reason, mark.at)
+    return Trigger(deadline[1], deadline[0]) if deadline is not None else None

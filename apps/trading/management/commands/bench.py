@@ -28,7 +28,7 @@ def benchmarks() -> dict[str, Benchmark]:
 
 def line_of(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """A result in the contract's form."""
-    empty = {"value": None, "unit": "", "limit": None, "ratio": None, "detail": {}}
+    empty: dict[str, Any] = {"value": None, "unit": "", "limit": None, "ratio": None, "detail": {}}
     return {"name": name, **empty, **{key: value for key, value in result.items() if key in empty}}
 
 

@@ -1,0 +1,34 @@
+"""The trader: takes alerts, judges exits and executes due paper orders, whenever the feed or the scorer says so."""
+
+from __future__ import annotations
+
+from apps.core.process import ServiceCommand, Stop
+from apps.trading import engine, metrics
+from apps.trading.listening import Listener
+from apps.trading.models import Position, Wallet
+
+ADVISORY_LOCK = 0x7452_4144_4552  # "tRADER": only its holder trades; a second trader waits
+POLL_SECONDS = 1.0
+
+
+class Command(ServiceCommand):
+    """Runs until SIGTERM or SIGINT; goes on from `trader_progress` whatever ended it."""
+
+    help = "Trade on alerts: orders, fills, positions and exits (paper). Safe to run twice: one waits for the other."
+    name = "trader"
+
+    def run(self, stop: Stop) -> None:
+        with Listener(("feed", "alerts")) as listener:
+            while not stop and not listener.lock(ADVISORY_LOCK):
+                stop.wait(POLL_SECONDS)
+            while not stop:
+                waiting = engine.round_once()
+                gauges_set()
+                if not waiting:
+                    listener.wait(POLL_SECONDS)
+
+
+def gauges_set() -> None:
+    """Tell Prometheus how many positions are open and wallets active."""
+    metrics.ACTIVE_POSITIONS.set(Position.objects.filter(status="OPEN").count())
+    metrics.WALLETS_ACTIVE.set(Wallet.objects.filter(status="ACTIVE").count())

@@ -1,0 +1,244 @@
+"""What trading reads: SQL beside its function, amounts in lamports and base units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from apps.discovery.curve import Reserves
+from apps.discovery.models import StreamState
+from apps.predictions.models import AlertEvaluation
+from apps.trading.fills import Standing
+from apps.trading.market import Market
+from apps.trading.models import Order, Position, TraderProgress, TradingState, Wallet
+
+MARKETS_AT = """
+SELECT c.mint, c.curve = 'standard' AND NOT c.is_mayhem,
+       c.graduated AND coalesce(c.graduated_at, %(at)s) <= %(at)s,
+       t."timestamp", coalesce(t.seq, -1),
+       coalesce(t.virtual_sol_lamports, c.virtual_sol_lamports),
+       coalesce(t.virtual_token_base_units, c.virtual_token_base_units),
+       coalesce(t."timestamp", c.first_seen_at),
+       (SELECT max(g.ended_at) FROM stream_gaps g
+        WHERE g.started_at < %(at)s AND g.ended_at > coalesce(t."timestamp", c.first_seen_at))
+FROM discovered_coins c
+LEFT JOIN LATERAL (
+    SELECT x."timestamp", x.seq, x.virtual_sol_lamports, x.virtual_token_base_units
+    FROM coin_transactions x
+    WHERE x.mint = c.mint AND x."timestamp" <= %(at)s AND x.virtual_sol_lamports IS NOT NULL
+    ORDER BY x."timestamp" DESC, x.seq DESC LIMIT 1
+) t ON true
+WHERE c.mint = ANY(%(mints)s) AND c.first_seen_at <= %(at)s
+"""
+
+
+def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
+    """The market of each coin as the trades up to `at` left it; a coin not seen by then is marked unknown."""
+    wanted = list(dict.fromkeys(mints))
+    markets = {mint: Market(mint, at, is_known=False) for mint in wanted}
+    if not wanted:
+        return markets
+    with connection.cursor() as cursor:
+        cursor.execute(MARKETS_AT, {"mints": wanted, "at": at})
+        rows = cursor.fetchall()
+    for mint, standard, graduated, _, seq, virtual_sol, virtual_token, traded_at, gap_ended_at in rows:
+        reserves = Reserves(virtual_sol, virtual_token) if virtual_sol and virtual_token else None
+        markets[mint] = Market(
+            mint=mint,
+            at=at,
+            reserves=reserves,
+            last_trade_at=traded_at,
+            last_seq=seq,
+            is_standard=standard,
+            is_graduated=graduated,
+            gap_ended_at=gap_ended_at,
+        )
+    return markets
+
+
+def market_at(mint: str, at: datetime) -> Market:
+    """The market of one coin at `at`."""
+    return markets_at([mint], at)[mint]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A trade of a held coin: when, in which order, and the reserves it left."""
+
+    at: datetime
+    seq: int
+    reserves: Reserves
+
+
+TICKS_BETWEEN = """
+SELECT mint, "timestamp", seq, virtual_sol_lamports, virtual_token_base_units
+FROM coin_transactions
+WHERE "timestamp" >= %(since)s AND "timestamp" <= %(to)s AND mint = ANY(%(mints)s)
+  AND virtual_sol_lamports IS NOT NULL AND virtual_token_base_units > 0
+ORDER BY "timestamp", seq, trade_key
+"""
+
+
+def ticks_between(mints: Iterable[str], since: datetime, to: datetime) -> dict[str, list[Tick]]:
+    """The trades of some coins from `since` to `to`, both included, in order."""
+    wanted = list(dict.fromkeys(mints))
+    ticks: dict[str, list[Tick]] = {mint: [] for mint in wanted}
+    if not wanted or since > to:
+        return ticks
+    with connection.cursor() as cursor:
+        cursor.execute(TICKS_BETWEEN, {"mints": wanted, "since": since, "to": to})
+        for mint, at, seq, virtual_sol, virtual_token in cursor.fetchall():
+            ticks[mint].append(Tick(at, seq, Reserves(virtual_sol, virtual_token)))
+    return ticks
+
+
+def standing_of(mint: str) -> Standing:
+    """What the open positions of all test wallets together have standing on a coin's curve."""
+    open_here = Position.objects.filter(mint=mint, status="OPEN", wallet__wallet_type="TEST")
+    sums = open_here.aggregate(lamports=Sum("curve_lamports"), base_units=Sum("quantity_base_units"))
+    return Standing(int(sums["lamports"] or 0), int(sums["base_units"] or 0))
+
+
+def positions_open(**filters: Any) -> QuerySet[Position]:
+    """Open positions, oldest first."""
+    return Position.objects.filter(status="OPEN", **filters).select_related("wallet").order_by("opened_at", "id")
+
+
+def positions_to_judge(ids: Sequence[int] | None = None) -> list[Position]:
+    """Open positions whose exits may be judged: none is being left already, nothing blocks them."""
+    rows = positions_open(wallet__wallet_type="TEST", blocked_code="").exclude(
+        orders__in=Order.objects.filter(side="sell", status="SUBMITTED")
+    )
+    return list(rows if ids is None else rows.filter(id__in=ids))
+
+
+GRADUATED_AT = "SELECT mint, graduated_at FROM discovered_coins WHERE mint = ANY(%s) AND graduated"
+
+
+def graduated_at(mints: Iterable[str]) -> dict[str, datetime]:
+    """When each coin graduated, for those that have."""
+    with connection.cursor() as cursor:
+        cursor.execute(GRADUATED_AT, [list(dict.fromkeys(mints))])
+        return {mint: at for mint, at in cursor.fetchall() if at is not None}
+
+
+def orders_in_flight(**filters: Any) -> QuerySet[Order]:
+    """Orders that the venue has not ended yet, in the order in which it will."""
+    return Order.objects.filter(status="SUBMITTED", **filters).order_by("due_at", "idempotency_key")
+
+
+def order_next_due(to: datetime) -> Order | None:
+    """The next order the venue executes at or before `to`."""
+    return orders_in_flight(due_at__lte=to, wallet__wallet_type="TEST").first()
+
+
+def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
+    """Alerts in the order of their commit."""
+    return list(AlertEvaluation.objects.filter(alert_id__gt=alert_id).order_by("alert_id")[:limit])
+
+
+def alert_newest_id() -> int:
+    """The id of the newest alert; 0 where there is none."""
+    return AlertEvaluation.objects.order_by("-alert_id").values_list("alert_id", flat=True).first() or 0
+
+
+def feed_at() -> datetime | None:
+    """Feed time up to which the tables are complete; None before the first frame."""
+    return StreamState.objects.filter(id=1).values_list("feed_at", flat=True).first()
+
+
+def feed_age_seconds() -> float:
+    """How long the stream has been silent, on the wall clock; 0 in a replay, infinite without a connection."""
+    state = StreamState.objects.filter(id=1).first()
+    if state is None or state.feed_at is None:
+        return math.inf
+    if state.mode == "replay":
+        return 0.0
+    if not state.connected:
+        return math.inf
+    return (timezone.now() - state.updated_at).total_seconds() if state.updated_at else 0.0
+
+
+def progress() -> TraderProgress:
+    """How far the trader has come."""
+    return TraderProgress.objects.filter(id=1).first() or TraderProgress(id=1)
+
+
+def trading_state_locked() -> str:
+    """The kill switch, held as it is until the transaction ends (many may hold it, a change waits for them)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state FROM trading_state WHERE id = 1 FOR SHARE")
+        if (row := cursor.fetchone()) is None:
+            cursor.execute(TRADING_STATE_SEED)
+            cursor.execute("SELECT state FROM trading_state WHERE id = 1 FOR SHARE")
+            row = cursor.fetchone()
+    return str(row[0])
+
+
+TRADING_STATE_SEED = """
+INSERT INTO trading_state (id, state, reason, changed_at) VALUES (1, 'ACTIVE', '', now()) ON CONFLICT DO NOTHING
+"""
+
+
+def trading_state() -> TradingState:
+    """The kill switch as it stands."""
+    return TradingState.objects.filter(id=1).first() or TradingState(id=1)
+
+
+def coins_entered(wallet: Wallet) -> set[str]:
+    """Mints that a wallet holds or is buying."""
+    held = Position.objects.filter(wallet=wallet, status="OPEN").values_list("mint", flat=True)
+    buying = Order.objects.filter(wallet=wallet, status="SUBMITTED", side="buy").values_list("mint", flat=True)
+    return set(held) | set(buying)
+
+
+def invested_lamports(wallet: Wallet, mint: str) -> int:
+    """What a wallet has put into a coin, buys in flight counted."""
+    held = Position.objects.filter(wallet=wallet, mint=mint, status="OPEN").aggregate(a=Sum("cost_lamports"))["a"]
+    buying = orders_in_flight(wallet=wallet, mint=mint, side="buy").aggregate(a=Sum("lamports"))["a"]
+    return int(held or 0) + int(buying or 0)
+
+
+def reserved_lamports(wallet: Wallet) -> int:
+    """What orders in flight have taken out of the balance."""
+    total = Order.objects.filter(wallet=wallet, status="SUBMITTED").aggregate(total=Sum("reserved_lamports"))["total"]
+    return int(total or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A test wallet's books; `difference` is 0 unless a lamport appeared or vanished."""
+
+    deposited: int
+    traded: int
+    sent: int
+    received: int
+    reserved: int
+    balance: int
+
+    @property
+    def difference(self) -> int:
+        """Balance and reservations less what the books say."""
+        return self.balance + self.reserved - (self.deposited + self.traded - self.sent + self.received)
+
+
+def ledger_of(wallet: Wallet) -> Ledger:
+    """Add up everything that ever moved a test wallet's balance."""
+    done = Q(status="SUCCESS")
+    sent = wallet.transfers.filter(done).aggregate(a=Sum("lamports"), b=Sum("fee_lamports"))
+    received = wallet.transfers_in.filter(done).aggregate(a=Sum("lamports"))
+    return Ledger(
+        deposited=wallet.deposited_lamports,
+        traded=int(wallet.trades.aggregate(a=Sum("balance_change_lamports"))["a"] or 0),
+        sent=int(sent["a"] or 0) + int(sent["b"] or 0),
+        received=int(received["a"] or 0),
+        reserved=reserved_lamports(wallet),
+        balance=wallet.virtual_balance_lamports,
+    )

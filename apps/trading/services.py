@@ -1,0 +1,390 @@
+"""What people and programs may do with wallets, orders by hand, transfers, the kill switch and strategies.
+
+Expected refusals are `PlatformError`s with a stable code. Real wallets are refused everywhere: REAL_TRADING_LOCKED.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+from apps.core import live
+from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.units import LAMPORTS_PER_SOL, sol_to_lamports
+from apps.trading import queries
+from apps.trading.models import Order, Position, Strategy, TradingState, TransferLog, Wallet
+from apps.trading.orders import BuyIntent, SellIntent, order_buy, order_sell, wallet_locked
+from apps.trading.positions import units_for_percent
+from apps.trading.risk import DenyCode
+
+TRANSFER_FEE_LAMPORTS = 5_000  # one signature
+MOST_LAMPORTS = 10**9 * LAMPORTS_PER_SOL
+WALLET_FIELDS = frozenset(
+    {
+        "status",
+        "tag",
+        "trading_enabled",
+        "transfer_enabled",
+        "max_consecutive_losses",
+        "max_daily_loss_bps",
+        "max_position_lamports",
+        "max_open_positions",
+        "virtual_loss_percent",
+        "consecutive_losses",
+    }
+)
+STRATEGY_FIELDS = frozenset(
+    {
+        "is_active",
+        "active_model_ids",
+        "min_probability",
+        "stake_lamports",
+        "slippage_bps",
+        "stop_loss_bps",
+        "take_profit_bps",
+        "timeout_seconds",
+    }
+)
+DENIALS = {
+    DenyCode.TRADING_HALTED: "Trading is halted: set it to ACTIVE first.",
+    DenyCode.TRADING_REDUCING: "Trading only leaves positions now: set it to ACTIVE to buy.",
+    DenyCode.REAL_TRADING_LOCKED: "Real trading is locked in this version: use a test wallet.",
+    DenyCode.WALLET_NOT_ACTIVE: "The wallet is not active: set its status to ACTIVE.",
+    DenyCode.TRADING_DISABLED: "Trading is switched off for this wallet: switch it on.",
+    DenyCode.FEED_STALE: "Nothing comes from the feed: wait until the stream is connected.",
+    DenyCode.COIN_UNKNOWN: "No reserves of this coin are known: check the mint.",
+    DenyCode.COIN_NONSTANDARD: "The coin is not on the standard curve and cannot be priced here.",
+    DenyCode.COIN_GRADUATED: "The coin has left its curve and cannot be priced here.",
+    DenyCode.CURVE_COMPLETE: "The curve of this coin is sold out.",
+    DenyCode.COIN_IN_GAP: "Trades of this coin may have been missed: wait for its next trade.",
+    DenyCode.COIN_STALE: "The coin has not traded for minutes: choose another.",
+    DenyCode.TRADE_REFUSED: "The amount is too small or too large for the curve.",
+    DenyCode.MAX_POSITION: "The wallet's largest position would be exceeded: buy less or raise the limit.",
+    DenyCode.MAX_OPEN_POSITIONS: "The wallet holds as many coins as it may: sell one or raise the limit.",
+    DenyCode.CONSECUTIVE_LOSSES: "The wallet has lost too often in a row: reset the counter or wait for the next day.",
+    DenyCode.DAILY_LOSS: "The wallet has lost as much as it may today: raise the limit or wait for the next day.",
+    DenyCode.INSUFFICIENT_BALANCE: "The balance does not cover the amount, its costs and the safety buffer.",
+    DenyCode.ORDER_IN_FLIGHT: "A sale of this position is under way: wait for it.",
+    DenyCode.NOTHING_TO_SELL: "There is nothing to sell.",
+}
+
+
+def _now() -> datetime:
+    """The feed's present; the wall clock before the first frame."""
+    return queries.feed_at() or timezone.now()
+
+
+def _changed() -> None:
+    for topic in ("trading", "dashboard"):
+        transaction.on_commit(lambda topic=topic: live.publish(topic))  # type: ignore[misc]
+
+
+def wallet_get(*, alias: str) -> Wallet:
+    """The wallet called `alias`. Raises WALLET_NOT_FOUND."""
+    wallet = Wallet.objects.filter(alias=alias).first()
+    if wallet is None:
+        raise NotFoundError("WALLET_NOT_FOUND", f"There is no wallet called {alias}.", alias=alias)
+    return wallet
+
+
+def _require_test(wallet: Wallet) -> None:
+    if wallet.wallet_type != Wallet.Type.TEST:
+        raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
+
+
+def _require_amount(lamports: int) -> None:
+    if not 0 < lamports <= MOST_LAMPORTS:
+        raise PlatformError("AMOUNT_OUT_OF_RANGE", "Give an amount above 0 and below a billion SOL.", lamports=lamports)
+
+
+def _require_fields(changes: dict[str, Any], allowed: frozenset[str]) -> None:
+    if unknown := sorted(set(changes) - allowed):
+        raise PlatformError("FIELD_NOT_CHANGEABLE", "These fields cannot be changed here.", fields=unknown)
+
+
+def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: int = 0, **fields: Any) -> Wallet:
+    """A new test wallet with virtual SOL. Raises REAL_TRADING_LOCKED, ALIAS_TAKEN, AMOUNT_OUT_OF_RANGE."""
+    if wallet_type != Wallet.Type.TEST:
+        raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
+    _require_fields(fields, WALLET_FIELDS)
+    if balance_lamports:
+        _require_amount(balance_lamports)
+    wallet = Wallet(
+        alias=alias,
+        wallet_type=wallet_type,
+        virtual_balance_lamports=balance_lamports,
+        deposited_lamports=balance_lamports,
+        **fields,
+    )
+    try:
+        with transaction.atomic():
+            wallet.save(force_insert=True)
+    except IntegrityError as error:
+        raise ConflictError("ALIAS_TAKEN", f"There is a wallet called {alias} already.", alias=alias) from error
+    _changed()
+    return wallet
+
+
+@transaction.atomic
+def wallet_update(*, alias: str, **changes: Any) -> Wallet:
+    """Change switches and limits of a wallet. Raises WALLET_NOT_FOUND, FIELD_NOT_CHANGEABLE, VIRTUAL_LOSS_TOO_HIGH."""
+    _require_fields(changes, WALLET_FIELDS)
+    if not 0 <= changes.get("virtual_loss_percent", 0) <= 50:
+        raise PlatformError("VIRTUAL_LOSS_OUT_OF_RANGE", "Choose a virtual loss between 0 and 50 percent.")
+    wallet = wallet_locked(wallet_get(alias=alias).pk)
+    for name, value in changes.items():
+        setattr(wallet, name, value)
+    wallet.save(update_fields=list(changes))
+    _changed()
+    return wallet
+
+
+def wallet_toggle_trading(*, alias: str) -> Wallet:
+    """Switch trading of a wallet on or off, whichever it is not."""
+    with transaction.atomic():
+        wallet = wallet_locked(wallet_get(alias=alias).pk)
+        return wallet_update(alias=alias, trading_enabled=not wallet.trading_enabled)
+
+
+def wallet_toggle_transfer(*, alias: str) -> Wallet:
+    """Switch transfers of a wallet on or off, whichever it is not."""
+    with transaction.atomic():
+        wallet = wallet_locked(wallet_get(alias=alias).pk)
+        return wallet_update(alias=alias, transfer_enabled=not wallet.transfer_enabled)
+
+
+def wallet_delete(*, alias: str) -> None:
+    """Remove a wallet that was never used. Raises WALLET_IN_USE for one with orders, transfers or strategies."""
+    try:
+        with transaction.atomic():
+            wallet_get(alias=alias).delete()
+    except ProtectedError as error:
+        message = "The wallet has a history or a strategy, which is kept: set its status to FROZEN instead."
+        raise ConflictError("WALLET_IN_USE", message, alias=alias) from error
+    _changed()
+
+
+def _move(wallet: Wallet, lamports: int) -> None:
+    """Change a locked wallet's cash by a deposit or transfer; this is neither a gain nor a loss of its day."""
+    wallet.virtual_balance_lamports += lamports
+    if wallet.day_start_equity_lamports is not None:
+        wallet.day_start_equity_lamports += lamports
+    wallet.save(update_fields=["virtual_balance_lamports", "day_start_equity_lamports", "deposited_lamports"])
+    if lamports > 0:
+        waiting = Position.objects.filter(wallet=wallet, blocked_code=DenyCode.INSUFFICIENT_BALANCE)
+        waiting.update(blocked_code="")
+
+
+@transaction.atomic
+def wallet_add_balance(*, alias: str, lamports: int) -> Wallet:
+    """Put virtual SOL into a test wallet. Raises REAL_TRADING_LOCKED, AMOUNT_OUT_OF_RANGE."""
+    _require_amount(lamports)
+    wallet = wallet_locked(wallet_get(alias=alias).pk)
+    _require_test(wallet)
+    _require_amount(wallet.virtual_balance_lamports + lamports)
+    wallet.deposited_lamports += lamports
+    _move(wallet, lamports)
+    _changed()
+    return wallet
+
+
+@transaction.atomic
+def transfer(*, from_alias: str, to_alias: str, lamports: int | None = None) -> TransferLog:
+    """Move SOL between two test wallets; without an amount everything that can go (a sweep).
+
+    A sweep leaves the safety buffer where positions are open, for the fees of their exits.
+    """
+    giver, taker = _wallets_locked(from_alias, to_alias)
+    fee, buffer = TRANSFER_FEE_LAMPORTS, 0
+    if lamports is None and queries.positions_open(wallet=giver).exists():
+        buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL))
+    amount = giver.virtual_balance_lamports - fee - buffer if lamports is None else lamports
+    _require_amount(amount)
+    if amount + fee > giver.virtual_balance_lamports:
+        message = "The balance does not cover the amount and the network fee."
+        raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.virtual_balance_lamports)
+    _move(giver, -amount - fee)
+    _move(taker, amount)
+    row = TransferLog.objects.create(
+        wallet=giver,
+        to_wallet=taker,
+        to_address=taker.address or taker.alias,
+        lamports=amount,
+        fee_lamports=fee,
+        status="SUCCESS",
+        at=_now(),
+    )
+    _changed()
+    return row
+
+
+def _wallets_locked(from_alias: str, to_alias: str) -> tuple[Wallet, Wallet]:
+    """Both ends of a transfer, locked in a fixed order and allowed to take part in it."""
+    giver, taker = wallet_get(alias=from_alias), wallet_get(alias=to_alias)
+    if giver.pk == taker.pk:
+        raise PlatformError("SAME_WALLET", "Choose two different wallets.")
+    locked = {pk: wallet_locked(pk) for pk in sorted([giver.pk, taker.pk])}
+    giver, taker = locked[giver.pk], locked[taker.pk]
+    _require_test(giver)
+    _require_test(taker)
+    if queries.trading_state_locked() == TradingState.State.HALTED:
+        raise ConflictError("TRADING_HALTED", DENIALS[DenyCode.TRADING_HALTED])
+    if not giver.transfer_enabled or giver.status == Wallet.Status.FROZEN:
+        raise ConflictError("TRANSFER_DISABLED", "Transfers are switched off for this wallet: switch them on.")
+    return giver, taker
+
+
+def _manual_moment() -> datetime:
+    at = queries.feed_at()
+    if at is None:
+        raise ConflictError("FEED_NOT_READY", "Nothing has come from the feed yet: start the stream first.")
+    return at
+
+
+def _manual_key(alias: str, key: str | None) -> str:
+    return f"manual:{alias}:{key or uuid.uuid4().hex}"[:150]
+
+
+def _require_slippage(slippage_bps: int | None) -> int:
+    slippage = settings.DEFAULT_SLIPPAGE_BPS if slippage_bps is None else slippage_bps
+    if not 0 <= slippage <= 10_000:
+        raise PlatformError("SLIPPAGE_OUT_OF_RANGE", "Choose a slippage limit between 0 and 10000 basis points.")
+    return slippage
+
+
+def _raise_denied(order: Order) -> Order:
+    if order.status == Order.Status.DENIED:
+        message = DENIALS.get(DenyCode(order.deny_code), "The order was denied.")
+        raise ConflictError(order.deny_code, message, order_id=order.pk)
+    return order
+
+
+def buy_manual(
+    *, alias: str, mint: str, lamports: int, slippage_bps: int | None = None, idempotency_key: str | None = None
+) -> Order:
+    """Order a buy for `lamports` (curve fees included); it is executed after the latency. Adds to a held position.
+
+    The same `idempotency_key` gives the same order again. Raises ConflictError with the code of a denial, which is
+    stored as an order too.
+    """
+    _require_amount(lamports)
+    intent = BuyIntent(
+        key=_manual_key(alias, idempotency_key),
+        wallet_id=wallet_get(alias=alias).pk,
+        mint=mint,
+        lamports=lamports,
+        slippage_bps=_require_slippage(slippage_bps),
+        decided_at=_manual_moment(),
+        may_add=True,
+    )
+    return _raise_denied(order_buy(intent=intent, feed_age_seconds=queries.feed_age_seconds()))
+
+
+def sell_manual(
+    *,
+    alias: str,
+    mint: str,
+    percent: float = 100.0,
+    slippage_bps: int | None = None,
+    idempotency_key: str | None = None,
+) -> Order:
+    """Order the sale of `percent` of what a wallet holds of a coin; it is executed after the latency."""
+    position = queries.positions_open(wallet=wallet_get(alias=alias), mint=mint).first()
+    if position is None:
+        raise NotFoundError("POSITION_NOT_FOUND", "The wallet does not hold this coin.", alias=alias, mint=mint)
+    if not 0 < percent <= 100:
+        raise PlatformError("PERCENT_OUT_OF_RANGE", "Choose more than 0 and at most 100 percent.", percent=percent)
+    intent = SellIntent(
+        key=_manual_key(alias, idempotency_key),
+        position_id=position.pk,
+        base_units=units_for_percent(position.quantity_base_units, percent),
+        slippage_bps=_require_slippage(slippage_bps),
+        decided_at=_manual_moment(),
+        reason=Position.ExitReason.MANUAL,
+    )
+    return _raise_denied(order_sell(intent=intent))
+
+
+def sell_all(*, alias: str | None = None, slippage_bps: int | None = None) -> list[Order]:
+    """Order the sale of every open position (of one wallet, or of all test wallets), SUBMITTED or DENIED each."""
+    filters: dict[str, Any] = {"wallet__wallet_type": Wallet.Type.TEST}
+    if alias is not None:
+        filters["wallet"] = wallet_get(alias=alias)
+        _require_test(filters["wallet"])
+    moment, slippage = _manual_moment(), _require_slippage(slippage_bps)
+    return [
+        order_sell(
+            intent=SellIntent(
+                key=_manual_key(position.wallet.alias, None),
+                position_id=position.pk,
+                base_units=position.quantity_base_units,
+                slippage_bps=slippage,
+                decided_at=moment,
+                reason=Position.ExitReason.MANUAL,
+            )
+        )
+        for position in queries.positions_open(**filters)
+    ]
+
+
+def trading_state_set(*, state: str, reason: str = "") -> TradingState:
+    """Turn the kill switch. Waits for the orders being made at this moment; the next ones obey."""
+    if state not in TradingState.State.values:
+        raise PlatformError("STATE_UNKNOWN", "Choose ACTIVE, REDUCING or HALTED.", state=state)
+    row, _ = TradingState.objects.update_or_create(id=1, defaults={"state": state, "reason": reason[:200]})
+    _changed()
+    return row
+
+
+def strategy_create(*, name: str, wallet_alias: str, stake_lamports: int, **fields: Any) -> Strategy:
+    """A new strategy; it trades on alerts made from now on. Raises STRATEGY_EXISTS, REAL_TRADING_LOCKED."""
+    _require_fields(fields, STRATEGY_FIELDS)
+    _require_amount(stake_lamports)
+    wallet = wallet_get(alias=wallet_alias)
+    _require_test(wallet)
+    cursor = queries.alert_newest_id()
+    strategy = Strategy(name=name, wallet=wallet, stake_lamports=stake_lamports, last_alert_id=cursor, **fields)
+    try:
+        with transaction.atomic():
+            strategy.save(force_insert=True)
+    except IntegrityError as error:
+        raise ConflictError("STRATEGY_EXISTS", f"There is a strategy called {name} already.", name=name) from error
+    _changed()
+    return strategy
+
+
+@transaction.atomic
+def strategy_update(*, name: str, **changes: Any) -> Strategy:
+    """Change a strategy; open positions keep their exits. Switched on again it skips the alerts of the meantime."""
+    _require_fields(changes, STRATEGY_FIELDS)
+    strategy = Strategy.objects.select_for_update().filter(name=name).first()
+    if strategy is None:
+        raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
+    if changes.get("is_active") and not strategy.is_active:
+        strategy.last_alert_id = max(strategy.last_alert_id, queries.alert_newest_id())
+    for field, value in changes.items():
+        setattr(strategy, field, value)
+    strategy.save()
+    _changed()
+    return strategy
+
+
+def demo_setup() -> Strategy:
+    """The demo's wallet (10 virtual SOL) and its strategy, where they are missing."""
+    if not Wallet.objects.filter(alias="demo").exists():
+        wallet_create(alias="demo", balance_lamports=10 * LAMPORTS_PER_SOL, tag="demo", max_consecutive_losses=25)
+    existing = Strategy.objects.filter(name="demo").first()
+    return existing or strategy_create(
+        name="demo",
+        wallet_alias="demo",
+        stake_lamports=LAMPORTS_PER_SOL // 10,
+        stop_loss_bps=2000,
+        take_profit_bps=3000,
+        timeout_seconds=90,
+    )

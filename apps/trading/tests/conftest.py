@@ -1,0 +1,121 @@
+"""A small market to trade on: coins, trades, feed time, alerts. All in the real tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apps.discovery import curve
+from apps.discovery.curve import INITIAL, Fees, Reserves
+from apps.discovery.models import Coin, CoinTransaction, StreamState
+from apps.predictions.models import AlertEvaluation
+from apps.trading import services
+from apps.trading.models import Strategy, TraderProgress, Wallet
+
+START = datetime(2026, 7, 4, 12, 0, tzinfo=UTC)
+SOL = curve.LAMPORTS_PER_SOL
+FREE = Fees(0, 0)
+
+
+def at(seconds: float) -> datetime:
+    """Feed time so many seconds after the start."""
+    return START + timedelta(seconds=seconds)
+
+
+def mint_of(number: int) -> str:
+    return f"{'C' * 36}{number:04d}pump"
+
+
+class World:
+    """Writes what the stream and the scorer would write."""
+
+    def __init__(self) -> None:
+        self.reserves: dict[str, Reserves] = {}
+        self.seq = 0
+        self.alert_id = 0
+
+    def coin(self, number: int = 1, *, seconds: float = 0, sol: int = 40 * SOL, **fields: object) -> str:
+        """A coin that somebody has bought up to `sol` virtual lamports."""
+        mint = mint_of(number)
+        Coin.objects.create(mint=mint, symbol=f"C{number}", first_seen_at=at(seconds), created_at=at(seconds), **fields)
+        self.reserves[mint] = INITIAL
+        self.trade(mint, sol - INITIAL.virtual_sol, seconds)
+        return mint
+
+    def trade(self, mint: str, lamports: int, seconds: float) -> Reserves:
+        """Somebody buys for `lamports` (sells, if negative), without fees."""
+        before = self.reserves[mint]
+        if lamports >= 0:
+            after = curve.buy_exact_in(before, lamports, FREE).after
+        else:
+            sol = before.virtual_sol + lamports
+            after = Reserves(sol, -(-before.virtual_sol * before.virtual_token // sol))
+        self.reserves[mint] = after
+        self.seq += 1
+        CoinTransaction.objects.create(
+            mint=mint,
+            timestamp=at(seconds),
+            trade_key=self.seq,
+            seq=self.seq,
+            tx_type="buy" if lamports >= 0 else "sell",
+            sol_amount=abs(after.virtual_sol - before.virtual_sol),
+            token_amount=abs(after.virtual_token - before.virtual_token),
+            price_sol=curve.spot_price_sol(after),
+            virtual_sol_lamports=after.virtual_sol,
+            virtual_token_base_units=after.virtual_token,
+            is_whale=False,
+            phase_id_at_time=1,
+        )
+        return after
+
+    def feed(self, seconds: float) -> datetime:
+        """The tables are complete up to then."""
+        fields = {"feed_at": at(seconds), "mode": "replay", "connected": True}
+        StreamState.objects.update_or_create(id=1, defaults=fields)
+        return at(seconds)
+
+    def alert(self, mint: str, seconds: float, *, probability: float = 0.9, model: int = 1) -> AlertEvaluation:
+        """The scorer says yes."""
+        self.alert_id += 1
+        return AlertEvaluation.objects.create(
+            active_model_id=model,
+            mint=mint,
+            as_of=at(seconds),
+            alert_id=self.alert_id,
+            fired_at=at(seconds),
+            probability=probability,
+            price_sol=curve.spot_price_sol(self.reserves[mint]),
+            phase_id=1,
+            horizon_at=at(seconds + 300),
+        )
+
+    def wallet(self, alias: str = "test", sol: int = 10, **fields: object) -> Wallet:
+        return services.wallet_create(alias=alias, balance_lamports=sol * SOL, **fields)
+
+    def strategy(self, name: str = "s", alias: str = "test", **fields: object) -> Strategy:
+        defaults: dict[str, object] = {"stop_loss_bps": 2000, "take_profit_bps": 3000, "timeout_seconds": 90}
+        strategy = services.strategy_create(
+            name=name, wallet_alias=alias, stake_lamports=SOL // 10, **{**defaults, **fields}
+        )
+        Strategy.objects.filter(pk=strategy.pk).update(last_alert_id=0)
+        return strategy
+
+
+@pytest.fixture
+def world(settings: object) -> World:
+    """An empty market; orders arrive after one second and none fails on its way."""
+    settings.TRADING_LATENCY_MS = 1000  # type: ignore[attr-defined]
+    settings.PAPER_FAILURE_RATE = 0.0  # type: ignore[attr-defined]
+    settings.MAX_ALERT_LAG_SECONDS = 10.0  # type: ignore[attr-defined]
+    return World()
+
+
+@pytest.fixture
+def started(world: World, db: None) -> World:
+    """A market whose trader has begun at the start."""
+    world.feed(0)
+    TraderProgress.objects.update_or_create(id=1, defaults={"processed_at": START, "processed_seq": -1})
+    return world
+
+
