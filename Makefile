@@ -58,8 +58,7 @@ logs:  ## follow the logs of the processes that `make demo` or `make run` starte
 	@tail -n 20 -F $${RUNTIME_DIR:-.runtime}/log/*.log
 
 messages: .venv  ## collect and compile the texts for translation
-	$(VENV)/python manage.py makemessages -l de --no-obsolete --no-wrap -i .venv -i .runtime -i staticfiles
-	$(VENV)/python manage.py compilemessages -l de -i .venv
+	@$(VENV)/python bin/messages.py
 
 vendor: .venv  ## fetch the recorded front-end files again and check their hashes
 	$(VENV)/python bin/vendor.py

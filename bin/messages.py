@@ -4,20 +4,17 @@ python bin/messages.py           collect, keep what is translated, compile
 python bin/messages.py --check   say what is missing or out of date; status 1 if anything is
 """
 
-import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
-
-import django
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
-from django.conf import settings
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +22,7 @@ FOLDERS = ("apps", "pumpsite", "templates")
 PO = ROOT / "locale" / "de" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 PLURALS = "nplurals=2; plural=(n != 1);"
+NO_LINE = cast(int, None)  # a place without a line number: those change too often
 WITH_CONTEXT, WITH_PLURAL = ((1, "c"), 2), (1, 2)
 KEYWORDS = {
     **dict.fromkeys(["gettext", "gettext_lazy", "gettext_noop", "_"], None),
@@ -48,13 +46,13 @@ def sources() -> Iterator[tuple[Path, str]]:
 
 
 def collected() -> Catalog:
-    """A catalogue of every text in the sources, with the files they are in (no line numbers: they change too often)."""
+    """A catalogue of every text in the sources, with the files it is in."""
     catalog = Catalog(locale="de", charset="utf-8")
     for path, text in sources():
         found = extract("python", BytesIO(text.encode()), keywords=KEYWORDS, options={"encoding": "utf-8"})
         for _line, message, _comments, context in found:
-            place = str(path.relative_to(ROOT))
-            catalog.add(message, locations=[(place, None)], context=context, flags=_flags(message))
+            entry = catalog.add(message, context=context, flags=_flags(message))
+            entry.locations = sorted({*entry.locations, (str(path.relative_to(ROOT)), NO_LINE)})
     return catalog
 
 
@@ -97,6 +95,7 @@ def as_mo(po: bytes) -> bytes:
     """The compiled form of a catalogue's text."""
     out = BytesIO()
     catalog = read_po(BytesIO(po), locale="de")
+    catalog.creation_date = catalog.revision_date = datetime(2000, 1, 1, tzinfo=UTC)
     write_mo(out, catalog)
     return out.getvalue()
 
@@ -129,8 +128,6 @@ def mistakes() -> list[str]:
 
 
 def main() -> int:
-    settings.SECRET_KEY  # noqa: B018 - reads the settings, which may end the start with a sentence
-    django.setup()
     if "--check" in sys.argv:
         wrong = mistakes()
         print("\n".join(wrong) or "every text has its translation")
@@ -147,5 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -15,5 +15,5 @@ def first_user_create() -> str | None:
         if users.exists():
             return None
         password = secrets.token_urlsafe(12)
-        users.create_superuser(FIRST_USER, email="", password=password)  # type: ignore[attr-defined]
+        users.create_superuser(FIRST_USER, email="", password=password)
     return password
