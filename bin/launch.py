@@ -100,7 +100,6 @@ def choose_settings(mode: str, runtime: Path) -> None:
     port = choose_port("SIMULATOR_PORT", "127.0.0.1", first, runtime / "simulator.port")
     os.environ |= {
         "FEED_MODE": "simulator",
-        "DEMO": "true",
         "SIMULATOR_PORT": str(port),
         "WS_URI": f"ws://127.0.0.1:{port}/api/data",
     }
@@ -234,6 +233,8 @@ def main(mode: str) -> int:
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     runtime = read_settings()
+    if mode == "demo":
+        os.environ["DEMO"] = "true"
     step(4, "Database")
     migrate()
     first_user(mode)
