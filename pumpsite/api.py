@@ -17,6 +17,7 @@ from apps.core.api import router as auth
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.middleware import error_response
 from apps.core.tokens import AuthenticationRequiredError, read
+from apps.predictions.api import router as server
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ api = PlatformApi(
     docs_decorator=docs_for_callers,
 )
 api.add_router("/auth/", auth)
+api.add_router("/server/", server)
 
 
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:

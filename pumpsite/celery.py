@@ -18,6 +18,9 @@ app.autodiscover_tasks()
 PROCESS_OF_QUEUE = {"default": "worker", "training": "trainer"}
 app.conf.beat_schedule = {
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
+    "outcomes": {"task": "apps.predictions.tasks.outcomes_judge", "schedule": 5.0, "options": {"expires": 30}},
+    "webhooks": {"task": "apps.predictions.tasks.webhooks_deliver", "schedule": 2.0, "options": {"expires": 10}},
+    "demo-activate": {"task": "apps.predictions.tasks.demo_activate", "schedule": 10.0, "options": {"expires": 30}},
 }
 
 

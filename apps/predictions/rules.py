@@ -64,8 +64,8 @@ def in_phases(rules: Rules, phases: npt.NDArray[np.int16]) -> Bools:
 def has_room(rules: Rules, tags: Codes, logged: npt.NDArray[np.int64]) -> Bools:
     """Which scores may still be logged; `logged` (n, 3) counts those of the coin by tag, a limit of 0 is none."""
     limits = np.array(rules.max_log_entries, np.int64)[tags]
-    room: Bools = logged[np.arange(len(tags)), tags] < limits
-    return (limits == 0) | room
+    room: Bools = (limits == 0) | (logged[np.arange(len(tags)), tags] < limits)
+    return room
 
 
 def sends(send_mode: str, tag: str) -> bool:

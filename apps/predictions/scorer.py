@@ -1,8 +1,8 @@
 """The scorer: new metric rows -> features -> every model at work -> predictions, alerts, webhooks, cursor.
 
-One step reads the rows behind the cursor and writes all that follows from them in one transaction; dying anywhere leaves
-the cursor where the tables are. What is held in memory (half an hour of each live coin, what was last said of it) is
-read from the tables when a coin is first met, so starting, restarting and going on are the same.
+One step reads the rows behind the cursor and writes all that follows from them in one transaction; dying anywhere
+leaves the cursor where the tables are. What is held in memory (half an hour of each live coin, what was last said of
+it) is read from the tables when a coin is first met, so starting, restarting and going on are the same.
 
 Time is feed time. A window that ended more than SKIP_AFTER before it is passed over and counted; one that ended more
 than MAX_ALERT_LAG_SECONDS before it is scored as late and never alerts. Coins that are not on the standard curve, or
@@ -72,7 +72,7 @@ class Scorer:
         self.workers: list[Worker] = []
         self._boosters = Boosters()
         self._watches: dict[int, Watch] = {}
-        self._settings: list[dict[str, Any]] | None = None
+        self._settings: Sequence[Any] | None = None
         self._trimmed_at: datetime | None = None
 
     def warm_up(self) -> None:
@@ -86,7 +86,7 @@ class Scorer:
     def refresh(self) -> None:
         """Follow changes of the models at work."""
         active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).order_by("id")
-        found: list[dict[str, Any]] = [*active.values()]
+        found = list(active.values())
         if found == self._settings:
             return
         loaded = [(one, self._boosters.of(one)) for one in active.select_related("model")]
@@ -176,7 +176,8 @@ class Scorer:
         said = [self._judge(worker, rows, scores) for worker in self.workers]
         predictions = [row for worker_rows, _ in said for row in worker_rows]
         candidates = sorted((one for _, found in said for one in found), key=_soonest_then_surest)
-        alerts = [one for one in candidates if one.mint in self._tradable(candidates)]
+        tradable = scorer_queries.tradable([one.mint for one in candidates]) if candidates else set()
+        alerts = [one for one in candidates if one.mint in tradable]
         return predictions, [one.as_row(feed_at) for one in alerts], self._deliveries(predictions, alerts)
 
     def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> tuple[list[tuple[Any, ...]], list[Alert]]:
@@ -197,10 +198,6 @@ class Scorer:
             for i in np.flatnonzero(chosen).tolist()
         ]  # fmt: skip
         return predictions, [Alert.of(worker, rows, i, told[i]) for i in np.flatnonzero(alerting).tolist()]
-
-    @staticmethod
-    def _tradable(candidates: Sequence[Alert]) -> set[str]:
-        return scorer_queries.tradable({one.mint for one in candidates}) if candidates else set()
 
     def _deliveries(self, predictions: list[tuple[Any, ...]], alerts: Sequence[Alert]) -> list[tuple[Any, ...]]:
         """The outbox: a message for each alert, or one for the batch where a model sends more than alerts."""

@@ -120,7 +120,7 @@ CURSOR_MOVE = """
 
 
 def batch_write(batch: Batch) -> None:
-    """Predictions, alerts, webhook outbox and cursor in one transaction, with NOTIFY alerts. Raises CursorMovedError."""
+    """Predictions, alerts, outbox and cursor in one transaction, with NOTIFY alerts. Raises CursorMovedError."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CURSOR_MOVE, (batch.to_row_id, batch.skipped, batch.scored_to, batch.from_row_id))
         if cursor.rowcount != 1:

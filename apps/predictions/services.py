@@ -101,7 +101,7 @@ def _tell_pages() -> None:
 
 def model_check(*, active: ActiveModel) -> None:
     """Raise PlatformError where settings cannot be as they are."""
-    if not active.custom_name or len(active.custom_name) > 100:  # noqa: PLR2004 - the column's length
+    if not active.custom_name or len(active.custom_name) > 100:
         raise PlatformError("NAME_MISSING", "Give the model a name of 1 to 100 characters.")
     if ActiveModel.objects.filter(custom_name=active.custom_name).exclude(pk=active.pk).exists():
         raise ConflictError(

@@ -1,6 +1,6 @@
 """Delivery of the webhook outbox: which addresses may be called, one attempt, when to try again.
 
-Rows are written by the scorer in the transaction of what they tell; a task (`tasks.webhooks_deliver`) calls this module.
+The scorer writes the rows in the transaction of what they tell; a task (`tasks.webhooks_deliver`) sends them.
 """
 
 from __future__ import annotations
