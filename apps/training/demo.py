@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from apps.core.errors import PlatformError
-from apps.training import dataset, fitting, runner, services
+from apps.training import dataset, fitting, selections, services
 from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_parse
 
@@ -50,9 +50,9 @@ def _failed_lately(now: datetime) -> bool:
 def _is_enough(first: Recipe) -> bool:
     """Whether both parts hold twice the positives that a fit asks for."""
     try:
-        selection = runner.selection_of(first)
+        selection = selections.selection_of(first)
         data = dataset.load(selection, ["price_close"])
-        split = runner.split_of(data, first, selection)
+        split = selections.split_of(data, first, selection)
     except PlatformError as error:
         logger.debug("the demo waits: %s", error.message)
         return False

@@ -170,6 +170,26 @@ def unknown_times(start: datetime, end: datetime) -> tuple[Integers, Integers]:
     return table[:, 0].copy(), table[:, 1].copy()
 
 
+ROWS_BY_DAY = """
+    SELECT date_trunc('day', timestamp, 'UTC'), phase_id_at_time, count(*), count(DISTINCT mint)
+    FROM coin_metrics GROUP BY 1, 2 ORDER BY 1, 2"""
+
+
+def data_availability() -> dict[str, Any]:
+    """What there is to train on: span, rows and coins by UTC day and phase, times without data."""
+    span, end = metrics_span(), data_end()
+    with connection.cursor() as cursor:
+        cursor.execute(ROWS_BY_DAY)
+        days = [
+            {"day": day.date().isoformat(), "phase": phase, "rows": rows, "coins": coins}
+            for day, phase, rows, coins in cursor.fetchall()
+        ]
+    starts, ends = unknown_times(span[0], span[1]) if span else (np.empty(0), np.empty(0))
+    gaps = [{"from": to_datetime(low), "to": to_datetime(high)} for low, high in zip(starts, ends, strict=True)]
+    first, last = span or (None, None)
+    return {"from": first, "to": last, "data_end": end, "days": days, "unknown": gaps}
+
+
 def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
     """Mints (given with their numbers of rows) in batches of about so many rows."""
     batch: list[str] = []

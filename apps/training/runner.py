@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.training import artifacts, dataset, evaluation, fitting, queries, services, splits
+from apps.training import artifacts, dataset, evaluation, fitting, selections, services, splits
 from apps.training.dataset import Dataset, Selection
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.recipes import Recipe, range_parse, recipe_parse
@@ -97,42 +97,14 @@ def threads() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-def selection_of(recipe: Recipe) -> Selection:
-    """The rows of a recipe; open ends become all there is, up to where every label can be known. Raises NO_DATA."""
-    span = queries.metrics_span()
-    if span is None:
-        raise PlatformError("NO_DATA", "There are no metric rows yet: let the stream run or import a history.")
-    rule = recipe.label.rule()
-    decided = (queries.data_end() or span[1]) - timedelta(seconds=rule.reach_seconds)
-    start = recipe.data.from_ or span[0] - timedelta(seconds=1)
-    end = min(recipe.data.to or decided, decided) if recipe.data.to is None else recipe.data.to
-    return Selection(start, max(end, start), tuple(recipe.data.phases), rule)
-
-
-def split_of(data: Dataset, recipe: Recipe, selection: Selection) -> splits.Split:
-    """The recipe's split of its data; raises NO_KNOWN_ROWS where every row is unknown."""
-    if not len(data):
-        raise PlatformError(
-            "NO_KNOWN_ROWS", "No row has a known label: take a longer time range.", **data.counts.as_json()
-        )
-    return splits.split_by_time(
-        data.coin_first_us,
-        data.as_of_us,
-        reach_us=round(selection.rule.reach_seconds * 1e6),
-        end_us=queries.to_us(selection.end),
-        validation=recipe.split.validation,
-        test=recipe.split.test,
-    )
-
-
 # --- TRAIN ---------------------------------------------------------------------------------------------
 def train(job: Job, report: Report) -> None:
     """Load, split, fit, judge, store."""
     recipe = recipe_parse(job.params["recipe"])
-    selection, clock = selection_of(recipe), time.monotonic()
+    selection, clock = selections.selection_of(recipe), time.monotonic()
     data = dataset.load(selection, recipe.feature_names(), report.part(0.0, 0.4))
     loaded = time.monotonic()
-    split = split_of(data, recipe, selection)
+    split = selections.split_of(data, recipe, selection)
     report.log(f"loaded {data.counts.as_json()} in {loaded - clock:.1f} s, purged {split.purged}")
     fitted = fitting.fit(
         data, split.train, split.validation, recipe, threads=threads(), on_round=_rounds(report, recipe)
@@ -217,33 +189,14 @@ def judge(booster: Any, data: Dataset, rows: Any, *, threshold: float, costs: fl
 
 
 # --- TEST and COMPARE ----------------------------------------------------------------------------------
-def overlaps(model: Model, start: datetime, end: datetime) -> bool:
-    """Whether the range shares time with what the model was made from."""
-    return start < model.train_to and end > model.train_from
-
-
-def _fair_selection(models: list[Model], start: datetime, end: datetime) -> Selection:
-    """Rows to judge on: the models' own question, without coins that began before their training data ended."""
-    recipe = recipe_parse(models[0].recipe)
-    selection = Selection(start, end, tuple(recipe.data.phases), recipe.label.rule())
-    later = [model.train_to for model in models if not overlaps(model, start, end) and model.train_to <= start]
-    return replace(selection, coins_from=max(later)) if later else selection
-
-
-def _known(data: Dataset) -> Dataset:
-    if not len(data):
-        raise PlatformError(
-            "NO_KNOWN_ROWS", "No row has a known label: take another time range.", **data.counts.as_json()
-        )
-    return data
-
-
 def test(job: Job, report: Report) -> None:
     """Judge a stored model on another stretch of data."""
     model = services.model_get(model_id=job.model_id or 0)
     start, end = range_parse(job.params["from"], job.params["to"])
     booster = artifacts.load(model)
-    data = _known(dataset.load(_fair_selection([model], start, end), model.feature_names, report.part(0.0, 0.8)))
+    data = selections.known(
+        dataset.load(selections.fair_selection([model], start, end), model.feature_names, report.part(0.0, 0.8))
+    )
     report.progress(0.85, "judging")
     costs = model.recipe["costs_pct"] / 100
     scores = judge(booster, data, slice(None), threshold=model.threshold, costs=costs)
@@ -253,7 +206,7 @@ def test(job: Job, report: Report) -> None:
             job=job,
             test_from=start,
             test_to=end,
-            overlaps_training=overlaps(model, start, end),
+            overlaps_training=selections.overlaps(model, start, end),
             rows=len(data),
             rows_unknown=data.counts.rows_unknown,
             coins=data.counts.coins,
@@ -267,7 +220,7 @@ def compare(job: Job, report: Report) -> None:
     models = [services.model_get(model_id=pk) for pk in job.params["models"]]
     start, end = range_parse(job.params["from"], job.params["to"])
     names = list(dict.fromkeys(name for model in models for name in model.feature_names))
-    data = _known(dataset.load(_fair_selection(models, start, end), names, report.part(0.0, 0.8)))
+    data = selections.known(dataset.load(selections.fair_selection(models, start, end), names, report.part(0.0, 0.8)))
     results = []
     for number, model in enumerate(models):
         report.progress(0.8 + 0.2 * number / len(models), f"judging {model.name}")
@@ -275,7 +228,7 @@ def compare(job: Job, report: Report) -> None:
         view = replace(data, names=tuple(model.feature_names), x=np.ascontiguousarray(data.x[:, columns]))
         costs = model.recipe["costs_pct"] / 100
         scores = judge(artifacts.load(model), view, slice(None), threshold=model.threshold, costs=costs)
-        row = {"model_id": model.pk, "name": model.name, "overlaps_training": overlaps(model, start, end)}
+        row = {"model_id": model.pk, "name": model.name, "overlaps_training": selections.overlaps(model, start, end)}
         results.append({**row, "scores": scores})
     _store_comparison(job, models, (start, end), results, data)
 
