@@ -136,7 +136,7 @@ class Market:
         per_second = nature.trades / (FRONT_LOAD * nature.active_seconds) * math.pow(gone, 1.0 / FRONT_LOAD - 1.0)
         turnover = 2.0 * MEAN_TRADE_SOL * per_second * min(PULL_SECONDS, 4.0 + 0.8 * age)
         lean = (self._wanted_sol(coin, now) - coin.real_sol) / max(0.5, turnover)
-        most = 0.16 + 0.28 * math.exp(-age / 8.0)
+        most = 0.20 + 0.28 * math.exp(-age / 12.0)
         return 0.5 + max(-0.35, min(most, lean))
 
     def _sway(self, coin: Coin, now: float) -> None:

@@ -76,7 +76,7 @@ def quantile(table: Table, share: float) -> float:
     part = (share - low_share) / (high_share - low_share)
     if low <= 0.0:
         return low + part * (high - low)
-    return low * (high / low) ** part
+    return low * math.pow(high / low, part)
 
 
 def share_below(normal: float) -> float:

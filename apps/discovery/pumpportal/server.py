@@ -42,6 +42,7 @@ NEEDS_KEY = (
 MAX_KEYS = 5_000
 MAX_MESSAGES_PER_SECOND = 200
 QUEUE_LIMIT = 100_000
+CLOSE_SECONDS = 1.0
 _BATCH = 64
 
 Kind = Literal["create", "migrate", "trade", "control", "gap"]
@@ -165,6 +166,7 @@ class FeedServer:
             # A replay goes as slowly as its reader; a reader that is busy for a while is not dead.
             ping_interval=None if self.journal_form else 20,
             max_size=2**20,
+            close_timeout=CLOSE_SECONDS,
         )
 
     @property

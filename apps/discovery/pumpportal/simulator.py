@@ -13,7 +13,8 @@ from typing import cast
 
 import orjson
 
-from apps.discovery.pumpportal.market import Json, Market
+from apps.discovery.pumpportal.market import Market
+from apps.discovery.pumpportal.market_frames import Json
 from apps.discovery.pumpportal.server import FeedServer, Frame, Kind
 
 TICK_SECONDS = 0.02

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,8 +16,6 @@ from apps.discovery import curve
 from apps.discovery.curve import INITIAL, Fees, Reserves
 
 FEES = Fees(95, 30)
-SHARED = Path(os.environ.get("SHARED_DATA_DIR", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
-DECODED = SHARED / "trades_decoded_2026-07-04.jsonl"
 NOT_ON_THE_CURVE = [("4aLMRbiB", "buy"), ("1ZRnqAJ4", "sell"), ("2GxZbYYp", "sell")]
 
 
@@ -167,11 +164,11 @@ def _units(value: Decimal, per: int) -> int:
     return int((value * per).to_integral_value())
 
 
-@pytest.mark.skipif(not DECODED.exists(), reason="the recorded trades (shared/data) are not on this machine")
-def test_real_trades_are_reproduced_but_for_three_named_ones() -> None:
+@pytest.mark.recordings
+def test_real_trades_are_reproduced_but_for_three_named_ones(recordings: Path) -> None:
     formulas: Counter[str] = Counter()
     strangers = []
-    for line in DECODED.read_text().splitlines():
+    for line in (recordings / "trades_decoded_2026-07-04.jsonl").read_text().splitlines():
         trade = json.loads(line, parse_float=Decimal, parse_int=Decimal)
         after = Reserves(_units(trade["vSolInBondingCurve"], 10**9), _units(trade["vTokensInBondingCurve"], 10**6))
         net, tokens = _units(trade["solAmount"], 10**9), _units(trade["tokenAmount"], 10**6)

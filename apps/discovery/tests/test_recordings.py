@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import math
-import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,16 +16,14 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.discovery import delimited, recordings
+from apps.discovery import delimited
+from apps.discovery import recordings as files
 from apps.discovery.delimited import CsvError
 
-SHARED = Path(os.environ.get("SHARED_DATA_DIR", Path(__file__).resolve().parents[3].parent / "shared" / "data"))
-HISTORY = SHARED / "trades_2025-09-05_to_07.csv.gz"
-FRAMES = SHARED / "frames_2026-07-03.jsonl"
-needs_shared = pytest.mark.skipif(not HISTORY.exists(), reason="the recorded data (shared/data) is not on this machine")
+HISTORY = "trades_2025-09-05_to_07.csv.gz"
 
 MINT = "So11111111111111111111111111111111111111112"
-HEADER = ",".join(recordings.REQUIRED + recordings.OPTIONAL)
+HEADER = ",".join(files.REQUIRED + files.OPTIONAL)
 ROW = f"2025-09-05T20:56:20.929Z,{MINT},sell,1.873902,49477270.489,33.992148,946983413.162,1,35.8952,205.32"
 
 
@@ -43,7 +40,7 @@ def _write(tmp_path: Path, *lines: str, name: str = "trades.csv") -> Path:
 
 @pytest.mark.parametrize("name", ["trades.csv", "trades.csv.gz", "trades.csv.zst"])
 def test_row_becomes_exact_integers_however_it_is_packed(tmp_path: Path, name: str) -> None:
-    (trade,) = recordings.read_trades_csv(_write(tmp_path, HEADER, ROW, name=name))
+    (trade,) = files.read_trades_csv(_write(tmp_path, HEADER, ROW, name=name))
     assert trade.received_at == datetime(2025, 9, 5, 20, 56, 20, 929_000, tzinfo=UTC)
     assert (trade.line, trade.mint, trade.side, trade.side_certain) == (2, MINT, "sell", True)
     assert (trade.sol_lamports, trade.token_base_units) == (1_873_902_000, 49_477_270_489_000)
@@ -56,16 +53,16 @@ def test_quotes_windows_line_ends_a_byte_order_mark_and_column_order_are_read_al
     names = list(reversed(HEADER.split(",")))
     fields = [f'"{field}"' for field in reversed(ROW.split(","))]
     path.write_bytes(b"\xef\xbb\xbf" + (",".join(names) + "\r\n" + ",".join(fields)).encode())
-    (plain,) = recordings.read_trades_csv(_write(tmp_path, HEADER, ROW, name="plain.csv"))
-    assert list(recordings.read_trades_csv(path)) == [plain]
+    (plain,) = files.read_trades_csv(_write(tmp_path, HEADER, ROW, name="plain.csv"))
+    assert list(files.read_trades_csv(path)) == [plain]
 
 
 def test_statistics_that_are_missing_become_nan(tmp_path: Path) -> None:
     short = ",".join(ROW.split(",")[:7])
-    (trade,) = recordings.read_trades_csv(_write(tmp_path, ",".join(recordings.REQUIRED), short))
+    (trade,) = files.read_trades_csv(_write(tmp_path, ",".join(files.REQUIRED), short))
     assert math.isnan(trade.sol_usd)
     assert math.isnan(trade.market_cap_sol)
-    (empty,) = recordings.read_trades_csv(_write(tmp_path, HEADER, f"{short},,,"))
+    (empty,) = files.read_trades_csv(_write(tmp_path, HEADER, f"{short},,,"))
     assert math.isnan(empty.sol_usd)
     assert empty.side_certain
 
@@ -90,7 +87,7 @@ def test_wrong_field_is_named_by_file_line_and_column(tmp_path: Path, column: in
     fields[column] = text
     path = _write(tmp_path, HEADER, ROW, ",".join(fields), ROW)
     with pytest.raises(CsvError) as caught:
-        list(recordings.read_trades_csv(path))
+        list(files.read_trades_csv(path))
     assert str(caught.value).startswith(f"{path}: line 3, {expected}")
 
 
@@ -98,19 +95,19 @@ def test_wrong_field_is_named_by_file_line_and_column(tmp_path: Path, column: in
 def test_line_with_a_field_too_few_is_named_at_any_chunk_size(tmp_path: Path, chunk_bytes: int) -> None:
     path = _write(tmp_path, HEADER, ROW, ROW, ROW.rpartition(",")[0], ROW)
     with pytest.raises(CsvError, match="line 4: 9 fields where the header has 10"):
-        list(recordings.read_trade_chunks(path, chunk_bytes=chunk_bytes))
+        list(files.read_trade_chunks(path, chunk_bytes=chunk_bytes))
 
 
 def test_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(CsvError, match="line 1, column side: this column is missing"):
-        list(recordings.read_trades_csv(_write(tmp_path, HEADER.replace("side,", "direction,", 1), ROW)))
+        list(files.read_trades_csv(_write(tmp_path, HEADER.replace("side,", "direction,", 1), ROW)))
 
 
 def test_cut_off_packed_file_is_an_error_not_a_shorter_file(tmp_path: Path) -> None:
     path = _write(tmp_path, HEADER, *[ROW] * 1000, name="trades.csv.gz")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CsvError, match="damaged"):
-        list(recordings.read_trades_csv(path))
+        list(files.read_trades_csv(path))
 
 
 numbers = st.one_of(
@@ -133,7 +130,7 @@ def test_frames_gaps_and_bare_objects_are_told_apart(tmp_path: Path) -> None:
         '{"t_wall": 2, "gap": {"from": 1, "to": 2, "reason": "closed"}}',
         '{"t_wall":3.25,"txType":"buy","solAmount":0.1}',
     ]
-    first, gap, bare = recordings.read_frames(_write(tmp_path, *lines, name="frames.jsonl"))
+    first, gap, bare = files.read_frames(_write(tmp_path, *lines, name="frames.jsonl"))
     assert (first.t_wall, first.raw) == (1.5, '{"message":"hello"}')
     assert gap.gap == {"from": 1, "to": 2, "reason": "closed"}
     assert gap.raw is None
@@ -143,33 +140,33 @@ def test_frames_gaps_and_bare_objects_are_told_apart(tmp_path: Path) -> None:
 def test_torn_last_line_is_left_out_but_a_wrong_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     path.write_bytes(b'{"t_wall":1,"raw":"a"}\n{"t_wall":2,"ra')
-    assert [line.raw for line in recordings.read_frames(path)] == ["a"]
+    assert [line.raw for line in files.read_frames(path)] == ["a"]
     path.write_bytes(b'{"t_wall":1,"raw":"a"}\n{"t_wall":2}\n')
     with pytest.raises(CsvError, match="line 2: not a recorded frame"):
-        list(recordings.read_frames(path))
+        list(files.read_frames(path))
 
 
-@needs_shared
-def test_three_days_of_real_trades_are_read_whole() -> None:
+@pytest.mark.recordings
+def test_three_days_of_real_trades_are_read_whole(recordings: Path) -> None:
     trades = 0
     mints: set[str] = set()
-    for chunk in recordings.read_trade_chunks(HISTORY):
+    for chunk in files.read_trade_chunks(recordings / HISTORY):
         trades += len(chunk)
         mints.update(chunk.mint)
     assert (trades, len(mints)) == (904_738, 16_343)
 
 
-@needs_shared
-def test_first_real_trades_equal_what_decimal_reads() -> None:
-    with gzip.open(HISTORY, "rt", newline="") as stream:
+@pytest.mark.recordings
+def test_first_real_trades_equal_what_decimal_reads(recordings: Path) -> None:
+    with gzip.open(recordings / HISTORY, "rt", newline="") as stream:
         rows = csv.DictReader(io.StringIO("".join(stream.readline() for _ in range(2001))))
         expected = [(int(Decimal(r["sol_amount"]) * 10**9), int(Decimal(r["token_amount"]) * 10**6)) for r in rows]
-    trades = zip(recordings.read_trades_csv(HISTORY), expected, strict=False)
+    trades = zip(files.read_trades_csv(recordings / HISTORY), expected, strict=False)
     assert all((trade.sol_lamports, trade.token_base_units) == pair for trade, pair in trades)
 
 
-@needs_shared
-def test_real_frames_keep_their_exact_text() -> None:
-    lines = list(recordings.read_frames(FRAMES))
+@pytest.mark.recordings
+def test_real_frames_keep_their_exact_text(recordings: Path) -> None:
+    lines = list(files.read_frames(recordings / "frames_2026-07-03.jsonl"))
     assert len(lines) == 208
     assert all(line.raw is not None and json.loads(line.raw) for line in lines)

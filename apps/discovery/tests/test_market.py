@@ -1,0 +1,261 @@
+"""The simulated market: repeatable, on the curve, shaped like the real one, and learnable but noisy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from apps.discovery import curve
+from apps.discovery.curve import Reserves
+from apps.discovery.pumpportal import market_draws as draws
+from apps.discovery.pumpportal.market import Market
+from apps.discovery.pumpportal.market_frames import USDC
+
+START = 1_790_000_000.0
+HOUR = 3600.0
+CREATE_KEYS = [
+    "signature",
+    "mint",
+    "traderPublicKey",
+    "txType",
+    "initialBuy",
+    "solAmount",
+    "bondingCurveKey",
+    "vTokensInBondingCurve",
+    "vSolInBondingCurve",
+    "marketCapSol",
+    "name",
+    "symbol",
+    "uri",
+    "is_mayhem_mode",
+    "pool",
+]
+TRADE_KEYS = [
+    "signature",
+    "mint",
+    "traderPublicKey",
+    "txType",
+    "tokenAmount",
+    "solAmount",
+    "newTokenBalance",
+    "bondingCurveKey",
+    "vTokensInBondingCurve",
+    "vSolInBondingCurve",
+    "marketCapSol",
+    "pool",
+]
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Day:
+    """An hour and a half of the market, frames by kind."""
+
+    market: Market
+    creates: list[tuple[float, Frame]]
+    trades: dict[str, list[tuple[float, Frame]]]
+    migrations: list[tuple[float, Frame]]
+
+    @property
+    def all_trades(self) -> Iterator[tuple[float, Frame]]:
+        return itertools.chain.from_iterable(self.trades.values())
+
+
+@pytest.fixture(scope="module")
+def day() -> Day:
+    market = Market(8, START)
+    day = Day(market, [], defaultdict(list), [])
+    for at, frame in market.until(START + 1.5 * HOUR):
+        if frame["txType"] == "create":
+            day.creates.append((at, frame))
+        elif frame["txType"] == "migrate":
+            day.migrations.append((at, frame))
+        else:
+            day.trades[str(frame["mint"])].append((at, frame))
+    return day
+
+
+def _text(seed: int, seconds: float) -> str:
+    return json.dumps(list(Market(seed, START).until(START + seconds)))
+
+
+def _units(value: float, per: int) -> int:
+    return int((Decimal(repr(value)) * per).to_integral_value())
+
+
+def _reserves(frame: Frame) -> Reserves:
+    return Reserves(_units(frame["vSolInBondingCurve"], 10**9), _units(frame["vTokensInBondingCurve"], 10**6))
+
+
+def test_same_seed_gives_the_same_frames_byte_for_byte() -> None:
+    assert _text(1, 300) == _text(1, 300)
+    assert _text(1, 300) != _text(2, 300)
+
+
+def test_frames_are_the_same_however_the_time_is_cut() -> None:
+    whole, cut = Market(1, START), Market(1, START)
+    pieces = [frame for step in range(1, 301) for frame in cut.until(START + step)]
+    assert pieces == list(whole.until(START + 300))
+
+
+def test_frames_come_in_order_of_time() -> None:
+    times = [at for at, _ in Market(3, START).until(START + 600)]
+    assert times == sorted(times)
+    assert times[0] >= START
+
+
+def test_frames_have_the_keys_of_the_real_ones_in_their_order(day: Day) -> None:
+    forms = {tuple(frame) for _, frame in day.creates if frame["pool"] == "pump"}
+    nameless = tuple(key for key in CREATE_KEYS if key not in ("name", "symbol", "uri"))
+    assert forms == {tuple(CREATE_KEYS), nameless}
+    assert {tuple(frame) for _, frame in day.all_trades} == {tuple(TRADE_KEYS)}
+    assert {tuple(frame) for _, frame in day.migrations} == {("signature", "mint", "txType", "pool")}
+
+
+def test_every_trade_lies_exactly_on_the_curve_and_continues_the_one_before(day: Day) -> None:
+    reserves = {frame["mint"]: _reserves(frame) for _, frame in day.creates if frame["pool"] == "pump"}
+    for mint, trades in day.trades.items():
+        before = reserves[mint]
+        for _, frame in trades:
+            net, tokens = _units(frame["solAmount"], 10**9), _units(frame["tokenAmount"], 10**6)
+            after = _reserves(frame)
+            assert curve.reproduces(frame["txType"], net, tokens, after)
+            assert curve.reserves_before(frame["txType"], net, tokens, after) == before
+            before = after
+
+
+def test_wallets_never_sell_what_they_do_not_have(day: Day) -> None:
+    held: Counter[tuple[str, str]] = Counter()
+    for _, frame in day.creates:
+        held[frame["mint"], frame["traderPublicKey"]] += _units(frame["initialBuy"], 10**6)
+    for _, frame in day.all_trades:
+        wallet = frame["mint"], frame["traderPublicKey"]
+        tokens = _units(frame["tokenAmount"], 10**6)
+        held[wallet] += tokens if frame["txType"] == "buy" else -tokens
+        assert held[wallet] == _units(frame["newTokenBalance"], 10**6) >= 0
+
+
+def test_oddities_of_the_real_feed_occur(day: Day) -> None:
+    pump = [frame for _, frame in day.creates if frame["pool"] == "pump"]
+    keys = Counter(frame["bondingCurveKey"] for frame in pump if frame["is_mayhem_mode"])
+    names = Counter(frame["name"] for frame in pump if "name" in frame)
+    signatures = Counter(frame["signature"] for _, frame in day.all_trades)
+    created = {frame["mint"]: at for at, frame in day.creates}
+    assert 0.1 < np.mean([frame["is_mayhem_mode"] for frame in pump]) < 0.27
+    assert keys.most_common(1)[0][1] > 10
+    assert any(frame["mint"] == USDC for frame in pump)
+    assert any(frame["pool"] == "bonk" for _, frame in day.creates)
+    assert any("name" not in frame for frame in pump)
+    assert any(not name.strip() for name in names)
+    assert any(not name.isascii() for name in names)
+    assert names.most_common(1)[0][1] > 10
+    assert max(signatures.values()) == 2
+    assert any(len(repr(frame["tokenAmount"]).partition(".")[2]) > 6 for _, frame in day.all_trades)
+    assert any(0.03 <= at - created[frame["mint"]] <= 0.24 for at, frame in day.migrations)
+    assert 0.02 < np.mean([not frame["mint"].endswith("pump") for frame in pump]) < 0.2
+
+
+def test_addresses_and_signatures_have_the_lengths_of_real_ones(day: Day) -> None:
+    for _, frame in itertools.chain(day.creates, day.all_trades, day.migrations):
+        assert len(frame["signature"]) in (87, 88)
+        assert len(frame["mint"]) in (43, 44)
+        assert set(frame["mint"] + frame["signature"]) <= set(draws._ALPHABET.decode())
+
+
+def test_complete_curve_is_not_traded_and_migrates(day: Day) -> None:
+    complete = {
+        mint: trades[-1][0]
+        for mint, trades in day.trades.items()
+        if curve.is_complete(_reserves(trades[-1][1])) and trades[-1][0] < START + 1.5 * HOUR - 10
+    }
+    migrated = {frame["mint"] for _, frame in day.migrations}
+    assert complete
+    assert set(complete) <= migrated
+
+
+@pytest.mark.parametrize(
+    ("figure", "low", "high"),
+    [
+        ("creates a minute", 20, 29),
+        ("trades a second", 15, 35),
+        ("initial buy p50", 0.05, 0.25),
+        ("initial buy p90", 3.0, 7.0),
+        ("trade size p50", 0.10, 0.22),
+        ("trade size p90", 0.85, 1.5),
+        ("trade size mean", 0.35, 0.55),
+        ("buy share", 0.46, 0.54),
+        ("trades per coin p50", 5, 12),
+        ("trades per coin p90", 60, 140),
+        ("top market cap 35", 0.28, 0.50),
+        ("top market cap 50", 0.08, 0.20),
+        ("top market cap 100", 0.015, 0.045),
+        ("top market cap 410", 0.0, 0.006),
+    ],
+)
+def test_market_is_shaped_like_the_real_one(day: Day, figure: str, low: float, high: float) -> None:
+    assert low <= _figures(day)[figure] <= high
+
+
+def _figures(day: Day) -> dict[str, float]:
+    sizes = [frame["solAmount"] for _, frame in day.all_trades]
+    first = [frame["solAmount"] for _, frame in day.creates if frame["pool"] == "pump"]
+    done = [frame for at, frame in day.creates if at < START + HOUR and frame["pool"] == "pump"]
+    counts = [len(day.trades.get(frame["mint"], [])) for frame in done]
+    tops = np.array([_top(day, frame) for frame in done])
+    warm = [at for at, _ in day.all_trades if at > START + 900]
+    return {
+        "creates a minute": len(day.creates) / 90,
+        "trades a second": len(warm) / (1.5 * HOUR - 900),
+        "initial buy p50": float(np.percentile(first, 50)),
+        "initial buy p90": float(np.percentile(first, 90)),
+        "trade size p50": float(np.percentile(sizes, 50)),
+        "trade size p90": float(np.percentile(sizes, 90)),
+        "trade size mean": float(np.mean(sizes)),
+        "buy share": float(np.mean([frame["txType"] == "buy" for _, frame in day.all_trades])),
+        "trades per coin p50": float(np.percentile(counts, 50)),
+        "trades per coin p90": float(np.percentile(counts, 90)),
+        **{f"top market cap {cap}": float(np.mean(tops >= cap)) for cap in (35, 50, 100, 410)},
+    }
+
+
+def _top(day: Day, create: Frame) -> float:
+    caps = [frame["marketCapSol"] for _, frame in day.trades.get(create["mint"], [])]
+    return float(max([create["marketCapSol"], *caps]))
+
+
+def test_early_flow_tells_something_about_the_rise_but_not_all(day: Day) -> None:
+    wallets, rises = [], []
+    for at, create in day.creates:
+        trades = day.trades.get(create["mint"], [])
+        early = [frame for when, frame in trades if when < at + 30]
+        later = [frame["marketCapSol"] for when, frame in trades if at + 32 <= when < at + 332]
+        if len(early) >= 5 and at < START + HOUR:
+            wallets.append(len({frame["traderPublicKey"] for frame in early}))
+            rises.append(max(later, default=0.0) > 1.2 * early[-1]["marketCapSol"])
+    assert 0.05 < np.mean(rises) < 0.5
+    assert 0.6 < roc_auc_score(rises, wallets) < 0.95
+
+
+def test_dead_coins_are_forgotten(day: Day) -> None:
+    assert day.market.pending < len(day.creates)
+
+
+def test_rate_scales_the_creates() -> None:
+    creates = Counter(frame["txType"] for _, frame in Market(1, START, rate=20.0).until(START + 60))["create"]
+    assert 300 < creates < 700
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_quantile_inverts_its_table(share: float) -> None:
+    table = ((0.0, 1.0), (0.5, 10.0), (1.0, 100.0))
+    assert draws.quantile(table, share) == pytest.approx(100.0**share)
