@@ -20,6 +20,8 @@ app.conf.beat_schedule = {
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
     "outcomes": {"task": "apps.predictions.tasks.outcomes_judge", "schedule": 5.0, "options": {"expires": 30}},
     "webhooks": {"task": "apps.predictions.tasks.webhooks_deliver", "schedule": 2.0, "options": {"expires": 10}},
+    "dispatch-jobs": {"task": "apps.training.tasks.dispatch_jobs", "schedule": 5.0, "options": {"expires": 10}},
+    "demo-bootstrap": {"task": "apps.training.tasks.demo_bootstrap", "schedule": 15.0, "options": {"expires": 30}},
     "demo-activate": {"task": "apps.predictions.tasks.demo_activate", "schedule": 10.0, "options": {"expires": 30}},
 }
 
