@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -23,7 +23,6 @@ from apps.discovery.state import Cursor, Entry
 SEGMENT_BYTES = 64 * 2**20
 CHUNK_BYTES = 256 * 2**10
 FSYNC_SECONDS = 1.0
-Fsync = Literal["off", "interval", "always"]
 
 _encode = msgspec.json.encode
 
@@ -39,6 +38,7 @@ class _Line(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Line)
+_NO_LINE = (msgspec.DecodeError, UnicodeError, KeyError, TypeError, ValueError, OverflowError)
 
 
 def frame_line(at_us: int, raw: str) -> bytes:
@@ -66,7 +66,19 @@ def _first_seq(path: Path) -> int:
 
 
 def _microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
+    """Raises ValueError for what is no time between 1970 and 2255."""
+    at_us = round(seconds * 1_000_000)
+    if not 0 <= at_us < 2**53:
+        raise ValueError(f"{seconds} is no epoch time")
+    return at_us
+
+
+def decode_line(text: str | bytes, seq: int = 0) -> Entry | None:
+    """One line of a journal, or None if it is none."""
+    try:
+        return _entry(seq, _decoder.decode(text))
+    except _NO_LINE:
+        return None
 
 
 def _entry(seq: int, line: _Line) -> Entry:
@@ -80,11 +92,12 @@ def _entry(seq: int, line: _Line) -> Entry:
 class JournalWriter:
     """Appends lines. Raises JournalBusyError where another process writes, OSError where the disk fails.
 
-    `least_seq`: the database may know of lines that the disk lost; numbers never repeat.
+    `fsync`: off, interval (once a second) or always. `least_seq`: the database may know of lines that the disk lost;
+    numbers never repeat.
     """
 
     def __init__(
-        self, folder: Path, *, least_seq: int = 0, fsync: Fsync = "interval", segment_bytes: int = SEGMENT_BYTES
+        self, folder: Path, *, least_seq: int = 0, fsync: str = "interval", segment_bytes: int = SEGMENT_BYTES
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.fsync, self.segment_bytes = folder, fsync, segment_bytes
@@ -239,8 +252,10 @@ class JournalReader:
 def _decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
     try:
         lines = _decoder.decode_lines(data)
+        if len(lines) != data.count(b"\n"):  # an empty line has a number too
+            return _decode_damaged(data, first_seq, last_us)
         return [_entry(seq, line) for seq, line in enumerate(lines, start=first_seq)]
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError):
+    except _NO_LINE:
         return _decode_damaged(data, first_seq, last_us)
 
 
@@ -248,10 +263,7 @@ def _decode_damaged(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
     """Line by line; what is no journal line is handed on as a frame of its own text, to be counted and kept."""
     entries: list[Entry] = []
     for seq, text in enumerate(data[:-1].split(b"\n"), start=first_seq):
-        try:
-            entry = _entry(seq, _decoder.decode(text))
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError):
-            entry = Entry(seq, last_us, text.decode("utf-8", "replace"))
+        entry = decode_line(text, seq) or Entry(seq, last_us, text.decode("utf-8", "replace"))
         last_us = entry.at_us
         entries.append(entry)
     return entries
@@ -293,9 +305,8 @@ def inspect_segment(path: Path) -> SegmentInfo:
     damaged: list[int] = []
     for seq, text in read_segment(path):
         lines, whole = lines + 1, whole + len(text) + 1
-        try:
-            entry = _entry(seq, _decoder.decode(text))
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, OverflowError):
+        entry = decode_line(text, seq)
+        if entry is None:
             damaged.append(seq)
             continue
         frames, gaps = frames + (entry.raw is not None), gaps + (entry.gap is not None)

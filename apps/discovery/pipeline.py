@@ -133,6 +133,15 @@ class Pipeline:
     def pending_rows(self) -> int:
         return len(self._trades) + len(self._coins) + len(self.tracker.windows)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether a frame came since the last `take`."""
+        return self.cursor != self._before
+
+    @property
+    def active_count(self) -> int:
+        return len(self.active_mints)
+
     def take(self) -> Batch:
         """Close what is over by feed time and hand out everything not yet committed."""
         tracker = self.tracker
@@ -266,6 +275,7 @@ class Pipeline:
         coin = coin or self.tracker.add(create.mint)
         self._describe(coin, create)
         if coin.filtered:
+            self.tracker.followed[coin.mint] = False  # the client asks for every new coin's trades at once
             return
         if coin.started_us is None:
             self.tracker.start(coin)

@@ -31,6 +31,12 @@ from apps.discovery.pumpportal.messages import (
 UNUSABLE = frozenset({"not_json", "unknown_frame", "bad_mint", "bad_amount", "unknown_control", "unknown_type"})
 
 MAX_TEXT = 2_000
+_KNOWN_CONTROLS = (
+    "Successfully subscribed to token",
+    "Subscribed to 'migration'",
+    SUBSCRIBED_KEYS,
+    "replay finished",  # our own replay's last word
+)
 _LIMITS = {"name": 32, "symbol": 13, "uri": 200}
 _LOOSE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _INT64 = 2**63
@@ -133,8 +139,7 @@ def _control(wire: Wire, odd: list[str]) -> Control:
     if wire.message is None:
         raise _UnusableError("unknown_frame")
     text = _text(wire.message, odd)
-    known = text.startswith(("Successfully subscribed to token", "Subscribed to 'migration'", SUBSCRIBED_KEYS))
-    if not known and TRADES_NEED_KEY not in text:
+    if not text.startswith(_KNOWN_CONTROLS) and TRADES_NEED_KEY not in text:
         odd.append("unknown_control")
     return Control(text)
 

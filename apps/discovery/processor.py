@@ -1,0 +1,174 @@
+"""From the journal into the tables, in a thread of its own: read, fold, commit.
+
+Starting, recovering and running are this one loop: read from the cursor to the end of the journal, then wait for more.
+While the database is away the loop holds one batch and tries again; what arrives waits in the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
+
+from apps.discovery import metrics
+from apps.discovery.announce import Announcer
+from apps.discovery.journal import JournalReader
+from apps.discovery.loading import DatabaseStore, load_snapshot
+from apps.discovery.pipeline import Pipeline
+from apps.discovery.state import Batch, Config
+from apps.discovery.writer import Status, Written, write, write_status
+
+logger = logging.getLogger(__name__)
+
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+RETRY_SECONDS = 0.5
+HEARTBEAT_SECONDS = 1.0
+RELOAD_SECONDS = 10.0
+Result = TypeVar("Result")
+
+
+class StoppedError(Exception):
+    """Told to stop while the database is away; the journal keeps what is not committed."""
+
+
+class Processor:
+    """`run` is the thread's body; `wake`, `reload` and `stop` may be called from any thread.
+
+    `ticks` gives the feed time that has passed without frames (epoch microseconds, 0: unknown), `status` what to say of
+    the connection, `on_followed` gets the coins whose trades are wanted (True) or not (False).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        load_config: Callable[[], Config],
+        flush_rows: int,
+        flush_seconds: float,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self.folder, self.load_config, self.announcer = folder, load_config, announcer
+        self.flush_rows, self.flush_seconds = flush_rows, flush_seconds
+        self.ticks: Callable[[], int] = lambda: 0
+        self.status: Callable[[], Status] | None = None
+        self.on_followed: Callable[[dict[str, bool]], None] = lambda changes: None
+        self.caught_up = threading.Event()
+        self._woken, self._reload, self._stopping = threading.Event(), threading.Event(), threading.Event()
+        self._committed_at = self._loaded_at = time.monotonic()
+
+    def prepare(self) -> None:
+        """Load what the tables know. Raises the database's errors."""
+        self.config = self.load_config()
+        self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config))
+        self.reader = JournalReader(self.folder, self.pipeline.cursor)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def reload(self) -> None:
+        """Read phases and settings again soon."""
+        self._reload.set()
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Until `stop`; then commit what is in the journal. Raises CursorMovedError when another stream took over."""
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+            while self._fold():
+                self._commit_if_due()
+            self._commit()
+        except StoppedError:
+            logger.warning("stopped while the database is away; the journal keeps the rest")
+        finally:
+            self.reader.close()
+            connection.close()
+
+    def _turn(self) -> None:
+        ticked = self.ticks()  # before reading: every frame stamped earlier is in the journal by now
+        if not self._fold():
+            self.pipeline.advance(ticked)
+            self.caught_up.set()
+            self._woken.wait(self.flush_seconds)
+            self._woken.clear()
+        self._commit_if_due()
+        self._reload_if_due()
+
+    def _fold(self) -> bool:
+        """Take the journal's next chunk; False at its end."""
+        entries = self.reader.read()
+        if not entries:
+            return False
+        self._insist(lambda: self.pipeline.feed(entries, self.reader.cursor))
+        if changes := self.pipeline.take_followed():
+            self.on_followed(changes)
+        return True
+
+    def _commit_if_due(self) -> None:
+        waited = time.monotonic() - self._committed_at
+        limit = self.flush_seconds if self.pipeline.has_changes else HEARTBEAT_SECONDS
+        if waited >= limit or self.pipeline.pending_rows >= self.flush_rows:
+            self._commit()
+
+    def _commit(self) -> None:
+        batch = self.pipeline.take()
+        if changes := self.pipeline.take_followed():
+            self.on_followed(changes)
+        status = self.status
+        assert status is not None
+        if not batch.feed_us:
+            self._insist(lambda: write_status(status()))
+        else:
+            self._report(batch, self._insist(lambda: write(batch, status())))
+        self._committed_at = time.monotonic()
+
+    def _report(self, batch: Batch, written: Written) -> None:
+        metrics.TRANSACTIONS_SAVED.inc(written.trades)
+        metrics.METRICS_SAVED.inc(written.windows)
+        for what, count in batch.counts.items():
+            if what == "discovered":
+                metrics.COINS_DISCOVERED.inc(count)
+            elif what == "phase_switches":
+                metrics.PHASE_SWITCHES.inc(count)
+            else:
+                metrics.COINS_FILTERED.labels(what.removeprefix("filtered ")).inc(count)
+        metrics.ACTIVE_STREAMS.set(self.pipeline.active_count)
+        metrics.CACHE_SIZE.set(len(self.pipeline.tracker.coins))
+        if self.announcer is not None and not batch.is_empty:
+            self.announcer.changed(coin.mint for coin in batch.streams)
+
+    def _reload_if_due(self) -> None:
+        if self._reload.is_set() or time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
+            self._reload.clear()
+            self._loaded_at = time.monotonic()
+            config = self._insist(self.load_config)
+            if config != self.config:
+                self._commit()
+                self.config = config
+                self.pipeline.reconfigure(config)
+                logger.info("phases and settings were reloaded")
+
+    def _insist(self, action: Callable[[], Result]) -> Result:
+        """Do it, again and again while the database is away. Raises StoppedError when told to stop meanwhile."""
+        while True:
+            try:
+                result = action()
+            except AWAY as error:
+                logger.warning("the database is away (%s): frames wait in the journal", type(error).__name__)
+                metrics.DB_CONNECTED.set(0)
+                connection.close()
+                if self._stopping.wait(RETRY_SECONDS):
+                    raise StoppedError from None
+            else:
+                metrics.DB_CONNECTED.set(1)
+                return result

@@ -1,0 +1,102 @@
+"""Between the socket and the journal: stamps the receive time, writes lines, notes the times without connection.
+
+Receive times never go back, over reconnects and restarts too. Lives in the event loop's thread; the processor reads
+`tick_us` from its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from apps.discovery.journal import JournalWriter, frame_line, gap_line
+
+logger = logging.getLogger(__name__)
+
+WAITING_LIMIT = 200_000
+Clock = Literal["wall", "recorded"]
+
+
+class Receiver:
+    """Writes what a client receives. `wake` is called after every write, from the event loop's thread."""
+
+    def __init__(self, journal: JournalWriter, *, last_us: int, wake: Callable[[], None]) -> None:
+        self.journal = journal
+        self.wake = wake
+        self.clock: Clock = "wall"
+        self.connected = False
+        self.lost = 0
+        self.last_us = max(last_us, journal.last_at_us or 0)
+        self.tick_us = 0
+        self._gap_reason, self._gap_from = ("restart", self.last_us) if self.last_us else ("", 0)
+        self._waiting: list[bytes] = []
+
+    def on_connected(self, *, recorded: bool) -> None:
+        """The socket is open; `recorded`: frames bring their own times."""
+        self.clock = "recorded" if recorded else "wall"
+        self.connected = True
+        if not recorded:
+            self._end_gap(self._stamp(_now_us()))
+            self.flush()
+
+    def on_frame(self, raw: str, at_us: int | None = None) -> None:
+        """A frame; `at_us` its recorded time, now if there is none. Written at the next `flush`."""
+        stamp = self._stamp(at_us if at_us is not None else time.time_ns() // 1000)
+        if self._gap_reason:
+            self._end_gap(stamp)
+        self._waiting.append(frame_line(stamp, raw))
+
+    def on_recorded_gap(self, from_us: int, to_us: int, reason: str) -> None:
+        """A gap that a replayed recording noted."""
+        self._waiting.append(gap_line(from_us, self._stamp(to_us), reason))
+
+    def on_disconnected(self, reason: str) -> None:
+        """The socket is gone; the gap ends with the next connection."""
+        self.flush()
+        self.connected = False
+        self._start_gap(reason)
+
+    def flush(self) -> None:
+        """Write what waits. Where the disk refuses, it waits on (up to a limit) and the next flush tries again."""
+        if not self._waiting:
+            return
+        try:
+            self.journal.append(self._waiting)
+        except OSError as error:
+            self._hold_back(error)
+            return
+        self._waiting = []
+        self.wake()
+
+    def tick(self) -> None:
+        """Let feed time pass by the wall clock, where it is the clock; sync the journal when that is due."""
+        self.flush()
+        self.journal.sync_if_due()
+        if self.clock == "wall" and not self._waiting and (self.connected or self.tick_us):
+            self.tick_us = self._stamp(_now_us())
+
+    def _stamp(self, at_us: int) -> int:
+        self.last_us = max(self.last_us, at_us)
+        return self.last_us
+
+    def _start_gap(self, reason: str) -> None:
+        if not self._gap_reason and self.last_us:
+            self._gap_reason, self._gap_from = reason, self.last_us
+
+    def _end_gap(self, to_us: int) -> None:
+        if self._gap_reason:
+            self._waiting.append(gap_line(self._gap_from, to_us, self._gap_reason))
+        self._gap_reason = ""
+
+    def _hold_back(self, error: OSError) -> None:
+        logger.error("the journal cannot be written (%s): %d lines wait", error.strerror, len(self._waiting))
+        if len(self._waiting) > WAITING_LIMIT:
+            self.lost += len(self._waiting)
+            self._waiting = []
+            self._start_gap("disk")
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

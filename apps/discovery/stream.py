@@ -1,0 +1,216 @@
+"""The stream as a whole: owner of the feed, client, journal and processor, from start to stop.
+
+The socket belongs to the event loop, the tables to the processor's thread, the journal lies between them. Redis and the
+database may go away and come back; a lost ownership or an error ends one round and the next begins as any start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from apps.discovery import metrics
+from apps.discovery.announce import Announcer
+from apps.discovery.journal import JournalBusyError, JournalWriter
+from apps.discovery.ownership import Ownership
+from apps.discovery.processor import AWAY, Processor
+from apps.discovery.pumpportal.client import Client, ClientSettings
+from apps.discovery.receiver import Receiver
+from apps.discovery.services import stream_config_load
+from apps.discovery.writer import CursorMovedError, Status
+
+logger = logging.getLogger(__name__)
+
+STANDBY_SECONDS = 1.0
+WATCH_SECONDS = 2.0
+TICK_SECONDS = 0.2
+
+
+def feed_settings() -> ClientSettings:
+    """The feed by the settings: the simulator on loopback, or WS_URI."""
+    simulated = settings.FEED_MODE == "simulator"
+    return ClientSettings(
+        uri=f"ws://127.0.0.1:{settings.SIMULATOR_PORT}/api/data" if simulated else settings.WS_URI,
+        api_key="" if simulated else settings.PUMPPORTAL_API_KEY,
+        retry_seconds=settings.WS_RETRY_DELAY,
+        max_retry_seconds=settings.WS_MAX_RETRY_DELAY,
+        ping_interval_seconds=settings.WS_PING_INTERVAL,
+        ping_timeout_seconds=settings.WS_PING_TIMEOUT,
+        silence_seconds=settings.WS_CONNECTION_TIMEOUT,
+    )
+
+
+class Stream:
+    """`run` until `stop`; both in the event loop. `reload` applies changed phases and settings."""
+
+    def __init__(self) -> None:
+        self.folder = Path(settings.JOURNAL_DIR)
+        self.ownership = Ownership()
+        self.processor: Processor | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Wait for ownership, stream, and start over when it was lost."""
+        while not self._stopping.is_set():
+            if not await self._own():
+                return
+            try:
+                await self._round()
+            except (CursorMovedError, JournalBusyError) as error:
+                logger.warning("%s", error)
+                await self._pause(STANDBY_SECONDS)
+            finally:
+                await asyncio.to_thread(self.ownership.release)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def reload(self) -> None:
+        if self.processor is not None:
+            self.processor.reload()
+
+    # --- ownership --------------------------------------------------------------------------------------
+
+    async def _own(self) -> bool:
+        """Wait until this process owns the feed; False when told to stop first."""
+        told = False
+        while not self._stopping.is_set():
+            try:
+                if await asyncio.to_thread(self.ownership.acquire):
+                    return True
+                if not told:
+                    logger.info("another stream owns the feed: standing by")
+                told = True
+            except psycopg.OperationalError:
+                logger.warning("the database is away: the stream waits for it")
+            await self._pause(STANDBY_SECONDS)
+        return False
+
+    async def _keep_owning(self) -> None:
+        """Ends when another process has become the owner."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                if not await asyncio.to_thread(self.ownership.acquire):
+                    raise CursorMovedError("another stream has taken the feed over")
+            except psycopg.OperationalError:
+                continue  # nobody can own it while the database is away
+
+    # --- one round --------------------------------------------------------------------------------------
+
+    async def _round(self) -> None:
+        processor = await self._prepare()
+        if processor is None:
+            return
+        journal = self._open_journal(processor)
+        receiver = Receiver(journal, last_us=processor.pipeline.feed_us, wake=processor.wake)
+        client = Client(feed_settings(), receiver)
+        client.follow(processor.pipeline.active_mints)
+        self._connect(processor, receiver, client)
+        announcer = processor.announcer
+        assert announcer is not None
+        announcer.start()
+        try:
+            await self._until_stopped(processor, receiver, client)
+        finally:
+            journal.close()
+            announcer.stop()
+            self.processor = None
+
+    async def _prepare(self) -> Processor | None:
+        """A processor that has loaded its state; None when told to stop while the database is away."""
+        processor = Processor(
+            self.folder,
+            load_config=stream_config_load,
+            flush_rows=settings.FLUSH_ROWS,
+            flush_seconds=settings.FLUSH_MS / 1000,
+            announcer=Announcer(),
+        )
+        while not self._stopping.is_set():
+            try:
+                await asyncio.to_thread(_with_own_connection, processor.prepare)
+                self.processor = processor
+                return processor
+            except AWAY:
+                logger.warning("the database is away: the stream waits for it")
+                await self._pause(STANDBY_SECONDS)
+        return None
+
+    def _open_journal(self, processor: Processor) -> JournalWriter:
+        return JournalWriter(self.folder, least_seq=processor.pipeline.cursor.next_seq, fsync=settings.JOURNAL_FSYNC)
+
+    def _connect(self, processor: Processor, receiver: Receiver, client: Client) -> None:
+        loop = asyncio.get_running_loop()
+
+        def followed(changes: dict[str, bool]) -> None:
+            loop.call_soon_threadsafe(client.follow, [mint for mint, wanted in changes.items() if wanted])
+            loop.call_soon_threadsafe(client.unfollow, [mint for mint, wanted in changes.items() if not wanted])
+
+        def status() -> Status:
+            mode = "replay" if receiver.clock == "recorded" else settings.FEED_MODE
+            return Status(mode, receiver.connected, _detail(receiver, client), timezone.now())
+
+        processor.on_followed, processor.status, processor.ticks = followed, status, lambda: receiver.tick_us
+
+    async def _until_stopped(self, processor: Processor, receiver: Receiver, client: Client) -> None:
+        """Run the parts until told to stop or until one of them fails; then commit what was received."""
+        folding = asyncio.create_task(asyncio.to_thread(processor.run), name="processor")
+        parts = [
+            folding,
+            asyncio.create_task(client.run(), name="client"),
+            asyncio.create_task(_tick(receiver, client), name="ticks"),
+            asyncio.create_task(self._keep_owning(), name="ownership"),
+            asyncio.create_task(self._stopping.wait(), name="stop"),
+        ]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await client.stop()
+            receiver.flush()
+            processor.stop()
+            for part in parts[1:]:
+                part.cancel()
+            await asyncio.wait(parts)
+        for part in done | {folding}:
+            part.result()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+async def _tick(receiver: Receiver, client: Client) -> None:
+    """Let time pass, and say how the connection is."""
+    counted = 0
+    while True:
+        receiver.tick()
+        metrics.WS_CONNECTED.set(receiver.connected)
+        if client.reconnects > counted:
+            metrics.WS_RECONNECTS.inc(client.reconnects - counted)
+            counted = client.reconnects
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def _detail(receiver: Receiver, client: Client) -> str:
+    if receiver.lost:
+        return f"{receiver.lost} frames could not be written to the journal"
+    if client.trades_refused:
+        return "the feed sends no trades without a funded API key"
+    return "" if receiver.connected else "the feed is not connected"
+
+
+def _with_own_connection(action: Any) -> None:
+    """Run in a worker thread without leaving a database connection behind."""
+    try:
+        action()
+    finally:
+        connection.close()

@@ -1,0 +1,302 @@
+"""One batch of the stream, one transaction: rows, coins, highs and the journal cursor together.
+
+Rows go by COPY into temporary tables of this connection and from there with ON CONFLICT DO NOTHING. Every statement is
+absolute, and the cursor is a fence: a writer that is not where the table says writes nothing. Amounts of time travel as
+epoch microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from apps.discovery.state import TRADE_COLUMNS, Batch, CoinRow, TrackedCoin, TradeRow
+from apps.discovery.windows import METRIC_COLUMNS, TOKENS, MetricRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FLOAT, _INT, _BIG, _TEXT, _BOOL = "double precision", "integer", "bigint", "text", "boolean"
+_TRADE_TYPES = (_TEXT, _BIG, _BIG, _BIG, _TEXT, _TEXT, _TEXT, _BIG, _BIG, _FLOAT, _BIG, _BIG, _BOOL, "smallint")
+_METRIC_INTEGERS = {"num_buys", "num_sells", "unique_wallets", "num_micro_trades", "num_whale_buys", "num_whale_sells"}
+_METRIC_TYPES = {"mint": _TEXT, "timestamp": _BIG, "phase_id_at_time": "smallint", "is_koth": _BOOL}
+_STREAM_COLUMNS = (
+    "mint",
+    "phase_id",
+    "is_active",
+    "is_graduated",
+    "started_at",
+    "ended_at",
+    "ath_price_sol",
+    "ath_at",
+    "last_trade_at",
+    "last_price_sol",
+    "last_market_cap_sol",
+    "virtual_sol_lamports",
+    "virtual_token_base_units",
+    "trades_total",
+    "volume_lamports",
+)
+_STREAM_TYPES = (
+    _TEXT,
+    "smallint",
+    _BOOL,
+    _BOOL,
+    _BIG,
+    _BIG,
+    _FLOAT,
+    _BIG,
+    _BIG,
+    _FLOAT,
+    _FLOAT,
+    _BIG,
+    _BIG,
+    _INT,
+    _BIG,
+)
+_TIMES = {"timestamp", "started_at", "ended_at", "ath_at", "last_trade_at"}
+_COIN_COLUMNS = tuple(item.name for item in fields(CoinRow))
+
+
+class CursorMovedError(RuntimeError):
+    """Another stream has written since: this one no longer owns the feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the stream says of itself beside the rows."""
+
+    mode: str
+    connected: bool
+    detail: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many rows were new; `feed_at` the time up to which the tables are complete."""
+
+    trades: int
+    windows: int
+    feed_at: datetime
+
+
+def moment(at_us: int) -> datetime:
+    """Epoch microseconds as an aware UTC time."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def _at(expression: str) -> str:
+    return f"'epoch'::timestamptz + {expression} * interval '1 microsecond'"
+
+
+def _metric_type(column: str) -> str:
+    return _METRIC_TYPES.get(column) or (_INT if column in _METRIC_INTEGERS else _FLOAT)
+
+
+def _definition(columns: Sequence[str], types: Iterable[str]) -> str:
+    return ", ".join(f'"{column}" {kind}' for column, kind in zip(columns, types, strict=True))
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _values(columns: Iterable[str]) -> str:
+    return ", ".join(_at(f'"{column}"') if column in _TIMES else f'"{column}"' for column in columns)
+
+
+_TEMPORARY = "".join(
+    f"CREATE TEMP TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS;"
+    for name, definition in (
+        ("incoming_trades", _definition(TRADE_COLUMNS, _TRADE_TYPES)),
+        ("incoming_metrics", _definition(METRIC_COLUMNS, map(_metric_type, METRIC_COLUMNS))),
+        ("incoming_streams", _definition(_STREAM_COLUMNS, _STREAM_TYPES)),
+    )
+)
+_INSERT_TRADES = f"""
+    INSERT INTO coin_transactions ({_names(TRADE_COLUMNS)})
+    SELECT {_values(TRADE_COLUMNS)} FROM incoming_trades ON CONFLICT DO NOTHING
+"""
+_INSERT_METRICS = f"""
+    INSERT INTO coin_metrics ({_names(METRIC_COLUMNS)})
+    SELECT {_values(METRIC_COLUMNS)} FROM incoming_metrics ON CONFLICT DO NOTHING
+"""
+# A history may come in pieces: the fuller of two foldings of one window is the right one.
+_UPSERT_METRICS = f"""
+    INSERT INTO coin_metrics AS m ({_names(METRIC_COLUMNS)})
+    SELECT {_values(METRIC_COLUMNS)} FROM incoming_metrics
+    ON CONFLICT (mint, "timestamp") DO UPDATE
+    SET {", ".join(f'"{name}" = excluded."{name}"' for name in METRIC_COLUMNS[2:])}
+    WHERE excluded.num_buys + excluded.num_sells > m.num_buys + m.num_sells
+"""
+_UPSERT_STREAMS = f"""
+    INSERT INTO coin_streams ({_names(_STREAM_COLUMNS)})
+    SELECT {_values(_STREAM_COLUMNS)} FROM incoming_streams
+    ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in _STREAM_COLUMNS[1:])}
+"""
+_COIN_UPDATES = [
+    name for name in _COIN_COLUMNS if name not in ("mint", "first_seen_us", "created_us", "filtered_reason")
+]
+_UPSERT_COIN = f"""
+    INSERT INTO discovered_coins ({_names(_COIN_UPDATES)}, mint, first_seen_at, created_at, filtered_reason, quote_mint,
+                                  description, image_url, twitter, telegram, website, graduated, final_outcome)
+    VALUES ({", ".join(f"%({name})s" for name in _COIN_UPDATES)}, %(mint)s, {_at("%(first_seen_us)s")},
+            {_at("%(created_us)s")}, %(filtered_reason)s, 'So11111111111111111111111111111111111111112',
+            '', '', '', '', '', false, '')
+    ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in _COIN_UPDATES)},
+            created_at = excluded.created_at, filtered_reason = excluded.filtered_reason
+"""
+_SET_OUTCOMES = f"""
+    UPDATE discovered_coins c
+    SET final_outcome = v.outcome, graduated = c.graduated OR v.outcome = 'graduated',
+        graduated_at = coalesce(c.graduated_at, {_at("v.at_us")})
+    FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS v(mint, outcome, at_us) WHERE c.mint = v.mint
+"""
+_SET_NONSTANDARD = "UPDATE discovered_coins SET curve = 'nonstandard' WHERE mint = ANY(%s)"
+_INSERT_GAP = f"""
+    INSERT INTO stream_gaps (started_at, ended_at, reason) VALUES ({_at("%s")}, {_at("%s")}, %s) ON CONFLICT DO NOTHING
+"""
+_INSERT_ODD = f"""
+    INSERT INTO stream_odd_frames (kind, seen_at, seq, sample) VALUES (%s, {_at("%s")}, %s, %s) ON CONFLICT DO NOTHING
+"""
+_SET_STATE = f"""
+    UPDATE stream_state
+    SET segment = %(segment)s, "offset" = %(offset)s, next_seq = %(next_seq)s, feed_at = {_at("%(feed_us)s")},
+        mode = %(mode)s, connected = %(connected)s, state = %(state)s, detail = %(detail)s, updated_at = %(now)s,
+        frames_total = %(frames_total)s, oddities = %(oddities)s::jsonb
+    WHERE id = 1 AND segment = %(was_segment)s AND "offset" = %(was_offset)s
+"""
+
+
+def write(batch: Batch, status: Status) -> Written:
+    """Commit a batch. Raises CursorMovedError (nothing written) when another stream has moved the cursor, or the
+    database's own errors; after those it may or may not be committed, and writing it again settles that."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        ensure_temporary(cursor)
+        _move_cursor(cursor, batch, status)
+        _write_coins(cursor, batch)
+        trades = insert_trades(cursor, batch.trades)
+        windows = insert_metrics(cursor, batch.windows)
+        _write_streams(cursor, batch.streams)
+        cursor.executemany(_INSERT_GAP, batch.gaps)
+        cursor.executemany(_INSERT_ODD, [astuple(odd) for odd in batch.odd_frames])
+        notify(cursor, batch.feed_us, windows, trades)
+    return Written(trades, windows, moment(batch.feed_us))
+
+
+def write_status(status: Status) -> None:
+    """Say how the stream is doing while there is nothing to commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE stream_state SET mode = %s, connected = %s, detail = %s, updated_at = %s WHERE id = 1",
+            [status.mode, status.connected, status.detail, status.now],
+        )
+
+
+def ensure_temporary(cursor: CursorWrapper) -> None:
+    """The temporary tables of this connection."""
+    cursor.execute("SELECT to_regclass('pg_temp.incoming_streams') IS NULL")
+    if cursor.fetchone()[0]:
+        cursor.execute(_TEMPORARY)
+
+
+def copy_rows(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """COPY rows of plain values; text in them must be free of tabs, backslashes and line ends (addresses are)."""
+    line = "\t".join(["%s"] * len(rows[0])) + "\n"
+    with cursor.copy(f"COPY {table} FROM STDIN WITH (FORMAT text, NULL 'None')") as copy:
+        for start in range(0, len(rows), 5_000):
+            copy.write("".join([line % row for row in rows[start : start + 5_000]]))
+
+
+def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
+    """Trades not yet there; how many."""
+    if not rows:
+        return 0
+    copy_rows(cursor, "incoming_trades", rows)
+    cursor.execute(_INSERT_TRADES)
+    return int(cursor.rowcount)
+
+
+def insert_metrics(cursor: CursorWrapper, rows: Sequence[MetricRow], *, keep_fuller: bool = False) -> int:
+    """Windows not yet there (or, for histories, fuller than what is there); how many."""
+    if not rows:
+        return 0
+    copy_rows(cursor, "incoming_metrics", rows)
+    cursor.execute(_UPSERT_METRICS if keep_fuller else _INSERT_METRICS)
+    return int(cursor.rowcount)
+
+
+def notify(cursor: CursorWrapper, feed_us: int, windows: int, trades: int) -> None:
+    """Tell listeners of channel `feed`, when the transaction commits."""
+    payload = {"feed_at": moment(feed_us).isoformat(), "windows": windows, "trades": trades}
+    cursor.execute("SELECT pg_notify('feed', %s)", [json.dumps(payload)])
+
+
+def _move_cursor(cursor: CursorWrapper, batch: Batch, status: Status) -> None:
+    values: dict[str, Any] = {
+        "segment": batch.cursor.segment,
+        "offset": batch.cursor.offset,
+        "next_seq": batch.cursor.next_seq,
+        "feed_us": batch.feed_us,
+        "mode": status.mode,
+        "connected": status.connected,
+        "state": batch.state,
+        "detail": status.detail,
+        "now": status.now,
+        "frames_total": batch.frames_total,
+        "oddities": json.dumps(batch.oddities),
+        "was_segment": batch.before.segment,
+        "was_offset": batch.before.offset,
+    }
+    cursor.execute(_SET_STATE, values)
+    if not cursor.rowcount and not _is_there(cursor, batch):
+        raise CursorMovedError("another stream has written to these tables; this one stops")
+
+
+def _is_there(cursor: CursorWrapper, batch: Batch) -> bool:
+    """Whether the batch was committed although its connection broke before saying so."""
+    cursor.execute('SELECT segment, "offset" FROM stream_state WHERE id = 1')
+    return bool(cursor.fetchone() == (batch.cursor.segment, batch.cursor.offset))
+
+
+def _write_coins(cursor: CursorWrapper, batch: Batch) -> None:
+    rows = [{name: getattr(row, name) for name in _COIN_COLUMNS} for row in batch.coins.values()]
+    cursor.executemany(_UPSERT_COIN, rows)
+    if batch.nonstandard:
+        cursor.execute(_SET_NONSTANDARD, [sorted(batch.nonstandard)])
+    if batch.outcomes:
+        outcomes = [outcome for outcome, _ in batch.outcomes.values()]
+        cursor.execute(_SET_OUTCOMES, [list(batch.outcomes), outcomes, [at for _, at in batch.outcomes.values()]])
+
+
+def _write_streams(cursor: CursorWrapper, coins: Sequence[TrackedCoin]) -> None:
+    rows = [_stream_row(coin) for coin in coins if coin.started_us is not None]
+    if rows:
+        copy_rows(cursor, "incoming_streams", rows)
+        cursor.execute(_UPSERT_STREAMS)
+
+
+def _stream_row(coin: TrackedCoin) -> tuple[Any, ...]:
+    price = coin.last_price_sol
+    return (
+        coin.mint,
+        coin.phase_id,
+        coin.is_active,
+        coin.is_graduated,
+        coin.started_us,
+        coin.ended_us,
+        coin.ath_price_sol,
+        coin.ath_us,
+        coin.last_trade_us,
+        price,
+        None if price is None else price * TOKENS,
+        coin.virtual_sol,
+        coin.virtual_token,
+        coin.trades_total,
+        coin.volume_lamports,
+    )
