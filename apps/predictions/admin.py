@@ -14,6 +14,8 @@ from apps.predictions.models import ActiveModel, ScorerState, WebhookDelivery
 class ActiveModelForm(forms.ModelForm):
     """Checks like the service that saves."""
 
+    webhook_url = forms.URLField(required=False, max_length=200, assume_scheme="https")
+
     class Meta:
         model = ActiveModel
         fields = [

@@ -1,0 +1,241 @@
+"""The scorer in this process, on the real tables."""
+
+import json
+
+import numpy as np
+import pytest
+from django.db import connection, transaction
+
+from apps.predictions import inference, scorer_queries
+from apps.predictions.models import AlertEvaluation, Prediction, ScorerState, WebhookDelivery
+from apps.predictions.scorer import Scorer
+from apps.predictions.tests.feed import Feed, at, at_work, mint_of, set_feed, write_rows
+from apps.training import features, queries
+from apps.training.columns import load_columns
+
+pytestmark = pytest.mark.django_db
+
+
+def run(scorer: Scorer) -> int:
+    """Step until nothing is left; how many rows there were."""
+    scorer.refresh()
+    total = 0
+    while count := scorer.step():
+        total += count
+    return total
+
+
+def metric_count() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM coin_metrics")
+        return cursor.fetchone()[0]
+
+
+def test_every_window_is_scored_once_by_every_model() -> None:
+    feed = Feed()
+    for number in range(8):
+        feed.coin(number, born=number * 7)
+    first, second = at_work("first"), at_work("second", seed=2)
+    scorer = Scorer()
+    for seconds in range(5, 300, 5):
+        feed.run_to(seconds)
+        run(scorer)
+    assert Prediction.objects.filter(active_model_id=first.pk).count() == metric_count() > 300
+    assert Prediction.objects.filter(active_model_id=second.pk).count() == metric_count()
+    assert Prediction.objects.filter(is_late=True).count() == 0
+
+
+def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Feed()
+    for number in range(6):
+        feed.coin(number, born=number * 31, seconds=4000)
+    at_work()
+    seen: dict[tuple[str, int], np.ndarray] = {}
+    real = inference.score
+
+    def spy(workers, columns, rows):
+        matrix = features.compute(columns, rows=rows)
+        for mint, us, values in zip(scorer.memory.mints_of(columns.coin[rows]), columns.as_of_us[rows], matrix, strict=True):
+            seen[mint, int(us)] = values
+        return real(workers, columns, rows)
+
+    monkeypatch.setattr("apps.predictions.scorer.score", spy)
+    scorer = Scorer()
+    for seconds in range(60, 4000, 60):
+        feed.run_to(seconds)
+        run(scorer)
+        if seconds % 1200 == 0:
+            scorer = Scorer()  # a restart, with or without warming up
+            if seconds % 2400 == 0:
+                scorer.warm_up()
+    mints = [mint_of(number) for number in range(6)]
+    records = queries.metric_records(mints, at(-1), at(4000))
+    columns = load_columns(records)
+    matrix = features.compute(columns)
+    assert len(seen) == len(columns)
+    for place in range(len(columns)):
+        ours = seen[mints[columns.coin[place]], int(columns.as_of_us[place])]
+        assert ours.tobytes() == matrix[place].tobytes()
+
+
+def test_late_rows_are_scored_and_never_alert() -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work(threshold=0.0)
+    scorer = Scorer()
+    feed.run_to(100)
+    run(scorer)
+    assert Prediction.objects.filter(is_late=True, tag="alert", as_of__lt=at(90)).exists()
+    assert AlertEvaluation.objects.count() == Prediction.objects.filter(is_late=False).count() >= 1
+    assert AlertEvaluation.objects.filter(as_of__lt=at(90)).count() == 0
+
+
+def test_rows_older_than_ten_minutes_are_skipped_and_counted() -> None:
+    feed = Feed()
+    feed.coin(1, seconds=600)
+    at_work()
+    feed.run_to(600)
+    with connection.cursor() as cursor:
+        set_feed(cursor, at(900))
+    assert run(Scorer()) == metric_count()
+    state = ScorerState.objects.get()
+    assert state.skipped_total == Prediction.objects.count() * 0 + metric_count() - Prediction.objects.count() > 0
+    assert not Prediction.objects.filter(as_of__lte=at(300)).exists()
+
+
+def test_coins_off_the_standard_curve_are_scored_but_never_alert() -> None:
+    feed = Feed()
+    standard, other = feed.coin(1), feed.coin(2, curve="nonstandard")
+    at_work(threshold=0.0)
+    scorer = Scorer()
+    for seconds in (5, 10, 15):
+        feed.run_to(seconds)
+        run(scorer)
+    assert Prediction.objects.filter(mint=other, tag="alert").exists()
+    assert set(AlertEvaluation.objects.values_list("mint", flat=True)) == {standard}
+
+
+def test_alerts_carry_their_horizon_and_the_order_of_their_commit() -> None:
+    feed = Feed()
+    for number in range(5):
+        feed.coin(number)
+    at_work(threshold=0.0)
+    scorer = Scorer()
+    for seconds in (5, 10, 15):
+        feed.run_to(seconds)
+        run(scorer)
+    alerts = list(AlertEvaluation.objects.order_by("alert_id"))
+    assert [alert.as_of for alert in alerts] == sorted(alert.as_of for alert in alerts)
+    assert all((alert.horizon_at - alert.as_of).total_seconds() == 62 for alert in alerts)
+    assert {alert.fired_at for alert in alerts} == {at(5), at(10), at(15)}
+
+
+def test_a_coin_is_left_alone_after_an_alert_also_across_a_restart() -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work(threshold=0.0, ignore_alert_seconds=30)
+    for seconds in range(5, 100, 5):
+        feed.run_to(seconds)
+        run(Scorer())
+    times = sorted(Prediction.objects.values_list("as_of", flat=True))
+    assert len(times) >= 3
+    assert min((b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)) >= 30
+
+
+def test_no_more_scores_are_logged_than_the_limit_says() -> None:
+    feed = Feed()
+    feed.coin(1)
+    feed.coin(2)
+    at_work(threshold=0.0, max_log_entries={"alert": 2})
+    scorer = Scorer()
+    for seconds in range(5, 60, 5):
+        feed.run_to(seconds)
+        run(scorer)
+    assert Prediction.objects.count() == AlertEvaluation.objects.count() == 4
+
+
+def test_whitelist_and_phases_filter_coins() -> None:
+    feed = Feed()
+    chosen, _ = feed.coin(1), feed.coin(2)
+    listed = at_work("listed", coin_filter="whitelist", whitelist=[chosen])
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO ref_coin_phases VALUES (2, 'two', 30, 10, 60) ON CONFLICT DO NOTHING")
+    elsewhere = at_work("elsewhere", phases=[2])
+    feed.run_to(30)
+    run(Scorer())
+    assert set(Prediction.objects.filter(active_model_id=listed.pk).values_list("mint", flat=True)) == {chosen}
+    assert not Prediction.objects.filter(active_model_id=elsewhere.pk).exists()
+
+
+def test_a_changed_model_is_followed_without_a_restart() -> None:
+    feed = Feed()
+    feed.coin(1)
+    active = at_work(threshold=1.0)
+    scorer = Scorer()
+    feed.run_to(10)
+    run(scorer)
+    assert AlertEvaluation.objects.count() == 0
+    active.threshold = 0.0
+    active.save()
+    feed.run_to(20)
+    run(scorer)
+    assert AlertEvaluation.objects.count() > 0
+    active.is_active = False
+    active.save()
+    before = Prediction.objects.count()
+    feed.run_to(30)
+    run(scorer)
+    assert Prediction.objects.count() == before
+    assert ScorerState.objects.get().last_row_id > 0
+
+
+def test_rows_that_come_out_of_order_are_scored_on_the_history_of_their_time() -> None:
+    feed = Feed()
+    mint = feed.coin(1)
+    at_work()
+    scorer = Scorer()
+    held_back = next(row for row in feed.rows if row[1] >= feed.rows[3][1])
+    feed.rows.remove(held_back)
+    feed.run_to(60)
+    run(scorer)
+    with transaction.atomic(), connection.cursor() as cursor:
+        write_rows(cursor, [held_back])
+    assert run(scorer) == 1
+    assert Prediction.objects.filter(mint=mint).count() == metric_count()
+
+
+def test_webhooks_are_written_with_the_alerts_they_tell_of(settings) -> None:
+    settings.N8N_SERVER_WEBHOOK_URL = "http://127.0.0.1:9/hook"
+    feed = Feed()
+    feed.coin(1)
+    at_work("quiet", threshold=0.0)
+    told = at_work("told", threshold=0.0, webhook_enabled=True)
+    everything = at_work("everything", threshold=1.0, webhook_enabled=True, send_mode="all")
+    feed.run_to(5)
+    run(Scorer())
+    alerts = WebhookDelivery.objects.filter(active_model=told)
+    assert [one.kind for one in alerts] == ["alert"] * AlertEvaluation.objects.filter(active_model_id=told.pk).count()
+    assert alerts[0].payload["data"]["mint"] == mint_of(1)
+    batch = WebhookDelivery.objects.get(active_model=everything)
+    assert batch.kind == "predictions" and len(batch.payload["data"]) == Prediction.objects.count() / 3
+    assert set(WebhookDelivery.objects.values_list("active_model_id", flat=True)) == {told.pk, everything.pk}
+    assert json.dumps(batch.payload)
+
+
+def test_a_model_whose_artifact_was_changed_is_left_out_and_the_others_score() -> None:
+    feed = Feed()
+    feed.coin(1)
+    good, bad = at_work("good"), at_work("bad", seed=2)
+    bad.model.artifact = bytes(bad.model.artifact) + b"x"
+    bad.model.save()
+    feed.run_to(10)
+    run(Scorer())
+    assert set(Prediction.objects.values_list("active_model_id", flat=True)) == {good.pk}
+
+
+def test_a_second_scorer_cannot_write_what_the_first_has_written() -> None:
+    Feed()
+    batch = scorer_queries.Batch(5, 9, 0, None, [], [], [])
+    with pytest.raises(scorer_queries.CursorMovedError):
+        scorer_queries.batch_write(batch)
+    assert ScorerState.objects.get().last_row_id == 0
