@@ -36,6 +36,11 @@ LOUD = re.compile(
 ANNOUNCE = "announce"
 
 
+def is_loud(line: str) -> bool:
+    """Worth a look on the terminal; that a page was not found is not."""
+    return bool(LOUD.search(line)) and "request_finished" not in line
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -155,7 +160,7 @@ class Printer:
             self._log(message.name, f"{message.time:%Y-%m-%d %H:%M:%S} {line}")
             if message.name == ANNOUNCE:
                 print(line, file=self.terminal, flush=True)
-            elif self.verbose or (message.name != "system" and LOUD.search(line)):
+            elif self.verbose or (message.name != "system" and is_loud(line)):
                 print(f"{message.time:%H:%M:%S} {message.name:<9} | {line}", file=self.terminal, flush=True)
 
     def _log(self, name: str, line: str) -> None:
