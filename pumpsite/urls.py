@@ -12,6 +12,7 @@ metrics_import()
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health, name="health"),
     path("metrics", metrics, name="metrics"),
+    path("api/", not_found),
     path("api/", api.urls),
     path("api/<path:rest>", not_found),
     path("admin/", admin.site.urls),

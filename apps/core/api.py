@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from allauth.account.adapter import get_adapter
+from allauth.mfa.base.internal.flows import check_rate_limit
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
@@ -145,17 +146,22 @@ def _user_of(request: HttpRequest, body: LoginIn) -> AbstractBaseUser:
     """The user behind a login; slowed down by allauth's limits on failures."""
     try:
         user = get_adapter(request).authenticate(request, username=body.username, password=body.password)
+        is_right = user is not None and user.is_active and _code_is_right(user, body.code)
     except ValidationError as error:
         raise PlatformError("TOO_MANY_ATTEMPTS", "Too many failed logins: wait a few minutes.", status=429) from error
-    if user is None or not user.is_active or not _code_is_right(user, body.code):
+    if not is_right:
         raise PlatformError("LOGIN_FAILED", "Username, password or code is wrong.", status=401)
     return user
 
 
 def _code_is_right(user: AbstractBaseUser, code: str) -> bool:
-    """True where the user has no second factor or `code` is one of its codes."""
+    """True where the user has no second factor or `code` is one of its codes; guesses are limited for each user."""
     factors = Authenticator.objects.filter(user_id=user.pk)
     if not factors.exists():
         return True
+    limit_forget = check_rate_limit(user)
     known = factors.filter(type__in=[Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES])
-    return bool(code) and any(factor.wrap().validate_code(code) for factor in known)
+    is_right = bool(code) and any(factor.wrap().validate_code(code) for factor in known)
+    if is_right:
+        limit_forget()
+    return is_right

@@ -1,0 +1,244 @@
+"""The JSON API as a whole: authentication, scopes, errors, documentation, the routes of `auth`."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from allauth.mfa.totp.internal import auth as totp
+from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
+
+from apps.core.models import ApiToken
+from apps.core.tokens import admin, read, trade
+from pumpsite.api import api as platform_api
+from tests.conftest import PASSWORD
+
+ERROR_KEYS = {"status", "code", "message", "details"}
+# They make or end only what is the caller's own, or compute and change nothing.
+WRITES_FOR_READERS = {
+    ("POST", "/api/server/predict"),
+    ("POST", "/api/training/models/preview"),
+    ("POST", "/api/auth/login"),
+    ("POST", "/api/auth/tokens"),
+    ("DELETE", "/api/auth/tokens/{token_id}"),
+}
+
+
+def operations() -> list[tuple[str, str, Any]]:
+    """(method, path, operation) of every route."""
+    found = []
+    for prefix, router in platform_api._routers:
+        for path, view in router.path_operations.items():
+            for operation in view.operations:
+                full = f"/api{prefix}{path}".replace("//", "/")
+                found += [(method, full, operation) for method in operation.methods]
+    return found
+
+
+def refused(response: Any, status: int, code: str) -> dict[str, Any]:
+    """The body of an error, which has the one shape."""
+    body = response.json()
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
+    assert set(body) == ERROR_KEYS
+    assert body["message"].strip().endswith(".")
+    return body
+
+
+def test_every_operation_that_changes_something_needs_more_than_read():
+    weak = {
+        (method, path)
+        for method, path, operation in operations()
+        if method != "GET" and not set(operation.auth_callbacks) & {trade, admin}
+    }
+    assert weak <= WRITES_FOR_READERS
+
+
+def test_only_login_and_status_are_open_to_strangers():
+    open_to_all = {path for _, path, operation in operations() if not operation.auth_callbacks}
+    assert open_to_all == {"/api/auth/login", "/api/auth/status"}
+
+
+def test_operation_ids_are_short_and_unique():
+    ids = [platform_api.get_openapi_operation_id(operation) for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    assert max(map(len, ids)) <= 60
+
+
+def test_stranger_is_asked_to_sign_in(client: Client, db: None):
+    response = client.get("/api/auth/tokens")
+    refused(response, 401, "AUTHENTICATION_REQUIRED")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("header", ["Bearer pp_wrong", "Bearer", "Basic cGVyc29u", "nonsense"])
+def test_wrong_token_is_refused_even_with_a_session(client: Client, person: Any, header: str):
+    client.force_login(person)
+    refused(client.get("/api/auth/tokens", headers={"Authorization": header}), 401, "AUTHENTICATION_REQUIRED")
+
+
+def test_token_without_the_scope_is_refused(api: Any, person: Any, token_for: Any, rf: Any):
+    request = rf.get("/", headers={"Authorization": f"Bearer {token_for(person, 'read')}"})
+    assert read(request).user == person
+    for needs_more in (trade, admin):
+        with pytest.raises(Exception, match="which you do not hold"):
+            needs_more(request)
+
+
+def test_session_needs_the_csrf_token_to_change_something(person: Any):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(person)
+    body = json.dumps({"name": "n", "scopes": ["read"]})
+    refused(client.post("/api/auth/tokens", body, content_type="application/json"), 403, "CSRF_FAILED")
+    client.get("/accounts/password/change/")
+    csrf = client.cookies["csrftoken"].value
+    made = client.post("/api/auth/tokens", body, content_type="application/json", headers={"X-CSRFToken": csrf})
+    assert made.status_code == 200
+
+
+def test_token_needs_no_csrf_token(staff: Any, token_for: Any):
+    client = Client(enforce_csrf_checks=True)
+    headers = {"Authorization": f"Bearer {token_for(staff, 'admin')}"}
+    body = json.dumps({"name": "n", "scopes": ["read"]})
+    assert client.post("/api/auth/tokens", body, content_type="application/json", headers=headers).status_code == 200
+
+
+def login(api: Any, **body: Any) -> Any:
+    return api("post", "/api/auth/login", data=json.dumps(body))
+
+
+def test_login_gives_a_token_that_works(api: Any, person: Any):
+    made = login(api, username="person", password=PASSWORD, scopes=["trade"])
+    status = api("get", "/api/auth/status", made.json()["token"]).json()
+    assert (status["authenticated"], status["username"], status["scopes"]) == (True, "person", ["read", "trade"])
+
+
+def test_login_cannot_give_more_than_the_user_may(api: Any, person: Any):
+    refused(login(api, username="person", password=PASSWORD, scopes=["admin"]), 403, "SCOPE_MISSING")
+
+
+def test_login_with_a_wrong_password_is_refused(api: Any, person: Any):
+    refused(login(api, username="person", password="wrong"), 401, "LOGIN_FAILED")
+    refused(login(api, username="nobody", password="wrong"), 401, "LOGIN_FAILED")
+
+
+def test_guessing_passwords_is_slowed_down(api: Any, person: Any):
+    codes = [login(api, username="person", password=f"wrong {number}").json()["code"] for number in range(12)]
+    assert codes[0] == "LOGIN_FAILED" and codes[-1] == "TOO_MANY_ATTEMPTS"
+
+
+def test_login_of_a_user_with_a_second_factor_needs_its_code(api: Any, person: Any):
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(person, secret)
+    code = totp.format_hotp_value(totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time()))))
+    refused(login(api, username="person", password=PASSWORD), 401, "LOGIN_FAILED")
+    refused(login(api, username="person", password=PASSWORD, code="000000"), 401, "LOGIN_FAILED")
+    assert login(api, username="person", password=PASSWORD, code=code).status_code == 200
+    refused(login(api, username="person", password=PASSWORD, code=code), 401, "LOGIN_FAILED")
+
+
+def test_guessing_codes_is_slowed_down(api: Any, person: Any):
+    totp.TOTP.activate(person, totp.generate_totp_secret())
+    answers = [login(api, username="person", password=PASSWORD, code=f"{number:06}") for number in range(12)]
+    assert answers[-1].json()["code"] == "TOO_MANY_ATTEMPTS"
+
+
+def test_status_answers_strangers(api: Any, db: None):
+    assert api("get", "/api/auth/status").json()["authenticated"] is False
+
+
+def test_tokens_are_listed_for_their_user_only(api: Any, person: Any, staff: Any, token_for: Any):
+    mine = token_for(person, "read")
+    token_for(staff, "read")
+    page = api("get", "/api/auth/tokens?limit=5", mine).json()
+    assert (page["count"], page["limit"], page["offset"]) == (1, 5, 0)
+    assert "digest" not in page["items"][0] and mine not in json.dumps(page)
+
+
+def test_token_without_admin_makes_no_tokens(api: Any, person: Any, token_for: Any):
+    body = json.dumps({"name": "n", "scopes": ["read"]})
+    refused(api("post", "/api/auth/tokens", token_for(person, "trade"), data=body), 403, "SCOPE_MISSING")
+
+
+def test_token_may_end_itself_but_no_other(api: Any, person: Any, token_for: Any):
+    mine, other = token_for(person, "read"), token_for(person, "read")
+    id_of = {row.prefix: row.pk for row in ApiToken.objects.all()}
+    refused(api("delete", f"/api/auth/tokens/{id_of[other[:8]]}", mine), 403, "SCOPE_MISSING")
+    assert api("delete", f"/api/auth/tokens/{id_of[mine[:8]]}", mine).json()["revoked_at"]
+    refused(api("get", "/api/auth/tokens", mine), 401, "AUTHENTICATION_REQUIRED")
+
+
+def test_token_of_somebody_else_is_not_found(client: Client, person: Any, staff: Any, token_for: Any):
+    token_for(staff, "read")
+    client.force_login(person)
+    refused(client.delete(f"/api/auth/tokens/{ApiToken.objects.get().pk}"), 404, "TOKEN_NOT_FOUND")
+
+
+def test_expired_token_is_refused(api: Any, person: Any, token_for: Any):
+    token = token_for(person, "read")
+    ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    refused(api("get", "/api/auth/tokens", token), 401, "AUTHENTICATION_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("get", "/api/nothing/here", None, 404, "ROUTE_NOT_FOUND"),
+        ("get", "/api/", None, 404, "ROUTE_NOT_FOUND"),
+        ("put", "/api/auth/status", None, 405, "METHOD_NOT_ALLOWED"),
+        ("get", "/api/auth/tokens?limit=501", None, 422, "VALIDATION_FAILED"),
+        ("get", "/api/auth/tokens?limit=x", None, 422, "VALIDATION_FAILED"),
+        ("post", "/api/auth/tokens", "{not json", 400, "BODY_NOT_READABLE"),
+        ("post", "/api/auth/tokens", '{"name": "", "scopes": ["root"]}', 422, "VALIDATION_FAILED"),
+        ("post", "/api/auth/tokens", '{"name": "a\\u0000", "scopes": ["read"]}', 400, "VALUE_NOT_STORABLE"),
+        ("delete", "/api/auth/tokens/99999999999999999999999", None, 404, "TOKEN_NOT_FOUND"),
+    ],
+)
+def test_mistake_gets_the_one_shape(api, staff, token_for, method, path, body, status, code):
+    extra = {"data": body} if body else {}
+    refused(api(method, path, token_for(staff, "admin"), **extra), status, code)
+
+
+def test_validation_error_names_each_field(api: Any, staff: Any, token_for: Any):
+    response = api("post", "/api/auth/tokens", token_for(staff, "admin"), data='{"scopes": ["root"], "days": 0}')
+    body = refused(response, 422, "VALIDATION_FAILED")
+    assert [one["field"] for one in body["details"]["errors"]] == ["name", "scopes.0", "days"]
+    assert "name: Field required" in body["message"]
+
+
+def failing(error: Exception) -> Any:
+    """A database that answers every statement with `error`."""
+
+    def wrapper(*_: Any) -> Any:
+        raise error
+
+    return connection.execute_wrapper(wrapper)
+
+
+def test_absent_database_is_said_plainly(api: Any, db: None):
+    with failing(OperationalError("connection refused")):
+        response = api("get", "/api/auth/tokens", "pp_any")
+    refused(response, 503, "DATABASE_UNAVAILABLE")
+    assert response.headers["Retry-After"] == "5"
+
+
+def test_surprise_names_a_request_id_and_no_more(api: Any, db: None, caplog: Any):
+    with failing(ValueError("a secret detail")):
+        response = api("get", "/api/auth/tokens", "pp_any")
+    body = refused(response, 500, "INTERNAL_ERROR")
+    assert len(body["details"]["request_id"]) == 36
+    assert "secret" not in response.content.decode()
+    assert "a secret detail" in caplog.text
+
+
+def test_documentation_is_for_callers(client: Client, person: Any, token_for: Any):
+    assert client.get("/api/docs").headers["Location"].startswith("/accounts/login/")
+    refused(client.get("/api/openapi.json"), 401, "AUTHENTICATION_REQUIRED")
+    headers = {"Authorization": f"Bearer {token_for(person, 'read')}"}
+    assert client.get("/api/openapi.json", headers=headers).json()["info"]["title"] == "Pump Platform"
+    client.force_login(person)
+    page = client.get("/api/docs").content.decode()
+    assert "swagger-ui-bundle.js" in page
+    inline = [part for part in page.split("<script")[1:] if "src=" not in part.split(">")[0]]
+    assert all('type="application/json"' in part.split(">")[0] for part in inline)
