@@ -21,7 +21,7 @@ from apps.training.recipes import Recipe, range_parse, recipe_parse
 
 logger = logging.getLogger(__name__)
 
-WATCH_SECONDS = 1.0
+BEAT_SECONDS = 5.0
 SHOW_SECONDS = 0.5
 AWAY = (OperationalError, InterfaceError)
 
@@ -31,10 +31,10 @@ class JobStopped(Exception):  # noqa: N818 - not an error
 
 
 class Report:
-    """The link between the work and its row: progress, log, heartbeat, and whether to stop."""
+    """The link between the work and its row: progress, log, whether to stop; a thread beats while the work computes."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.ours, self.cancelled = job, True, False
+        self.job = job
         self._shown = 0.0
         self._end = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heart of job {job.pk}", daemon=True)
@@ -48,12 +48,14 @@ class Report:
         self._heart.join()
 
     def progress(self, ratio: float, message: str) -> None:
-        """Show progress, a few times a second at most. Raises JobStopped when the job shall end."""
-        if self.cancelled or not self.ours:
+        """Show progress, twice a second at most. Raises JobStopped when the job was cancelled or taken away."""
+        if time.monotonic() - self._shown < SHOW_SECONDS:
+            return
+        self._shown = time.monotonic()
+        ours, cancelled = services.job_beat(job=self.job, now=timezone.now())
+        if cancelled or not ours:
             raise JobStopped
-        if time.monotonic() - self._shown >= SHOW_SECONDS:
-            self._shown = time.monotonic()
-            services.job_progress(job=self.job, progress=ratio, message=message)
+        services.job_progress(job=self.job, progress=ratio, message=message)
 
     def part(self, low: float, high: float) -> Callable[[float, str], None]:
         """A progress function for a stretch of the work."""
@@ -64,15 +66,14 @@ class Report:
         services.job_log(job=self.job, line=line, now=timezone.now())
 
     def _beat(self) -> None:
-        """Beat until the end; looks every second whether the job is still wanted. Survives an absent database."""
-        try:
-            while not self._end.wait(WATCH_SECONDS):
-                try:
-                    self.ours, self.cancelled = services.job_beat(job=self.job, now=timezone.now())
-                except AWAY:
-                    connection.close()
-        finally:
-            connection.close()
+        """Beat until the end, also while the work says nothing. Survives an absent database."""
+        while not self._end.wait(BEAT_SECONDS):
+            try:
+                services.job_beat(job=self.job, now=timezone.now())
+            except AWAY:
+                logger.debug("job %s: the database is away", self.job.pk)
+            finally:
+                connection.close()
 
 
 def run(job: Job) -> None:

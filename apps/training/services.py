@@ -30,6 +30,7 @@ MAX_RESTARTS = 1
 COMPARE_LEAST, COMPARE_MOST = 2, 4
 PRIORITY_FIRST, PRIORITY_LAST = 1, 9
 _CLAIM_LOCK = 7_301
+_IMPATIENT = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 _OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
 
 
@@ -75,7 +76,9 @@ def job_create(*, job_type: Job.Type, params: dict[str, Any], priority: int = 5,
 def job_announce(*, job_id: int, expires: float | None = None) -> None:
     """Wake the trainer. A broker that is away is not an error: `dispatch_jobs` announces waiting jobs again."""
     try:
-        current_app.send_task(RUN_JOB, (job_id,), expires=expires, retry=False)
+        with current_app.connection_for_write() as link:
+            link.transport_options = {**link.transport_options, **_IMPATIENT}
+            current_app.send_task(RUN_JOB, (job_id,), expires=expires, retry=False, connection=link)
     except (BrokerError, ConnectionError) as error:
         logger.warning("job %s waits: the broker is away (%s)", job_id, type(error).__name__)
 

@@ -1,0 +1,223 @@
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.core.errors import ConflictError, PlatformError
+from apps.training import artifacts, dataset, runner, selections, services, tasks
+from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.tests import market
+
+
+def run_next() -> Job:
+    """What the trainer does with an announcement."""
+    tasks.run_job(0)
+    return Job.objects.order_by("-started_at").first()
+
+
+def trained(recipe) -> Model:
+    services.train_request(recipe=recipe)
+    job = run_next()
+    assert job.status == Job.Status.COMPLETED, (job.error_code, job.error)
+    return job.model
+
+
+def hours(count: float):
+    return market.START + timedelta(hours=count)
+
+
+def test_a_recipe_becomes_a_model_that_knows_something(filled, make_recipe):
+    model = trained(make_recipe())
+    test = model.scores["test"]
+    assert test["pr_auc"] > test["base_rate"] * 1.2
+    assert test["roc_auc"] > 0.6
+    assert model.rows_train > model.rows_validation > 0 < model.rows_test
+    assert 0 < model.threshold < 1
+    assert sum(model.importances.values()) == pytest.approx(1.0)
+    assert artifacts.load(model).num_features() == len(model.feature_names)
+    job = model.jobs.get()
+    assert (job.progress, job.result["model_id"]) == (1.0, model.pk)
+    assert "fitted" in job.log
+
+
+def test_the_same_recipe_on_the_same_data_gives_the_same_bytes(filled, make_recipe):
+    first = trained(make_recipe(name="one"))
+    second = trained(make_recipe(name="two"))
+    assert first.data_hash == second.data_hash
+    assert first.artifact_sha256 == second.artifact_sha256
+    assert first.threshold == second.threshold
+
+
+def test_other_data_has_another_hash(filled, make_recipe):
+    recipe = make_recipe()
+    selection = selections.selection_of(recipe)
+    before = dataset.load(selection, ["price_close"]).content_hash
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE coin_metrics SET price_close = price_close * 2 WHERE mint LIKE 'Coin%0007pump'")
+    assert dataset.load(selection, ["price_close"]).content_hash != before
+
+
+def test_batches_do_not_change_the_dataset(filled, make_recipe, monkeypatch):
+    selection = selections.selection_of(make_recipe())
+    whole = dataset.load(selection, ["price_close", "volume_sol_300s"])
+    monkeypatch.setattr(dataset, "BATCH_ROWS", 500)
+    assert dataset.load(selection, ["price_close", "volume_sol_300s"]).content_hash == whole.content_hash
+
+
+def test_a_test_is_on_coins_the_model_never_saw(filled, make_recipe):
+    middle = hours(0.6)
+    model = trained(make_recipe(data={"to": middle.isoformat(), "phases": [1]}))
+    services.test_request(model=model, start=middle, end=hours(1))
+    job = run_next()
+    result = TestResult.objects.get(pk=job.result["test_result_id"])
+    assert not result.overlaps_training
+    assert result.rows == result.scores["rows"] > 100
+    assert job.result["counts"]["rows_of_known_coins"] > 0
+    assert job.result["counts"]["rows_unknown"] > 0
+    assert result.scores["threshold"] == model.threshold
+
+
+def test_a_test_inside_the_training_time_says_so(filled, make_recipe):
+    model = trained(make_recipe())
+    services.test_request(model=model, start=hours(0.1), end=hours(0.5))
+    assert TestResult.objects.get(pk=run_next().result["test_result_id"]).overlaps_training
+
+
+def test_a_comparison_names_the_winner_and_why(filled, make_recipe):
+    middle = hours(0.6)
+    data = {"to": middle.isoformat(), "phases": [1]}
+    good = trained(make_recipe(name="good", data=data))
+    poor = trained(make_recipe(name="poor", data=data, features=["day_sine"]))
+    services.compare_request(models=[good, poor], start=middle, end=hours(1))
+    comparison = Comparison.objects.get(pk=run_next().result["comparison_id"])
+    rows = {row["name"]: row["scores"] for row in comparison.results["models"]}
+    assert rows["good"]["rows"] == rows["poor"]["rows"]
+    assert rows["good"]["pr_auc"] > rows["poor"]["pr_auc"]
+    better = max(rows, key=lambda name: rows[name]["expected_value"])
+    assert comparison.winner.name == better and better in comparison.reason
+    assert set(comparison.compared.all()) == {good, poor}
+
+
+def test_models_with_different_questions_are_not_compared(filled, make_recipe):
+    one = trained(make_recipe(name="one"))
+    other = trained(make_recipe(name="other", label={"change_pct": 5, "horizon_seconds": 60}))
+    with pytest.raises(PlatformError) as caught:
+        services.compare_request(models=[one, other], start=hours(0), end=hours(1))
+    assert caught.value.code == "COMPARE_LABELS_DIFFER"
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES"),
+        ({"data": {"phases": [3]}}, "NO_DATA"),
+        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_DATA"),
+    ],
+)
+def test_what_cannot_be_trained_fails_with_a_code(filled, make_recipe, parts, code):
+    services.train_request(recipe=make_recipe(**parts))
+    job = run_next()
+    assert (job.status, job.error_code) == (Job.Status.FAILED, code)
+    assert job.error and Model.objects.count() == 0
+
+
+def test_a_name_is_given_once(filled, make_recipe):
+    services.train_request(recipe=make_recipe())
+    with pytest.raises(ConflictError):
+        services.train_request(recipe=make_recipe())
+
+
+def test_a_deleted_model_frees_its_name_and_hides(filled, make_recipe):
+    model = trained(make_recipe())
+    services.model_delete(model=model)
+    assert trained(make_recipe()).name == "small"
+    with pytest.raises(PlatformError, match="no model"):
+        services.model_get(model_id=model.pk)
+
+
+def test_the_urgent_job_goes_first(db):
+    late = services.job_create(job_type=Job.Type.TRAIN, params={}, priority=5)
+    urgent = services.job_create(job_type=Job.Type.TRAIN, params={}, priority=1)
+    assert services.job_claim(worker="a", now=timezone.now()).pk == urgent.pk
+    assert services.job_claim(worker="b", now=timezone.now()) is None
+    late.refresh_from_db()
+    assert late.status == Job.Status.PENDING
+
+
+def test_more_jobs_run_at_once_where_that_is_allowed(db, settings):
+    settings.MAX_CONCURRENT_JOBS = 2
+    for _ in range(3):
+        services.job_create(job_type=Job.Type.TRAIN, params={})
+    claims = [services.job_claim(worker=str(number), now=timezone.now()) for number in range(3)]
+    assert [claim is not None for claim in claims] == [True, True, False]
+
+
+def test_a_dead_workers_job_is_taken_up_again_once_and_then_fails(db):
+    job = services.job_create(job_type=Job.Type.TRAIN, params={})
+    later = timezone.now()
+    for expected in (Job.Status.PENDING, Job.Status.FAILED):
+        services.job_claim(worker="dying", now=later)
+        assert services.jobs_reap(now=later + timedelta(seconds=59)) == 0
+        later += timedelta(seconds=61)
+        assert services.jobs_reap(now=later) == 1
+        job.refresh_from_db()
+        assert job.status == expected
+    assert job.error_code == "WORKER_LOST"
+
+
+def test_a_worker_whose_job_was_taken_cannot_end_it(db):
+    services.job_create(job_type=Job.Type.TRAIN, params={})
+    now = timezone.now()
+    lost = services.job_claim(worker="slow", now=now)
+    services.jobs_reap(now=now + timedelta(minutes=2))
+    mine = services.job_claim(worker="fresh", now=now)
+    assert services.job_beat(job=lost, now=now) == (False, False)
+    assert not services.job_finish(job=lost, status=Job.Status.COMPLETED, now=now)
+    assert services.job_finish(job=mine, status=Job.Status.COMPLETED, now=now)
+
+
+def test_a_waiting_job_is_cancelled_at_once(db):
+    job = services.job_create(job_type=Job.Type.TRAIN, params={})
+    assert services.job_cancel(job=job, now=timezone.now()).status == Job.Status.CANCELLED
+    with pytest.raises(ConflictError):
+        services.job_cancel(job=job, now=timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_running_job_stops_soon_after_it_was_cancelled(make_recipe):
+    market.fill(60)
+    endless = {"n_estimators": 5000, "early_stopping_rounds": 1000, "learning_rate": 0.001, "max_depth": 8}
+    services.train_request(recipe=make_recipe(xgboost=endless))
+    job = services.job_claim(worker="me", now=timezone.now())
+    worker = threading.Thread(target=lambda: (runner.run(job), connection.close()))
+    worker.start()
+    services.job_cancel(job=job, now=timezone.now())
+    worker.join(timeout=15)
+    assert not worker.is_alive()
+    job.refresh_from_db()
+    assert (job.status, Model.objects.count()) == (Job.Status.CANCELLED, 0)
+
+
+def test_a_job_that_nobody_took_is_announced_again(db, celery_messages):
+    job = services.job_create(job_type=Job.Type.TRAIN, params={})
+    assert services.jobs_dispatch(now=timezone.now() + timedelta(minutes=1)) == 1
+    assert celery_messages() == [job.pk]
+
+
+def test_a_broker_that_is_away_stops_nobody_from_asking(db, django_capture_on_commit_callbacks):
+    from celery import current_app
+
+    before = current_app.conf.broker_write_url
+    current_app.conf.broker_write_url = "redis://127.0.0.1:1/0"
+    began = time.monotonic()
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            job = services.job_create(job_type=Job.Type.TRAIN, params={})
+    finally:
+        current_app.conf.broker_write_url = before
+    assert time.monotonic() - began < 2
+    job.refresh_from_db()
+    assert job.status == Job.Status.PENDING
