@@ -25,6 +25,7 @@ from apps.discovery.pumpportal.server import FeedServer, Frame, PortError, until
 class Command(BaseCommand):
     """Reads the files, waits for a client, plays, waits until the client has everything, ends."""
 
+    requires_system_checks: tuple[str, ...] = ()  # touches neither database nor pages
     help = (
         "Serve recorded input through a PumpPortal-compatible websocket server on loopback. FILE: recorded frames "
         '(JSON lines {"t_wall", "raw"}, journal segments) or a trade history (CSV), plain, .gz or .zst. Point WS_URI '

@@ -20,6 +20,7 @@ from apps.discovery.pumpportal.server import FeedServer, PortError, until_stoppe
 class Command(BaseCommand):
     """Runs until SIGTERM or Ctrl-C, which end it cleanly."""
 
+    requires_system_checks: tuple[str, ...] = ()  # touches neither database nor pages
     help = (
         "Simulate a market in real time and serve it on loopback as PumpPortal would (point WS_URI at the address it "
         "prints). Creators, snipers, bots and followers trade on the exact bonding curve; most coins die. "
