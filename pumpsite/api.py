@@ -18,6 +18,7 @@ from apps.core.errors import NotFoundError, PlatformError
 from apps.core.middleware import error_response
 from apps.core.tokens import AuthenticationRequiredError, read
 from apps.predictions.api import router as server
+from apps.trading.api import router as buy
 from apps.training.api import router as training
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ api = PlatformApi(
 api.add_router("/auth/", auth)
 api.add_router("/server/", server)
 api.add_router("/training/", training)
+api.add_router("/buy/", buy)
 
 
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:

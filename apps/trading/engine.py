@@ -208,8 +208,8 @@ def _judge_again(order: Order, to: datetime) -> None:
     at = order.due_at
     if order.deny_code == RejectCode.COIN_IN_GAP and market.gap_ended_at is not None:
         at = market.gap_ended_at
-        Position.objects.filter(pk=order.position_id).update(judged_at=at, judged_seq=-1)
-    positions = queries.positions_to_judge([order.position_id]) if order.position_id else []
+        Position.objects.filter(orders=order).update(judged_at=at, judged_seq=-1)
+    positions = queries.positions_to_judge([order.position_id] if order.position_id else [])
     if at > to or market.reserves is None:
         return
     for position in positions:

@@ -11,7 +11,7 @@ from django.db import connection
 
 
 class Listener:
-    """`with Listener(("feed",)) as listener`; a lost connection raises Django's OperationalError (and frees the lock)."""
+    """`with Listener(("feed",)) as listener: ...`; a lost connection raises Django's OperationalError."""
 
     def __init__(self, channels: Sequence[str]) -> None:
         self._channels = channels

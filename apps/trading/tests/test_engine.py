@@ -124,11 +124,8 @@ def test_one_round_after_an_outage_gives_what_many_rounds_give(started: World) -
     run(started, 3000)
     position.refresh_from_db()
     sales = Order.objects.filter(side="sell")
-    assert [(sale.decided_at, sale.status, sale.deny_code) for sale in sales.order_by("id")][0] == (
-        at(20),
-        "REJECTED",
-        "TOO_LITTLE_SOL_RECEIVED",
-    )
+    first = sales.order_by("id")[0]
+    assert (first.decided_at, first.status, first.deny_code) == (at(20), "REJECTED", "TOO_LITTLE_SOL_RECEIVED")
     assert position.status == "CLOSED"
     assert queries.progress().processed_at == at(3000)
     books_balance()
@@ -158,7 +155,7 @@ def test_exit_in_flight_is_not_doubled(started: World) -> None:
 
 
 def test_same_alert_never_buys_twice(started: World) -> None:
-    mint, _ = held(started)
+    held(started)
     Strategy.objects.update(last_alert_id=0)
     run(started, 7)
     assert Order.objects.count() == 1
@@ -227,7 +224,7 @@ def test_coin_is_denied_until_it_trades_after_a_gap(started: World) -> None:
 
 
 def test_sale_inside_a_gap_waits_for_its_end(started: World) -> None:
-    _, position = held(started)
+    held(started)
     StreamGap.objects.create(started_at=at(90), ended_at=at(400), reason="closed")
     run(started, 500)
     first, second = Order.objects.filter(side="sell").order_by("id")
@@ -249,7 +246,7 @@ def test_coin_that_graduates_while_held_keeps_the_position_flagged(started: Worl
 
 
 def test_migration_of_a_held_coin_is_seen_without_a_trade(started: World) -> None:
-    mint, position = held(started)
+    mint, _ = held(started)
     Coin.objects.filter(mint=mint).update(graduated=True, graduated_at=at(30))
     run(started, 40)
     sale = Order.objects.get(side="sell")
