@@ -1,0 +1,276 @@
+"""Outcomes by SQL against the labels of training, and the rules around them."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apps.discovery.models import CoinStream, StreamGap
+from apps.predictions import services
+from apps.predictions.models import ActiveModel, AlertEvaluation, ModelPrediction, Prediction, ScorerState
+from apps.predictions.tests.feed import Feed, at, mint_of, set_feed, trained
+from apps.training import labels, queries
+from apps.training.queries import to_us
+from apps.training.recipes import Label
+from apps.training.tests.market import FakeTrade
+
+pytestmark = pytest.mark.django_db
+
+PRICES = (1.0, 1.1, 1.2, 1.25, 0.9, 0.8, 0.5)
+
+
+def trade(seconds: float, price: float) -> FakeTrade:
+    return FakeTrade(to_us(at(seconds)), True, 10**9, price * 1e-8)
+
+
+def model_with(label: dict, name: str = "model") -> ActiveModel:
+    return services.model_import(model=trained(name, label={"latency_seconds": 2.0, "stop_pct": None, **label}))
+
+
+def predict(active: ActiveModel, mint: str, seconds: float, tag: str = "alert") -> None:
+    """A score (and its alert) as the scorer writes them."""
+    Prediction.objects.create(
+        active_model_id=active.pk, mint=mint, as_of=at(seconds), scored_at=at(seconds), probability=0.9, tag=tag,
+        price_sol=1e-8, phase_id=1, duration_ms=1.0,
+    )  # fmt: skip
+    if tag == "alert":
+        AlertEvaluation.objects.create(
+            active_model_id=active.pk, mint=mint, as_of=at(seconds), alert_id=int(seconds * 10), fired_at=at(seconds),
+            probability=0.9, price_sol=1e-8, phase_id=1, horizon_at=at(seconds + 62),
+        )  # fmt: skip
+
+
+def feed_at(seconds: float) -> None:
+    with connection.cursor() as cursor:
+        set_feed(cursor, at(seconds))
+
+
+def the_outcome() -> ModelPrediction:
+    return ModelPrediction.objects.get()
+
+
+RISE = {"kind": "path", "change_pct": 20.0, "horizon_seconds": 60}
+
+
+def beating_heart(feed: Feed, seconds: int) -> None:
+    """Another coin that keeps the market from falling silent."""
+    feed.coin(99, trades=[trade(second, 1.0) for second in range(0, seconds, 20)])
+
+
+@pytest.mark.parametrize(
+    ("label", "trades", "status", "reason", "highest", "lowest"),
+    [
+        (RISE, [(11, 1.0), (20, 1.2), (30, 0.9)], "success", "", 20, -10),
+        (RISE, [(11, 1.0), (20, 1.19)], "failed", "", 19, 19),
+        (RISE, [(11, 1.0)], "failed", "", None, None),
+        (RISE, [(11, 1.0), (72.000001, 1.5)], "failed", "", None, None),
+        (RISE, [(11, 1.0), (72, 1.5)], "success", "", 50, 50),
+        # entry is the last price at decision + latency, not the one that was seen
+        (RISE, [(9, 1.0), (12, 1.2), (20, 1.3)], "failed", "", 100 / 12, 100 / 12),
+        (RISE | {"stop_pct": 10}, [(11, 1.0), (20, 0.9), (30, 1.2)], "failed", "stop_reached", 20, -10),
+        (RISE | {"stop_pct": 10}, [(11, 1.0), (20, 1.2), (20, 0.9)], "success", "", 20, -10),
+        (RISE | {"stop_pct": 10}, [(11, 1.0), (20, 0.9), (20, 1.2)], "failed", "stop_reached", 20, -10),
+        (RISE | {"change_pct": -10.0}, [(11, 1.0), (20, 0.9)], "success", "", -10, -10),
+        (RISE | {"kind": "close"}, [(11, 1.0), (20, 1.3), (30, 1.1)], "failed", "", 30, 10),
+        (RISE | {"kind": "close"}, [(11, 1.0), (20, 1.1), (30, 1.3)], "success", "", 30, 10),
+    ],
+)
+def test_a_path_is_judged_as_the_label_says(label, trades, status, reason, highest, lowest) -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    mint = feed.coin(1, trades=[trade(*one) for one in trades])
+    feed.run_to(180)
+    predict(model_with(label), mint, 10)
+    judged = services.outcomes_judge()
+    assert (judged.predictions, judged.alerts) == (1, 1)
+    outcome, alert = the_outcome(), AlertEvaluation.objects.get()
+    assert (outcome.status, outcome.reason) == (alert.status, alert.reason) == (status, reason)
+    assert outcome.highest_pct == alert.highest_pct == (None if highest is None else pytest.approx(highest))
+    assert outcome.lowest_pct == alert.lowest_pct == (None if lowest is None else pytest.approx(lowest))
+    inside = [price for moment, price in trades if moment <= 72]
+    entry = [price for moment, price in trades if moment <= 12][-1]
+    assert outcome.change_pct == pytest.approx((inside[-1] / entry - 1) * 100)
+    assert alert.judged_price_sol == pytest.approx(inside[-1] * 1e-8)
+
+
+def test_extremes_carry_the_time_they_were_first_reached() -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    mint = feed.coin(1, trades=[trade(11, 1.0), trade(20, 1.1), trade(30, 0.9), trade(40, 1.1), trade(50, 0.9)])
+    feed.run_to(180)
+    predict(model_with(RISE), mint, 10)
+    services.outcomes_judge()
+    assert (the_outcome().highest_at, the_outcome().lowest_at) == (at(20), at(30))
+
+
+def test_nothing_is_judged_before_its_horizon_in_feed_time() -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    mint = feed.coin(1, trades=[trade(11, 1.0), trade(20, 1.3)])
+    predict(model_with(RISE), mint, 10)
+    feed.run_to(71.9)
+    assert services.outcomes_judge().predictions == 0
+    feed.run_to(80)
+    assert services.outcomes_judge().predictions == 1
+    assert services.outcomes_judge().predictions == 0
+
+
+@pytest.mark.parametrize(
+    ("hurdle", "reason"), [("ended", "tracking_ended"), ("gap", "gap"), ("silence", "gap"), ("gap_at_entry", "gap")]
+)
+def test_what_cannot_be_known_is_not_applicable(hurdle: str, reason: str) -> None:
+    feed = Feed()
+    mint = feed.coin(1, trades=[trade(11, 1.0), trade(40, 1.1), trade(170, 1.1)])
+    if hurdle != "silence":
+        beating_heart(feed, 200)
+    if hurdle == "ended":
+        CoinStream.objects.filter(pk=mint).update(ended_at=at(50))
+    elif hurdle == "gap":
+        StreamGap.objects.create(started_at=at(50), ended_at=at(52), reason="test")
+    elif hurdle == "gap_at_entry":
+        StreamGap.objects.create(started_at=at(9), ended_at=at(11), reason="test")
+    feed.run_to(180)
+    predict(model_with(RISE), mint, 10)
+    services.outcomes_judge()
+    assert (the_outcome().status, the_outcome().reason) == ("not_applicable", reason)
+    assert AlertEvaluation.objects.get().status == "not_applicable"
+
+
+def test_what_was_reached_before_a_gap_is_known() -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    mint = feed.coin(1, trades=[trade(11, 1.0), trade(40, 1.2)])
+    StreamGap.objects.create(started_at=at(50), ended_at=at(60), reason="test")
+    feed.run_to(180)
+    predict(model_with(RISE), mint, 10)
+    services.outcomes_judge()
+    assert (the_outcome().status, the_outcome().change_pct) == ("success", None)
+
+
+def test_an_alert_without_trades_waits_and_then_expires() -> None:
+    feed = Feed()
+    beating_heart(feed, 2000)
+    feed.coin(1, trades=[])
+    feed.run_to(300)
+    predict(model_with(RISE), mint_of(1), 10)
+    assert services.outcomes_judge().predictions == 0
+    assert AlertEvaluation.objects.get().status == "pending"
+    feed.run_to(800)
+    services.outcomes_judge()
+    assert (AlertEvaluation.objects.get().status, the_outcome().reason) == ("expired", "no_trades")
+
+
+def test_alerts_of_a_deleted_model_expire_after_a_day() -> None:
+    feed = Feed()
+    mint = feed.coin(1)
+    feed.run_to(100)
+    active = model_with(RISE)
+    predict(active, mint, 10)
+    services.model_deactivate(active=active)
+    services.model_delete(active=ActiveModel.objects.get())
+    services.outcomes_judge()
+    assert AlertEvaluation.objects.get().status == "pending"
+    feed_at(90_000)
+    services.outcomes_judge()
+    assert (AlertEvaluation.objects.get().status, AlertEvaluation.objects.get().reason) == ("expired", "not_judged")
+
+
+def test_a_backlog_is_judged_newest_first_and_to_the_end() -> None:
+    feed = Feed()
+    beating_heart(feed, 600)
+    mint = feed.coin(1, trades=[trade(second, 1.0) for second in range(1, 500, 3)])
+    active = model_with(RISE)
+    for second in range(10, 300, 10):
+        predict(active, mint, second, tag="negative")
+    feed.run_to(600)
+    first = services.outcomes_judge(limit=10)
+    assert (first.predictions, first.complete) == (10, False)
+    assert ModelPrediction.objects.order_by("as_of").first().as_of == at(200)
+    assert ScorerState.objects.get().judged_to is None
+    while not services.outcomes_judge(limit=10).complete:
+        pass
+    assert ModelPrediction.objects.count() == 29
+    assert ScorerState.objects.get().judged_to is not None
+
+
+def test_a_score_that_comes_late_is_judged_although_newer_ones_already_were() -> None:
+    feed = Feed()
+    beating_heart(feed, 600)
+    mint = feed.coin(1, trades=[trade(second, 1.0) for second in range(1, 500, 3)])
+    active = model_with(RISE)
+    predict(active, mint, 300)
+    feed.run_to(500)
+    services.outcomes_judge()
+    predict(active, mint, 20)
+    assert services.outcomes_judge().predictions == 1
+
+
+class _Undo(Exception):
+    """Leaves the tables as they were."""
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None:
+    with pytest.raises(_Undo), transaction.atomic():
+        _compare(np.random.default_rng(seed))
+        raise _Undo
+
+
+def _compare(rng: np.random.Generator) -> None:
+    feed = Feed()
+    quiet = sorted(rng.integers(0, 900, 2).tolist())
+    for number in range(4):
+        moments = np.sort(rng.integers(0, 900, rng.integers(1, 60)) * 0.5).tolist()
+        kept = [moment for moment in moments if not quiet[0] <= moment <= quiet[0] + 90]
+        feed.coin(number, trades=[trade(moment, float(rng.choice(PRICES))) for moment in kept])
+        if rng.random() < 0.3:
+            CoinStream.objects.filter(pk=mint_of(number)).update(ended_at=at(float(rng.integers(0, 500))))
+    for _ in range(rng.integers(0, 3)):
+        begin = float(rng.integers(0, 450))
+        StreamGap.objects.get_or_create(
+            started_at=at(begin), ended_at=at(begin + float(rng.integers(1, 40))), defaults={"reason": "test"}
+        )
+    wanted = {
+        "kind": str(rng.choice(["path", "path", "close"])),
+        "change_pct": float(rng.choice([10, 20, -10, -20, 25])),
+        "horizon_seconds": int(rng.choice([30, 60, 100])),
+        "stop_pct": None if rng.random() < 0.4 else float(rng.choice([10, 20])),
+        "latency_seconds": float(rng.choice([0, 1.5, 2])),
+    }
+    active = model_with(wanted)
+    for number in range(4):
+        for second in sorted(set(rng.integers(1, 100, 12).tolist())):
+            predict(active, mint_of(number), second * 5, tag="negative")
+    feed.run_to(1200)
+    services.outcomes_judge()
+    _check(active, Label.model_validate(wanted).rule())
+
+
+def _check(active: ActiveModel, rule: labels.LabelRule) -> None:
+    predictions = list(Prediction.objects.filter(active_model_id=active.pk).order_by("mint", "as_of"))
+    mints = [mint_of(number) for number in range(4)]
+    coin = np.array([mints.index(one.mint) for one in predictions])
+    as_of = np.array([to_us(one.as_of) for one in predictions])
+    trades = queries.trade_records(mints, at(-100), at(1200))
+    known = labels.Knowledge(queries.tracking_ends(mints), *queries.unknown_times(at(-60), at(1200)), to_us(at(1200)))
+    expected = labels.outcomes(
+        coin, as_of, rule,
+        labels.Trades(trades["coin"].copy(), trades["at_us"].copy(), trades["price"].copy()), known,
+    )  # fmt: skip
+    found = {(one.mint, one.as_of): one for one in ModelPrediction.objects.filter(active_model_id=active.pk)}
+    for place, one in enumerate(predictions):
+        outcome = found[one.mint, one.as_of]
+        label = expected.label[place]
+        wanted = "unknown" if math.isnan(label) else ("success" if label else "failed")
+        mine = outcome.status if outcome.status in ("success", "failed") else "unknown"
+        assert mine == wanted, (one.mint, one.as_of, outcome.reason)
+        assert outcome.horizon_at - outcome.as_of == timedelta(seconds=rule.latency_seconds + rule.horizon_seconds)
+        if mine != "unknown":
+            assert outcome.entry_price_sol == expected.entry_price[place]
