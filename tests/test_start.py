@@ -1,0 +1,105 @@
+"""Wrong settings stop the start with one sentence each and status 78."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apps.core.environment import WRONG_SETTINGS
+from tests.servers import ROOT, free_port
+
+BIN = Path(sys.executable).parent
+READERS = [
+    ({"PORT": "abc"}, 'PORT must be a whole number, not "abc".'),
+    ({"WS_RETRY_DELAY": "soon"}, 'WS_RETRY_DELAY must be a number, not "soon".'),
+    ({"DEBUG": "perhaps"}, 'DEBUG must be true or false, not "perhaps".'),
+    ({"FEED_MODE": "dead"}, 'FEED_MODE must be one of live, simulator, not "dead".'),
+    ({"JOURNAL_FSYNC": "never"}, 'JOURNAL_FSYNC must be one of off, interval, always, not "never".'),
+    ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+    ({"TIME_ZONE": "Mars/Base"}, "TIME_ZONE must be a time zone such as Europe/Berlin"),
+    ({"RISK_TIMEZONE": "Mars/Base"}, "RISK_TIMEZONE must be a time zone"),
+    ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must be a PostgreSQL address"),
+    ({"DATABASE_URL": "postgres://u:hidden-word@h:port/d"}, "DATABASE_URL must be a PostgreSQL address"),
+    ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
+]
+RULES = [
+    ({"ENCRYPTION_KEY": "c2hvcnQ="}, "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters)."),
+    ({"ENCRYPTION_KEY": ""}, "ENCRYPTION_KEY must be 32 bytes"),
+    ({"BAD_NAMES_PATTERN": "(scam"}, "BAD_NAMES_PATTERN is not a regular expression: missing ), unterminated"),
+    ({"FLUSH_ROWS": "0"}, "FLUSH_ROWS must be above 0, not 0."),
+    ({"FLUSH_MS": "-5"}, "FLUSH_MS must be above 0, not -5."),
+    ({"TRADING_LATENCY_MS": "-1"}, "TRADING_LATENCY_MS must be 0 or above, not -1."),
+    ({"NETWORK_FEE_SOL": "nan"}, "NETWORK_FEE_SOL must be 0 or above, not nan."),
+    ({"PAPER_FAILURE_RATE": "2"}, "PAPER_FAILURE_RATE must be a ratio between 0 and 1, not 2.0."),
+    ({"SIMULATOR_PORT": "70000"}, "SIMULATOR_PORT must be a port between 1 and 65535, not 70000."),
+    ({"WS_URI": "pumpportal.fun"}, "WS_URI must be an address that begins with ws:// or wss://."),
+    ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must be an address that begins with redis://"),
+    ({"N8N_FIND_WEBHOOK_URL": "ftp://x"}, "N8N_FIND_WEBHOOK_URL must be an address that begins with http://"),
+    ({"WS_RETRY_DELAY": "9", "WS_MAX_RETRY_DELAY": "3"}, "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."),
+    ({"DEFAULT_SLIPPAGE_BPS": "10001"}, "DEFAULT_SLIPPAGE_BPS must be at most 10000 (100 %), not 10001."),
+    ({"CSRF_TRUSTED_ORIGINS": "pump.example.org"}, "CSRF_TRUSTED_ORIGINS must hold addresses"),
+    ({"DEBUG": "false", "SECRET_KEY": "short"}, "SECRET_KEY must have at least 50 random characters."),
+]
+WAYS_TO_START = {
+    "web": ["daphne", "-p", "0", "pumpsite.asgi:application"],
+    "worker": ["celery", "-A", "pumpsite", "worker", "-Q", "default", "--pool", "threads", "-c", "1"],
+    "beat": ["celery", "-A", "pumpsite", "beat", "--pidfile="],
+    "stream": ["python", "manage.py", "runstream"],
+    "scorer": ["python", "manage.py", "scorer"],
+    "trader": ["python", "manage.py", "trader"],
+}
+
+
+def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "ENV_FILE": "/dev/null", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", **environment}
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+def sentences(output: str) -> list[str]:
+    return [line.removeprefix("Wrong settings: ") for line in output.splitlines() if line.startswith("Wrong settings")]
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), READERS, ids=lambda value: str(value)[:40])
+def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(wrong, sentence):
+    ended = start("python", "-c", "import pumpsite.settings", **wrong)
+    assert ended.returncode == WRONG_SETTINGS
+    assert len(sentences(ended.stderr)) == 1 and sentence in ended.stderr
+    assert "Traceback" not in ended.stderr and "hidden-word" not in ended.stderr
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), RULES, ids=lambda value: str(value)[:40])
+def test_value_against_a_rule_is_a_sentence_of_the_checks(settings, wrong, sentence):
+    from apps.core.checks import settings_wrong
+
+    def read(name: str, text: str):
+        old = getattr(settings, name)
+        if isinstance(old, bool):
+            return text == "true"
+        return text.split(",") if isinstance(old, list) else type(old)(text)
+
+    settings.DEBUG = True
+    assert settings_wrong() == []
+    for name, text in wrong.items():
+        setattr(settings, name, read(name, text))
+    assert [line for line in settings_wrong() if sentence in line] == settings_wrong() != []
+
+
+@pytest.mark.parametrize("name", WAYS_TO_START)
+def test_process_ends_with_the_status_and_every_sentence(name):
+    ended = start(*WAYS_TO_START[name], FLUSH_ROWS="0", ENCRYPTION_KEY="x")
+    assert ended.returncode == WRONG_SETTINGS, ended.stderr
+    assert sentences(ended.stderr) == [
+        "FLUSH_ROWS must be above 0, not 0.",
+        "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters).",
+    ]
+    assert "Traceback" not in ended.stderr
+
+
+def test_check_names_every_wrong_setting():
+    ended = start("python", "manage.py", "check", FLUSH_ROWS="0", PORT="0")
+    assert ended.returncode == 1
+    assert "FLUSH_ROWS must be above 0" in ended.stderr and "PORT must be a port" in ended.stderr
