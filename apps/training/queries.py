@@ -95,6 +95,13 @@ def coins_between(start: datetime, end: datetime, phases: Sequence[int]) -> list
         return cursor.fetchall()
 
 
+def all_phases() -> list[int]:
+    """Ids of every phase."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM ref_coin_phases ORDER BY id")
+        return [phase for (phase,) in cursor.fetchall()]
+
+
 TRADE_RECORDS = """
     SELECT wanted.number - 1, t.timestamp, t.price_sol
     FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)

@@ -33,8 +33,8 @@ class JobStopped(Exception):  # noqa: N818 - not an error
 class Report:
     """The link between the work and its row: progress, log, whether to stop; a thread beats while the work computes."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, job: Job, show: Callable[[float, str], None] = lambda ratio, message: None) -> None:
+        self.job, self.show = job, show
         self._shown = 0.0
         self._end = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heart of job {job.pk}", daemon=True)
@@ -56,6 +56,7 @@ class Report:
         if cancelled or not ours:
             raise JobStopped
         services.job_progress(job=self.job, progress=ratio, message=message)
+        self.show(ratio, message)
 
     def part(self, low: float, high: float) -> Callable[[float, str], None]:
         """A progress function for a stretch of the work."""
@@ -76,9 +77,9 @@ class Report:
                 connection.close()
 
 
-def run(job: Job) -> None:
-    """Do a claimed job and write its end. Expected failures end in FAILED with their code."""
-    with Report(job) as report:
+def run(job: Job, show: Callable[[float, str], None] = lambda ratio, message: None) -> None:
+    """Do a claimed job and write its end. Expected failures end in FAILED with their code; `show` hears of progress."""
+    with Report(job, show) as report:
         try:
             _WORK[job.job_type](job, report)
         except JobStopped:

@@ -64,7 +64,10 @@ def compare_request(*, models: Sequence[Model], start: datetime, end: datetime, 
 
 
 def job_create(*, job_type: Job.Type, params: dict[str, Any], priority: int = 5, model: Model | None = None) -> Job:
-    """A waiting job, announced to the trainer after commit. Raises PRIORITY_OUT_OF_RANGE."""
+    """A waiting job, announced to the trainer after commit. Raises PRIORITY_OUT_OF_RANGE.
+
+    Inside `transaction.atomic` the job can be taken by `job_take` before the trainer hears of it.
+    """
     if not PRIORITY_FIRST <= priority <= PRIORITY_LAST:
         raise PlatformError("PRIORITY_OUT_OF_RANGE", f"Priority goes from {PRIORITY_FIRST} to {PRIORITY_LAST}.")
     job = Job.objects.create(job_type=job_type, params=params, priority=priority, model=model, message="waiting")
@@ -77,7 +80,7 @@ def job_announce(*, job_id: int, expires: float | None = None) -> None:
     """Wake the trainer. A broker that is away is not an error: `dispatch_jobs` announces waiting jobs again."""
     try:
         with current_app.connection_for_write() as link:
-            link.transport_options = {**link.transport_options, **_IMPATIENT}
+            link.transport_options = {**(link.transport_options or {}), **_IMPATIENT}
             current_app.send_task(RUN_JOB, (job_id,), expires=expires, retry=False, connection=link)
     except (BrokerError, ConnectionError) as error:
         logger.warning("job %s waits: the broker is away (%s)", job_id, type(error).__name__)
@@ -92,14 +95,20 @@ def job_claim(*, worker: str, now: datetime) -> Job | None:
         if Job.objects.filter(status=Job.Status.RUNNING).count() >= settings.MAX_CONCURRENT_JOBS:
             return None
         job = Job.objects.filter(status=Job.Status.PENDING).order_by("priority", "id").first()
-        if job is None:
+        if job is None or not job_take(job=job, worker=worker, now=now):
             return None
-        fields = {"worker": worker, "started_at": now, "heartbeat_at": now, "progress": 0.0, "message": "starting"}
-        Job.objects.filter(pk=job.pk, status=Job.Status.PENDING).update(status=Job.Status.RUNNING, **fields)
-    job.refresh_from_db()
     gauges_set()
     live.publish("training")
     return job
+
+
+def job_take(*, job: Job, worker: str, now: datetime) -> bool:
+    """Let this worker have a waiting job, whatever else runs; False where another one has it."""
+    fields = {"worker": worker, "started_at": now, "heartbeat_at": now, "progress": 0.0, "message": "starting"}
+    waiting = Job.objects.filter(pk=job.pk, status=Job.Status.PENDING)
+    taken = waiting.update(status=Job.Status.RUNNING, **fields) == 1
+    job.refresh_from_db()
+    return taken
 
 
 def job_beat(*, job: Job, now: datetime) -> tuple[bool, bool]:

@@ -1,0 +1,173 @@
+"""Cuts the stored data at random instants: nothing known before a cut may change by what comes after it.
+
+Four comparisons, bit by bit: feature rows from the cut stream against the whole stream; the newest row of each coin
+from its last half hour (what a scorer holds) against the whole; labels that were known at the cut against now; and the
+close of stored windows against the last trade before their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.training import features, queries
+from apps.training.columns import Floats, MetricColumns
+from apps.training.labels import Knowledge, LabelRule, Trades, outcomes
+
+HISTORY = timedelta(seconds=features.HISTORY_SECONDS)
+MOST_SHOWN = 20
+LABEL = LabelRule("path", 20, 300, 40, 2)
+
+Compute = Callable[[MetricColumns, NDArray[np.int64]], Floats]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was compared and what differed; `examples` names feature, coin and instants of the first few."""
+
+    cuts: int = 0
+    coins: int = 0
+    rows_compared: int = 0
+    rows_different: int = 0
+    scorer_rows_compared: int = 0
+    scorer_rows_different: int = 0
+    labels_compared: int = 0
+    labels_different: int = 0
+    windows_compared: int = 0
+    windows_different: int = 0
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """No difference anywhere."""
+        return not (
+            self.rows_different or self.scorer_rows_different or self.labels_different or self.windows_different
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {**asdict(self), "clean": self.is_clean}
+
+
+def _product(columns: MetricColumns, rows: NDArray[np.int64]) -> Floats:
+    return features.compute(columns, rows=rows)
+
+
+def check(
+    cuts: list[datetime],
+    *,
+    coins_per_cut: int,
+    seed: int,
+    compute: Compute = _product,
+    on_cut: Callable[[float, str], None] = lambda ratio, message: None,
+) -> Findings:
+    """Compare around every cut; `compute` is what is put to the test (columns, rows -> matrix)."""
+    findings, rng = Findings(), np.random.default_rng(seed)
+    for number, cut in enumerate(cuts):
+        around = [mint for mint, *_ in queries.coins_between(cut - HISTORY, cut + HISTORY, queries.all_phases())]
+        chosen = sorted(rng.choice(around, min(coins_per_cut, len(around)), replace=False).tolist()) if around else []
+        findings.cuts += 1
+        if chosen:
+            findings.coins += len(chosen)
+            _check_features(chosen, cut, compute, findings)
+            _check_labels(chosen, cut, findings)
+            _check_windows(chosen, cut, findings)
+        on_cut((number + 1) / len(cuts), f"{findings.rows_compared:,} rows compared")
+    return findings
+
+
+def _check_features(mints: list[str], cut: datetime, compute: Compute, findings: Findings) -> None:
+    beginning = queries.EPOCH
+    columns = features.load_columns(queries.metric_records(mints, beginning, cut + HISTORY))
+    before = np.flatnonzero(columns.as_of_us <= queries.to_us(cut))
+    if not len(before):
+        return
+    whole, past = compute(columns, before), columns.take(before)
+    different = _differences(whole, compute(past, np.arange(len(past))))
+    findings.rows_compared += len(before)
+    findings.rows_different += int(different.any(axis=1).sum())
+    _note(findings, "cut", different, past, mints, cut)
+    _check_scorer(mints, cut, compute, past, whole, findings)
+
+
+def _check_scorer(
+    mints: list[str], cut: datetime, compute: Compute, past: MetricColumns, whole: Floats, findings: Findings
+) -> None:
+    """The newest row of each coin by what a scorer holds: half an hour and the high before it."""
+    last = np.flatnonzero(np.r_[past.coin[1:] != past.coin[:-1], True])
+    last = last[past.as_of_us[last] > queries.to_us(cut - HISTORY)]
+    if not len(last):
+        return
+    highs = queries.highs_before(mints, cut - 2 * HISTORY)
+    held = features.load_columns(queries.metric_records(mints, cut - 2 * HISTORY, cut), highs=highs)
+    newest = np.flatnonzero(np.r_[held.coin[1:] != held.coin[:-1], True])
+    newest = newest[held.as_of_us[newest] > queries.to_us(cut - HISTORY)]
+    recent = held.take(_within_history(held, newest))
+    rows = np.flatnonzero(np.r_[recent.coin[1:] != recent.coin[:-1], True])
+    different = _differences(whole[last], compute(recent, rows))
+    findings.scorer_rows_compared += len(last)
+    findings.scorer_rows_different += int(different.any(axis=1).sum())
+    _note(findings, "scorer", different, recent.take(rows), mints, cut)
+
+
+def _within_history(held: MetricColumns, newest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Rows of these coins that end in the half hour until the coin's newest row."""
+    end = np.zeros(int(held.coin.max(initial=0)) + 1, np.int64)
+    end[held.coin[newest]] = held.as_of_us[newest]
+    return held.as_of_us > end[held.coin] - features.HISTORY_SECONDS * 1_000_000
+
+
+def _check_labels(mints: list[str], cut: datetime, findings: Findings) -> None:
+    """A label that was decided at the cut is the same today."""
+    start, later = cut - HISTORY, cut + timedelta(seconds=LABEL.reach_seconds)
+    columns = features.load_columns(queries.metric_records(mints, start, cut))
+    trades = queries.trade_records(mints, start - HISTORY, later)
+    gaps = queries.unknown_times(start, later)
+    end = queries.to_us(queries.data_end() or later)
+    tracking = queries.tracking_ends(mints)
+    labels = []
+    for limit in (queries.to_us(cut), end):
+        seen = trades[trades["at_us"] <= limit]
+        events = Trades(*(np.ascontiguousarray(seen[name]) for name in ("coin", "at_us", "price")))
+        known = Knowledge(np.where(tracking > limit, queries.FOREVER_US, tracking), *gaps, min(limit, end))
+        labels.append(outcomes(columns.coin, columns.as_of_us, LABEL, events, known).label)
+    decided = ~np.isnan(labels[0])
+    findings.labels_compared += int(decided.sum())
+    findings.labels_different += int((labels[0][decided] != labels[1][decided]).sum())
+
+
+def _check_windows(mints: list[str], cut: datetime, findings: Findings) -> None:
+    """A window's close is the price of the last trade before its end: nothing later slipped in."""
+    records = queries.metric_records(mints, cut - HISTORY, cut)
+    trades = queries.trade_records(mints, cut - 2 * HISTORY, cut)
+    if not len(records) or not len(trades):
+        return
+    order = np.lexsort((trades["at_us"], trades["coin"]))
+    base = int(min(trades["at_us"].min(), records["as_of_us"].min()))
+    span = int(max(trades["at_us"].max(), records["as_of_us"].max())) - base + 1
+    key = (trades["coin"] * span + trades["at_us"] - base)[order]
+    last = np.searchsorted(key, records["coin"] * span + records["as_of_us"] - base, side="left") - 1
+    same = (last >= 0) & (trades["coin"][order][last] == records["coin"])
+    same &= trades["price"][order][last] == records["price_close"]
+    findings.windows_compared += len(records)
+    findings.windows_different += int((~same).sum())
+
+
+def _differences(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Where the bits differ; NaN equals NaN of the same bits."""
+    return np.ascontiguousarray(one).view(np.int64) != np.ascontiguousarray(other).view(np.int64)
+
+
+def _note(
+    findings: Findings, kind: str, different: NDArray[np.bool_], rows: MetricColumns, mints: list[str], cut: datetime
+) -> None:
+    for row, feature in np.argwhere(different)[: MOST_SHOWN - len(findings.examples)].tolist():
+        name = features.NAMES[feature] if feature < len(features.NAMES) else f"column {feature}"
+        as_of = queries.to_datetime(rows.as_of_us[row]).isoformat()
+        mint = mints[int(rows.coin[row])]
+        findings.examples.append({"check": kind, "feature": name, "mint": mint, "as_of": as_of, "cut": cut.isoformat()})

@@ -1,0 +1,87 @@
+"""manage.py train RECIPE.toml"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db.models import F
+
+from apps.core.errors import PlatformError
+from apps.training import services
+from apps.training.management import console
+from apps.training.models import Model
+from apps.training.recipes import Recipe, recipe_load
+
+
+class Command(BaseCommand):
+    help = (
+        "Train a model from a recipe (TOML; examples in docs/recipes) on the stored data, in this process, as a job "
+        "that the pages show. Prints the scores of the validation and the test part. "
+        "Status 0: trained; 1: failed, with a code and a sentence; 2: wrong recipe or name taken."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("recipe", type=Path, help="the recipe's file")
+        parser.add_argument("--name", help="name of the model, instead of the recipe's")
+        parser.add_argument("--replace", action="store_true", help="delete a model of that name first")
+        console.add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            recipe = recipe_load(options["recipe"])
+        except PlatformError as error:
+            raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
+        if options["name"]:
+            recipe = recipe.model_copy(update={"name": options["name"]})
+        if options["replace"]:
+            _delete(recipe.name)
+        job = console.job_here(lambda: _ask(recipe), as_json=options["json"])
+        model = Model.objects.get(pk=(job.result or {})["model_id"])
+        if options["json"]:
+            self.stdout.write(json.dumps(_result(model, job.result or {})))
+        else:
+            self.stdout.write("\n".join(_text(model, job.result or {})))
+
+
+def _ask(recipe: Recipe) -> Any:
+    return services.train_request(recipe=recipe)
+
+
+def _delete(name: str) -> None:
+    for model in Model.objects.filter(name=name, is_deleted=False).order_by(F("id")):
+        services.model_delete(model=model)
+
+
+def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model_id": model.pk,
+        "name": model.name,
+        "label": model.label_name,
+        "train_from": model.train_from.isoformat(),
+        "train_to": model.train_to.isoformat(),
+        "rows": {"train": model.rows_train, "validation": model.rows_validation, "test": model.rows_test},
+        "threshold": model.threshold,
+        "scores": model.scores,
+        "importances": dict(list(model.importances.items())[:20]),
+        "data_hash": model.data_hash,
+        "artifact_sha256": model.artifact_sha256,
+        **result,
+    }
+
+
+def _text(model: Model, result: dict[str, Any]) -> list[str]:
+    counts, seconds = result["counts"], result["seconds"]
+    lines = [
+        f"{model.name} (model {model.pk}): {model.label_name}, {len(model.feature_names)} features, "
+        f"{result['rounds']} rounds",
+        f"data {model.train_from:%Y-%m-%d %H:%M} to {model.train_to:%Y-%m-%d %H:%M} UTC: "
+        f"{counts['rows_found']:,} rows, left out {counts['rows_unknown']:,} unknown, "
+        f"{counts['rows_nonstandard_curve']:,} not on the standard curve, "
+        f"{result['purged']:,} purged",
+        f"train {model.rows_train:,}, validation {model.rows_validation:,}, test {model.rows_test:,} rows; "
+        f"load {seconds['load']:.1f} s, fit {seconds['fit']:.1f} s",
+    ]
+    for part, scores in model.scores.items():
+        lines += [f"{part}:", *console.measures(scores)]
+    return lines

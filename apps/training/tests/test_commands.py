@@ -1,0 +1,86 @@
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.training.models import Job, Model
+from apps.training.tests import market
+
+RECIPE = """
+name = "by-command"
+[label]
+change_pct = 10
+horizon_seconds = 60
+[data]
+phases = [1]
+to = {to}
+[split]
+test = 0.0
+[xgboost]
+n_estimators = 20
+max_depth = 3
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, filled):
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(to=(market.START + timedelta(minutes=36)).isoformat()))
+    return path
+
+
+def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
+    call_command("train", str(recipe), "--json")
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["rows"]["test"] == 0 and "test" not in trained["scores"]
+    start, end = market.START + timedelta(minutes=36), market.START + timedelta(minutes=60)
+    call_command("test_model", "by-command", "--from", start.isoformat(), "--to", end.isoformat(), "--json")
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["overlaps_training"] is False
+    assert judged["scores"]["rows"] == judged["counts"]["rows"] > 100
+    assert set(Job.objects.values_list("job_type", "status")) == {("TRAIN", "COMPLETED"), ("TEST", "COMPLETED")}
+
+
+def test_people_read_the_base_rate_beside_the_score(recipe, capsys):
+    call_command("train", str(recipe))
+    text = capsys.readouterr().out
+    assert "beside base rate" in text and "left out" in text
+
+
+def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(recipe, capsys):
+    call_command("train", str(recipe))
+    with pytest.raises(CommandError, match="MODEL_NAME_TAKEN") as refused:
+        call_command("train", str(recipe))
+    assert refused.value.returncode == 2
+    call_command("train", str(recipe), "--replace")
+    assert Model.objects.filter(name="by-command", is_deleted=False).count() == 1
+
+
+def test_a_failed_training_says_why_as_json(recipe):
+    recipe.write_text(recipe.read_text().replace("change_pct = 10", "change_pct = 5000"))
+    with pytest.raises(CommandError) as failed:
+        call_command("train", str(recipe), "--json")
+    assert json.loads(str(failed.value))["code"] == "NOT_ENOUGH_POSITIVES"
+    assert failed.value.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("horizon_seconds = 0", "label.horizon_seconds"),
+        ("horizont_seconds = 60", "label.horizont_seconds"),
+        ("horizon_seconds = ", "Invalid value"),
+    ],
+)
+def test_a_wrong_recipe_names_its_field(recipe, line, named):
+    recipe.write_text(recipe.read_text().replace("horizon_seconds = 60", line))
+    with pytest.raises(CommandError, match=named) as wrong:
+        call_command("train", str(recipe))
+    assert wrong.value.returncode == 2
+
+
+def test_a_range_needs_a_time_zone(recipe, capsys):
+    call_command("train", str(recipe))
+    with pytest.raises(CommandError, match="RANGE_INVALID"):
+        call_command("test_model", "by-command", "--from", "2026-03-01T00:00:00", "--to", "2026-03-01T01:00:00")
