@@ -42,7 +42,8 @@ _LOOSE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _INT64 = 2**63
 _TOKENS = curve.SUPPLY // curve.BASE_UNITS_PER_TOKEN
 _PRODUCT = curve.INITIAL.virtual_sol * curve.INITIAL.virtual_token
-_TOLERANCE = 1e-6
+PRODUCT_TOLERANCE = 1e-6
+MARKET_CAP_TOLERANCE = 1e-5  # histories keep four decimals of it
 _is_address = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}").fullmatch
 _is_signature = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,90}").fullmatch
 
@@ -271,31 +272,32 @@ def _base_units(value: Decimal | None, odd: list[str]) -> int | None:
 
 
 def _reserves(wire: Wire, odd: list[str]) -> curve.Reserves | None:
-    """The virtual reserves after the frame; None away from the curve or where they make no sense."""
+    """The virtual reserves after the frame; None away from pool `pump` or where they make no sense."""
+    if wire.pool != "pump":
+        return None
     sol = _lamports(wire.v_sol_in_bonding_curve, odd)
     tokens = _base_units(wire.v_tokens_in_bonding_curve, odd)
     if not sol or not tokens:
-        if wire.pool == "pump":
-            odd.append("no_reserves")
+        odd.append("no_reserves")
         return None
     return curve.Reserves(sol, tokens)
 
 
 def _is_standard(reserves: curve.Reserves | None, wire: Wire, odd: list[str]) -> bool:
-    """Whether the frame keeps the identities of the standard curve (they hold to a part in a million)."""
+    """Whether the frame keeps the identities of the standard curve."""
     if reserves is None:
         return False
     product = reserves.virtual_sol * reserves.virtual_token / _PRODUCT
     market_cap = _market_cap(wire)
-    same_cap = market_cap is None or _close(market_cap, curve.market_cap_sol(reserves))
-    if not _close(product, 1.0) or not same_cap:
+    same_cap = market_cap is None or _close(market_cap, curve.market_cap_sol(reserves), MARKET_CAP_TOLERANCE)
+    if not _close(product, 1.0, PRODUCT_TOLERANCE) or not same_cap:
         odd.append("identity_mismatch")
         return False
     return True
 
 
-def _close(value: float, expected: float) -> bool:
-    return abs(value - expected) <= _TOLERANCE * expected
+def _close(value: float, expected: float, tolerance: float) -> bool:
+    return abs(value - expected) <= tolerance * expected
 
 
 def _market_cap(wire: Wire) -> float | None:
