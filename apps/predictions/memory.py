@@ -66,14 +66,13 @@ class Memory:
 
     def extend(self, mints: Sequence[str], records: NDArray[np.void]) -> None:
         """Append rows (`coin` indexes `mints`) of coins that are no strangers."""
-        slots = np.array([self._slots.get(mint, -1) for mint in mints], np.int64)
-        self._insert(slots, records, self._highs)
+        self._insert(self._slots_or_none(mints), records, self._highs)
 
     def find(self, mints: Sequence[str], records: NDArray[np.void]) -> Integers:
         """Row numbers in `columns` of rows that are held, in the order of `records`."""
         origin = int(self.columns.as_of_us.min(initial=np.iinfo(np.int64).max))
         span = int(self.columns.as_of_us.max(initial=0)) - origin + 1
-        slots = np.array([self._slots[mint] for mint in mints], np.int64)[records["coin"]]
+        slots = self._slots_or_none(mints)[records["coin"]]
         held = self.columns.coin * span + (self.columns.as_of_us - origin)
         return np.searchsorted(held, slots * span + (records["as_of_us"] - origin))
 
@@ -100,6 +99,10 @@ class Memory:
         if wanted.all():
             return self.columns, rows
         return self.columns.take(wanted), np.cumsum(wanted)[rows] - 1
+
+    def _slots_or_none(self, mints: Sequence[str]) -> Integers:
+        """Slots, -1 for coins that are not held (and have no rows in what is asked)."""
+        return np.array([self._slots.get(mint, -1) for mint in mints], np.int64)
 
     def _mask(self, slots: Sequence[int] | Integers) -> NDArray[np.bool_]:
         mask = np.zeros(self.size, np.bool_)

@@ -85,7 +85,9 @@ def write_rows(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
 
 
 def _write_trades(cursor: Any, trades: list[tuple[str, FakeTrade, int]]) -> None:
-    columns = "mint, timestamp, trade_key, seq, tx_type, sol_amount, token_amount, price_sol, is_whale, phase_id_at_time"
+    columns = (
+        "mint, timestamp, trade_key, seq, tx_type, sol_amount, token_amount, price_sol, is_whale, phase_id_at_time"
+    )
     with cursor.copy(f"COPY coin_transactions ({columns}) FROM STDIN") as copy:
         for mint, trade, seq in trades:
             side = "buy" if trade.is_buy else "sell"
@@ -94,7 +96,7 @@ def _write_trades(cursor: Any, trades: list[tuple[str, FakeTrade, int]]) -> None
 
 def set_feed(cursor: Any, moment: datetime) -> None:
     cursor.execute(
-        "INSERT INTO stream_state (id, segment, \"offset\", next_seq, feed_at, mode, connected, state, detail,"
+        'INSERT INTO stream_state (id, segment, "offset", next_seq, feed_at, mode, connected, state, detail,'
         " frames_total, oddities) VALUES (1, '', 0, 0, %s, 'replay', true, 'live', '', 0, '{}')"
         " ON CONFLICT (id) DO UPDATE SET feed_at = excluded.feed_at",
         (moment,),
@@ -106,7 +108,9 @@ def _moment(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(us))
 
 
-def trained(name: str = "model", *, threshold: float = 0.5, label: dict[str, Any] | None = None, seed: int = 1) -> Model:
+def trained(
+    name: str = "model", *, threshold: float = 0.5, label: dict[str, Any] | None = None, seed: int = 1
+) -> Model:
     """A model with a real booster over all features, fitted to noise: its scores spread around one half."""
     import xgboost
 

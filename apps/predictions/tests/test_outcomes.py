@@ -211,16 +211,16 @@ def test_a_score_that_comes_late_is_judged_although_newer_ones_already_were() ->
     assert services.outcomes_judge().predictions == 1
 
 
-class _Undo(Exception):
+class _UndoError(Exception):
     """Leaves the tables as they were."""
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None:
-    with pytest.raises(_Undo), transaction.atomic():
+    with pytest.raises(_UndoError), transaction.atomic():
         _compare(np.random.default_rng(seed))
-        raise _Undo
+        raise _UndoError
 
 
 def _compare(rng: np.random.Generator) -> None:

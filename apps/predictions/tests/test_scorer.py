@@ -1,6 +1,7 @@
 """The scorer in this process, on the real tables."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,7 +56,9 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
 
     def spy(workers, columns, rows):
         matrix = features.compute(columns, rows=rows)
-        for mint, us, values in zip(scorer.memory.mints_of(columns.coin[rows]), columns.as_of_us[rows], matrix, strict=True):
+        for mint, us, values in zip(
+            scorer.memory.mints_of(columns.coin[rows]), columns.as_of_us[rows], matrix, strict=True
+        ):
             seen[mint, int(us)] = values
         return real(workers, columns, rows)
 
@@ -139,7 +142,7 @@ def test_a_coin_is_left_alone_after_an_alert_also_across_a_restart() -> None:
         run(Scorer())
     times = sorted(Prediction.objects.values_list("as_of", flat=True))
     assert len(times) >= 3
-    assert min((b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)) >= 30
+    assert min((b - a).total_seconds() for a, b in pairwise(times)) >= 30
 
 
 def test_no_more_scores_are_logged_than_the_limit_says() -> None:
