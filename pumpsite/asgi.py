@@ -19,6 +19,7 @@ from django.urls import path
 
 from apps.core.checks import require_settings
 from apps.core.live import LiveConsumer
+from pumpsite import dashboard  # noqa: F401 - registers its live renderer
 from pumpsite.api import api
 from pumpsite.mcp import SelfStarting, TokenRequired, mcp_build
 

@@ -3,13 +3,23 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from pumpsite import dashboard, pages
 from pumpsite.api import api, not_found
 from pumpsite.health import health
 from pumpsite.metrics import metrics, metrics_import
 
 metrics_import()
 
+core = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("info/<slug:part>/", pages.info, name="info"),
+    path("tokens/", pages.tokens, name="tokens"),
+    path("tokens/<int:token_id>/end/", pages.token_end, name="token_end"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include((core, "core"))),
+    path("discovery/", include("apps.discovery.urls")),
     path("health", health, name="health"),
     path("metrics", metrics, name="metrics"),
     path("api/", not_found),

@@ -1,4 +1,4 @@
-"""Page helpers: numbered pages of a list, templates that answer htmx with one fragment, forms in the house's classes."""
+"""Page helpers: numbered pages, templates that answer htmx with one fragment, forms in the house's classes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.html import format_html
 
 ROWS_A_PAGE = 100
 
@@ -78,3 +79,8 @@ class StyledForm(forms.Form):
             name = {"CheckboxInput": "form-check-input", "Select": "form-select", "SelectMultiple": "form-select"}
             if kind not in ("CheckboxSelectMultiple", "RadioSelect", "HiddenInput"):
                 field.widget.attrs["class"] = name.get(kind, "form-control")
+
+
+def tick(topic: str) -> str:
+    """A live update without content: tells a page to fetch its fragment again, with its own filters."""
+    return format_html('<span id="live-tick" hx-swap-oob="true" hidden>{}</span>', topic)

@@ -26,6 +26,10 @@ def sections(context: dict[str, Any]) -> list[tuple[Section, bool, list[tuple[st
     match = context["request"].resolver_match
     here = f"{match.app_name}:{match.url_name}" if match and match.app_name else ""
     return [
-        (section, match is not None and match.app_name == section.app, [(url, title, url == here) for url, title in section.pages])
+        (
+            section,
+            match is not None and match.app_name == section.app,
+            [(url, title, url == here) for url, title in section.pages],
+        )
         for section in SECTIONS
     ]

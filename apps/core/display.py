@@ -1,0 +1,91 @@
+"""Numbers and times as people read them. Formatted here, in Python, not in templates."""
+
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
+
+NONE = "–"
+
+
+def sol(lamports: int | float | None, digits: int = 4) -> str:
+    """Lamports as SOL."""
+    return NONE if lamports is None else f"{lamports / LAMPORTS_PER_SOL:,.{digits}f}"
+
+
+def signed_sol(lamports: int | None, digits: int = 4) -> str:
+    """Lamports as SOL with their sign."""
+    return NONE if lamports is None else f"{lamports / LAMPORTS_PER_SOL:+,.{digits}f}"
+
+
+def tokens(base_units: int | None) -> str:
+    """Base units as whole tokens, shortened."""
+    return NONE if base_units is None else short(base_units / BASE_UNITS_PER_TOKEN)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def short(value: float | None) -> str:
+    """1,234 -> 1.2K, 5,000,000 -> 5.0M."""
+    if value is None:
+        return NONE
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "K")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'K' else limit):,.1f}{unit}"
+    return f"{value:,.0f}"
+
+
+def pct(value: float | None, digits: int = 1) -> str:
+    return NONE if value is None else f"{value:,.{digits}f} %"
+
+
+def signed_pct(value: float | None, digits: int = 1) -> str:
+    return NONE if value is None else f"{value:+,.{digits}f} %"
+
+
+def ratio_pct(value: float | None, digits: int = 1) -> str:
+    """A ratio 0..1 as percent."""
+    return NONE if value is None else pct(value * 100, digits)
+
+
+def price(sol_per_token: float | None) -> str:
+    """SOL per million tokens: 0.028 SOL reads better than 0.000000028."""
+    return NONE if sol_per_token is None else f"{sol_per_token * 1e6:,.4f}"
+
+
+def tone(value: float | int | None) -> str:
+    """The CSS class of a gain or a loss."""
+    return "" if not value else "up" if value > 0 else "down"
+
+
+def clock(moment: datetime | None) -> str:
+    """Time of day, with the date when it is another day."""
+    if moment is None:
+        return NONE
+    local, today = timezone.localtime(moment), timezone.localdate()
+    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def moment(value: datetime | None) -> str:
+    return NONE if value is None else timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def seconds(value: float | None) -> str:
+    """A span: 4 s, 3 min, 2 h 5 min, 3 d."""
+    if value is None:
+        return NONE
+    if value < 120:
+        return _("%(n)d s") % {"n": value}
+    if value < 7200:
+        return _("%(n)d min") % {"n": value // 60}
+    if value < 172800:
+        return _("%(h)d h %(m)d min") % {"h": value // 3600, "m": value % 3600 // 60}
+    return _("%(n)d d") % {"n": value // 86400}
+
+
+def mint_short(mint: str) -> str:
+    return mint if len(mint) <= 12 else f"{mint[:5]}…{mint[-4:]}"

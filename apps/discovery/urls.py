@@ -1,0 +1,15 @@
+"""Addresses of discovery."""
+
+from django.urls import path
+
+from apps.discovery import views
+
+app_name = "discovery"
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("streams/", views.streams, name="streams"),
+    path("coins/<str:mint>/", views.coin, name="coin"),
+    path("coins/<str:mint>/candles/", views.coin_candles, name="candles"),
+    path("phases/", views.phases, name="phases"),
+    path("settings/", views.settings, name="settings"),
+]

@@ -1,0 +1,59 @@
+// One websocket a page: HTML messages replace elements by id (morphed, changed numbers flash), JSON messages become events.
+(() => {
+  const topics = document.body.dataset.topics;
+  if (!topics) return;
+  const state = document.getElementById("live-state");
+  let wait = 500;
+  let updates = 0;
+
+  const show = (connected) => {
+    if (!state) return;
+    state.hidden = false;
+    state.classList.toggle("good", connected);
+    state.classList.toggle("wait", !connected);
+    state.lastElementChild.textContent = connected ? state.dataset.on : state.dataset.off;
+  };
+
+  const flash = (before) => {
+    for (const [id, old] of before) {
+      const cell = document.getElementById(id);
+      if (!cell || cell.dataset.value === undefined || cell.dataset.value === old) continue;
+      const name = Number(cell.dataset.value) > Number(old) ? "flash-up" : "flash-down";
+      cell.classList.remove("flash-up", "flash-down");
+      void cell.offsetWidth;
+      cell.classList.add(name);
+    }
+  };
+
+  const apply = (html) => {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    for (const fresh of holder.content.querySelectorAll("[id][hx-swap-oob]")) {
+      const old = document.getElementById(fresh.id);
+      if (!old) continue;
+      fresh.removeAttribute("hx-swap-oob");
+      const before = [...old.querySelectorAll("[id][data-value]")].map((cell) => [cell.id, cell.dataset.value]);
+      Idiomorph.morph(old, fresh, { ignoreActiveValue: true });
+      flash(before);
+      window.htmx?.process(document.getElementById(fresh.id));
+    }
+    document.body.dataset.updates = String(++updates);
+    window.htmx?.trigger(document.body, "live");
+  };
+
+  const connect = () => {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/ws/live/?topics=${encodeURIComponent(topics)}`);
+    socket.onopen = () => { wait = 500; show(true); };
+    socket.onmessage = ({ data }) => {
+      if (data.startsWith("{")) document.dispatchEvent(new CustomEvent("live", { detail: JSON.parse(data) }));
+      else apply(data);
+    };
+    socket.onclose = () => {
+      show(false);
+      setTimeout(connect, wait + Math.random() * wait);
+      wait = Math.min(wait * 2, 15000);
+    };
+  };
+  connect();
+})();
