@@ -1,0 +1,116 @@
+"""`/mcp` under the real Daphne, with a real MCP client."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastmcp import Client
+from fastmcp.client.auth import BearerAuth
+from fastmcp.exceptions import ToolError
+
+from apps.core.models import ApiToken
+from pumpsite.api import api
+from tests.servers import daphne
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    """A web process against the tests' database; it ends without a complaint."""
+    log = tmp_path_factory.mktemp("web") / "daphne.log"
+    with daphne(log) as address:
+        yield address
+    assert "Traceback" not in log.read_text(), log.read_text()
+    assert "was destroyed but it is pending" not in log.read_text()
+
+
+def client(address: str, token: str) -> Client[Any]:
+    return Client(f"{address}/mcp", auth=BearerAuth(token))
+
+
+async def call(address: str, token: str, tool: str, **arguments: Any) -> Any:
+    async with client(address, token) as session:
+        return (await session.call_tool(tool, arguments)).structured_content
+
+
+def test_every_operation_is_a_tool_that_says_what_it_may_do(address: str, staff: Any, token_for: Callable[..., str]):
+    token = token_for(staff, "read")
+
+    async def tools() -> dict[str, Any]:
+        async with client(address, token) as session:
+            return {tool.name: tool for tool in await session.list_tools()}
+
+    found = asyncio.run(tools())
+    paths = api.get_openapi_schema()["paths"]
+    operations = {
+        operation["operationId"]: method for methods in paths.values() for method, operation in methods.items()
+    }
+    assert set(found) == set(operations)
+    for name, method in operations.items():
+        assert found[name].annotations.read_only_hint == (method == "get")
+        assert found[name].annotations.destructive_hint or method != "delete"
+        assert found[name].description or found[name].title
+
+
+def test_tool_answers_as_the_caller(address: str, person: Any, staff: Any, token_for: Callable[..., str]):
+    mine, other = token_for(person, "read"), token_for(staff, "admin")
+
+    async def both() -> list[str]:
+        answers = await asyncio.gather(*(call(address, token, "auth_status") for token in [mine, other] * 10))
+        return [answer["username"] for answer in answers]
+
+    assert asyncio.run(both()) == ["person", "staff"] * 10
+
+
+def test_tool_obeys_scopes(address: str, staff: Any, token_for: Callable[..., str]):
+    reader, admin = token_for(staff, "read"), token_for(staff, "admin")
+    wish = {"name": "made over MCP", "scopes": ["read"]}
+    with pytest.raises(ToolError, match="SCOPE_MISSING"):
+        asyncio.run(call(address, reader, "auth_create_token", **wish))
+    assert not ApiToken.objects.filter(name="made over MCP").exists()
+    made = asyncio.run(call(address, admin, "auth_create_token", **wish))
+    assert ApiToken.objects.get(name="made over MCP").prefix == made["prefix"]
+
+
+def test_error_of_a_tool_is_the_api_s_own(address: str, staff: Any, token_for: Callable[..., str]):
+    with pytest.raises(ToolError, match=r"VALIDATION_FAILED.*limit: Input should be less than or equal to 500"):
+        asyncio.run(call(address, token_for(staff, "read"), "auth_tokens", limit=1000))
+
+
+@pytest.mark.parametrize("header", [None, "Bearer pp_wrong", "Basic cGVyc29u", "Bearer"])
+def test_without_a_valid_token_nothing_is_told(address: str, header: str | None):
+    headers = {"Authorization": header} if header else {}
+    question = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    for path in ("/mcp", "/mcp/"):
+        answer = httpx2.post(f"{address}{path}", json=question, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "AUTHENTICATION_REQUIRED")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_session_cookie_alone_opens_nothing(address: str, staff: Any):
+    from django.test import Client as Browser
+
+    browser = Browser()
+    browser.force_login(staff)
+    cookies = {name: morsel.value for name, morsel in browser.cookies.items()}
+    answer = httpx2.post(f"{address}/mcp", json={}, cookies=cookies)
+    assert answer.status_code == 401
+
+
+def test_expired_token_is_refused_at_the_next_call(address: str, staff: Any, token_for: Callable[..., str]):
+    token = token_for(staff, "read")
+    assert asyncio.run(call(address, token, "auth_status"))["authenticated"]
+    ApiToken.objects.update(revoked_at="2026-01-01T00:00:00Z")
+    with pytest.raises(Exception, match=r"error response|401|Unauthorized"):
+        asyncio.run(call(address, token, "auth_status"))
+
+
+def test_web_process_serves_pages_api_and_static_files_beside_it(address: str):
+    assert httpx2.get(f"{address}/accounts/login/").status_code == 200
+    assert json.loads(httpx2.get(f"{address}/api/nothing").text)["code"] == "ROUTE_NOT_FOUND"
+    static = httpx2.get(f"{address}/static/ninja/swagger-ui.css")
+    assert (static.status_code, static.headers["content-type"].split(";")[0]) == (200, "text/css")
