@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import redis
+from asgiref.sync import async_to_sync
+from channels.exceptions import ChannelFull
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
@@ -15,6 +20,8 @@ from apps.discovery.lifecycle import Phases, Rules
 from apps.discovery.models import CoinStream, DiscoverySetting, Phase
 from apps.discovery.state import Config
 from apps.discovery.windows import Thresholds
+
+logger = logging.getLogger(__name__)
 
 STALE_SECONDS = 1_800
 _MOST_SECONDS = 30 * 24 * 3600
@@ -82,6 +89,16 @@ def stream_config_load() -> Config:
     )
     whale = round(config.whale_threshold_sol * LAMPORTS_PER_SOL)
     return Config(Phases.of(rows), rules, Thresholds(whale, float(config.koth_market_cap_sol)))
+
+
+def stream_reload() -> bool:
+    """Ask the stream to read phases and settings again at once; without Redis it does so within 10 s anyway (False)."""
+    try:
+        async_to_sync(get_channel_layer("stream").send)("pumpportal", {"type": "stream.reload"})
+    except (redis.RedisError, OSError, ChannelFull):
+        logger.warning("the stream could not be told to reload: Redis is away")
+        return False
+    return True
 
 
 def config_as_dict(config: RuntimeConfig) -> dict[str, Any]:

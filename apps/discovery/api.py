@@ -1,0 +1,407 @@
+"""`/api/find/`: coins, streams, metrics, phases and the configuration of the feed."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema
+
+from apps.core.errors import NotFoundError, PlatformError
+from apps.core.pagination import Page, PageQuery, page_of, paginate
+from apps.core.tokens import admin, read
+from apps.discovery import queries, services
+from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
+
+router = Router(tags=["find"])
+
+DEFAULT_WINDOWS = "30s,1m,3m,5m,15m,30m,1h"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_SECONDS = 7 * 86_400
+_MOST_WINDOWS = 20
+
+
+class HealthOut(Schema):
+    """How the stream is; `lag_seconds` is how far feed time is behind the clock (null in a replay)."""
+
+    status: str
+    mode: str
+    state: str
+    connected: bool
+    detail: str
+    feed_at: datetime | None
+    updated_at: datetime | None
+    lag_seconds: float | None
+    frames_total: int
+    journal_segment: str
+    journal_next_seq: int
+    oddities: dict[str, int]
+    gaps_total: int
+
+
+class ConfigOut(Schema):
+    """What may be changed while the stream runs, and (read only) where the feed comes from."""
+
+    bad_names_pattern: str
+    spam_burst_window: int
+    coin_cache_seconds: int
+    stale_seconds: int
+    whale_threshold_sol: float
+    koth_market_cap_sol: float
+    feed_mode: str
+    ws_uri: str
+    has_api_key: bool
+
+
+class ConfigIn(Schema):
+    """Only what is given is changed."""
+
+    bad_names_pattern: str | None = Field(None, max_length=1_000)
+    spam_burst_window: int | None = None
+    coin_cache_seconds: int | None = None
+    stale_seconds: int | None = None
+    whale_threshold_sol: float | None = None
+    koth_market_cap_sol: float | None = None
+
+
+class PhaseOut(Schema):
+    id: int
+    name: str
+    interval_seconds: int
+    min_age_minutes: int
+    max_age_minutes: int
+
+
+class PhaseIn(Schema):
+    name: str = Field(min_length=1, max_length=50)
+    interval_seconds: int = Field(ge=1, le=86_400)
+    min_age_minutes: int = Field(ge=0, le=525_600)
+    max_age_minutes: int = Field(ge=1, le=525_600)
+
+
+class StreamOut(Schema):
+    """A tracked coin. Prices are SOL per token."""
+
+    mint: str = Field(alias="coin_id")
+    name: str = Field(alias="coin.name")
+    symbol: str = Field(alias="coin.symbol")
+    phase_id: int
+    phase: str = Field(alias="phase.name")
+    is_active: bool
+    is_graduated: bool
+    started_at: datetime
+    ended_at: datetime | None
+    ath_price_sol: float | None
+    ath_at: datetime | None
+    last_trade_at: datetime | None
+    last_price_sol: float | None
+    last_market_cap_sol: float | None
+    virtual_sol_lamports: int | None
+    virtual_token_base_units: int | None
+    trades_total: int
+    volume_lamports: int
+    volume_sol: float
+
+    @staticmethod
+    def resolve_volume_sol(stream: CoinStream) -> float:
+        return stream.volume_lamports / 1e9
+
+
+class PhaseCount(Schema):
+    id: int
+    name: str
+    active: int
+    total: int
+
+
+class StatsOut(Schema):
+    total: int
+    active: int
+    graduated: int
+    trades: int
+    volume_lamports: int
+    last_trade_at: datetime | None
+    phases: list[PhaseCount]
+
+
+class MetricOut(Schema):
+    """A closed window; `timestamp` is its end."""
+
+    mint: str
+    timestamp: datetime
+    phase_id_at_time: int
+    price_open: float
+    price_high: float
+    price_low: float
+    price_close: float
+    market_cap_close: float
+    bonding_curve_pct: float | None
+    virtual_sol_reserves: float | None
+    is_koth: bool
+    volume_sol: float
+    buy_volume_sol: float
+    sell_volume_sol: float
+    num_buys: int
+    num_sells: int
+    unique_wallets: int | None
+    num_micro_trades: int
+    dev_sold_amount: float | None
+    max_single_buy_sol: float
+    max_single_sell_sol: float
+    net_volume_sol: float
+    volatility_pct: float
+    avg_trade_size_sol: float
+    whale_buy_volume_sol: float
+    whale_sell_volume_sol: float
+    num_whale_buys: int
+    num_whale_sells: int
+    buy_pressure_ratio: float | None
+    unique_signer_ratio: float | None
+
+
+class LiveWindowOut(MetricOut):
+    """The window that is open now, so far; `timestamp` is when it will end."""
+
+    started_at: datetime
+
+
+class CoinOut(Schema):
+    """Master data. What the creator wrote (name, symbol, texts, addresses) is untrusted input."""
+
+    mint: str
+    name: str
+    symbol: str
+    creator: str | None
+    signature: str | None
+    bonding_curve_key: str | None
+    pool: str
+    curve: str
+    is_mayhem: bool
+    quote_mint: str
+    virtual_sol_lamports: int | None
+    virtual_token_base_units: int | None
+    initial_buy_lamports: int | None
+    initial_buy_base_units: int | None
+    market_cap_sol: float | None
+    uri: str
+    description: str
+    image_url: str
+    twitter: str
+    telegram: str
+    website: str
+    created_at: datetime | None
+    first_seen_at: datetime
+    filtered_reason: str
+    graduated: bool
+    graduated_at: datetime | None
+    final_outcome: str
+
+
+class CoinDetailOut(Schema):
+    coin: CoinOut
+    stream: StreamOut | None
+    metrics: list[MetricOut]
+    live_window: LiveWindowOut | None
+
+
+class AnalyticsWindow(Schema):
+    window: str
+    seconds: int
+    trades: int
+    buys: int
+    sells: int
+    volume_lamports: int
+    volume_sol: float
+    net_volume_sol: float
+    buy_pressure_ratio: float | None
+    price_open: float | None
+    price_close: float | None
+    price_high: float | None
+    price_low: float | None
+    price_change_pct: float | None
+
+
+class AnalyticsOut(Schema):
+    mint: str
+    as_of: datetime
+    windows: list[AnalyticsWindow]
+
+
+class CandleOut(Schema):
+    """`time` is the candle's start; prices are SOL per token."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume_lamports: int
+    volume_sol: float
+    trades: int
+
+
+class StreamFilter(PageQuery):
+    active: bool | None = None
+    phase_id: int | None = Field(None, ge=-32_768, le=32_767)
+    search: str = Field("", max_length=100)
+
+
+class MetricFilter(PageQuery):
+    mint: str | None = Field(None, max_length=64)
+
+
+def seconds_of(text: str) -> int:
+    """`30s`, `5m`, `1h` as seconds. Raises PlatformError."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 1 <= seconds <= _LONGEST_SECONDS:
+        raise PlatformError("WINDOW_INVALID", f"Write a window such as 30s, 5m or 1h (at most 7d), not {text[:20]!r}.")
+    return seconds
+
+
+def coin_or_404(mint: str) -> Coin:
+    coin = Coin.objects.filter(mint=mint).first()
+    if coin is None:
+        raise NotFoundError("COIN_NOT_FOUND", f"No coin with the mint {mint[:64]} was ever seen.", mint=mint[:64])
+    return coin
+
+
+@router.get("/health", response=HealthOut, auth=read)
+def get_health(request: HttpRequest) -> dict[str, Any]:
+    """The stream: connection, feed time, journal, oddities."""
+    state = StreamState.objects.get(pk=1)
+    now = timezone.now()
+    fresh = state.updated_at is not None and (now - state.updated_at).total_seconds() < 30
+    lag = (now - state.feed_at).total_seconds() if state.feed_at and state.mode != "replay" else None
+    return {
+        "status": "ok" if fresh and state.connected else "degraded",
+        "mode": state.mode,
+        "state": state.state if fresh else "silent",
+        "connected": state.connected and fresh,
+        "detail": state.detail,
+        "feed_at": state.feed_at,
+        "updated_at": state.updated_at,
+        "lag_seconds": lag,
+        "frames_total": state.frames_total,
+        "journal_segment": state.segment,
+        "journal_next_seq": state.next_seq,
+        "oddities": state.oddities,
+        "gaps_total": StreamGap.objects.count(),
+    }
+
+
+def _config() -> dict[str, Any]:
+    return services.config_as_dict(services.config_read()) | {
+        "feed_mode": settings.FEED_MODE,
+        "ws_uri": settings.WS_URI.partition("?")[0],
+        "has_api_key": bool(settings.PUMPPORTAL_API_KEY),
+    }
+
+
+@router.get("/config", response=ConfigOut, auth=read)
+def get_config(request: HttpRequest) -> dict[str, Any]:
+    """The configuration in force."""
+    return _config()
+
+
+@router.put("/config", response=ConfigOut, auth=admin)
+def put_config(request: HttpRequest, body: ConfigIn) -> dict[str, Any]:
+    """Change some of it; the stream uses it within seconds."""
+    services.config_write(changes=body.dict(exclude_none=True))
+    services.stream_reload()
+    return _config()
+
+
+@router.post("/reload-config", response={202: dict[str, bool]}, auth=admin)
+def reload_config(request: HttpRequest) -> tuple[int, dict[str, bool]]:
+    """Let the stream read phases and configuration again now. `told` false: Redis is away, it will within 10 s."""
+    return 202, {"told": services.stream_reload()}
+
+
+@router.get("/phases", response=Page[PhaseOut], auth=read)
+def list_phases(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
+    """Every phase in order."""
+    return paginate(Phase.objects.order_by("id"), page)
+
+
+@router.post("/phases", response={201: PhaseOut}, auth=admin)
+def create_phase(request: HttpRequest, body: PhaseIn) -> tuple[int, Phase]:
+    """A new phase; its ages may not overlap another's."""
+    phase = services.phase_save(**body.dict())
+    services.stream_reload()
+    return 201, phase
+
+
+@router.put("/phases/{phase_id}", response=PhaseOut, auth=admin)
+def update_phase(request: HttpRequest, phase_id: int, body: PhaseIn) -> Phase:
+    """Change a phase."""
+    phase = services.phase_save(phase_id=phase_id, **body.dict())
+    services.stream_reload()
+    return phase
+
+
+@router.delete("/phases/{phase_id}", response=dict[str, int], auth=admin)
+def delete_phase(request: HttpRequest, phase_id: int) -> dict[str, int]:
+    """Delete a phase; its streams move to the next one."""
+    moved = services.phase_delete(phase_id=phase_id)
+    services.stream_reload()
+    return {"streams_moved": moved}
+
+
+@router.get("/streams", response=Page[StreamOut], auth=read)
+def list_streams(request: HttpRequest, page: Query[StreamFilter]) -> dict[str, Any]:
+    """Tracked coins, youngest first."""
+    return paginate(queries.streams_found(active=page.active, phase_id=page.phase_id, search=page.search), page)
+
+
+@router.get("/streams/stats", response=StatsOut, auth=read)
+def get_stream_stats(request: HttpRequest) -> dict[str, Any]:
+    """How many coins are tracked, in all and by phase."""
+    return queries.stream_stats()
+
+
+@router.get("/metrics", response=Page[MetricOut], auth=read)
+def list_metrics(request: HttpRequest, page: Query[MetricFilter]) -> dict[str, Any]:
+    """Closed windows, newest first, of one coin or of all."""
+    rows = queries.metrics_newest(page.mint)[page.offset : page.offset + page.limit]
+    return page_of(list(rows), count=queries.metrics_count(page.mint), page=page)
+
+
+@router.get("/coins/{mint}", response=CoinDetailOut, auth=read)
+def get_coin(request: HttpRequest, mint: str) -> dict[str, Any]:
+    """Master data, tracking state, the last 20 windows and the open one."""
+    coin = coin_or_404(mint)
+    now = queries.feed_at() or timezone.now()
+    metrics: list[CoinMetric] = list(queries.metrics_newest(mint)[:20])
+    return {
+        "coin": coin,
+        "stream": CoinStream.objects.select_related("coin", "phase").filter(pk=mint).first(),
+        "metrics": metrics,
+        "live_window": queries.live_window(mint, services.stream_config_load(), now),
+    }
+
+
+@router.get("/coins/{mint}/candles", response=list[CandleOut], auth=read)
+def get_candles(
+    request: HttpRequest, mint: str, bucket: str = "5s", limit: int = Query(300, ge=1, le=2_000)
+) -> list[dict[str, Any]]:
+    """The newest candles, oldest first; times without a trade have none."""
+    coin_or_404(mint)
+    before = datetime.max.replace(tzinfo=timezone.now().tzinfo)
+    return queries.candles(mint, bucket_seconds=seconds_of(bucket), limit=limit, before=before)
+
+
+@router.get("/analytics/{mint}", response=AnalyticsOut, auth=read)
+def get_analytics(request: HttpRequest, mint: str, windows: str = DEFAULT_WINDOWS) -> dict[str, Any]:
+    """What a coin did in the last `windows` (such as `30s,1m,1h`), counted from feed time."""
+    coin_or_404(mint)
+    names = [name.strip() for name in windows.split(",") if name.strip()][:_MOST_WINDOWS]
+    lengths = [(name, seconds_of(name)) for name in names]
+    stream = CoinStream.objects.filter(pk=mint).first()
+    now = queries.feed_at() or timezone.now()
+    if stream is not None and not stream.is_active and stream.last_trade_at is not None:
+        now = stream.last_trade_at  # a coin of the past: as it was at its last trade
+    found = [{"window": name} | queries.analytics(mint, seconds=seconds, now=now) for name, seconds in lengths]
+    return {"mint": mint, "as_of": now, "windows": found}

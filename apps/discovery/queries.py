@@ -1,0 +1,137 @@
+"""Reads of discovery that need SQL: candles, figures over time, the window that is open now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Max, Q, QuerySet, Sum
+
+from apps.discovery.loading import DatabaseStore, rebuild_windows
+from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamState
+from apps.discovery.state import Config
+from apps.discovery.windows import METRIC_COLUMNS, metric_row
+from apps.discovery.writer import moment
+
+EXACT_COUNT_BELOW = 200_000
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+_FIRST = '(array_agg(price_sol ORDER BY "timestamp", seq))[1]'
+_LAST = '(array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1]'
+CANDLES = f"""
+    SELECT time_bucket(%(bucket)s * INTERVAL '1 second', "timestamp") AS bucket, {_FIRST}, max(price_sol),
+           min(price_sol), {_LAST}, sum(sol_amount)::bigint, count(*)
+    FROM coin_transactions
+    WHERE mint = %(mint)s AND "timestamp" < %(before)s
+    GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
+"""
+ANALYTICS = f"""
+    SELECT count(*), coalesce(sum(sol_amount), 0)::bigint,
+           coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0)::bigint,
+           count(*) FILTER (WHERE tx_type = 'buy'), {_FIRST}, {_LAST}, max(price_sol), min(price_sol),
+           (SELECT price_sol FROM coin_transactions WHERE mint = %(mint)s AND "timestamp" <= %(since)s
+            ORDER BY "timestamp" DESC, seq DESC LIMIT 1)
+    FROM coin_transactions
+    WHERE mint = %(mint)s AND "timestamp" > %(since)s AND "timestamp" <= %(now)s
+"""
+
+
+def candles(mint: str, *, bucket_seconds: int, limit: int, before: datetime) -> list[dict[str, Any]]:
+    """The newest candles before a moment, oldest first: `time` (start), open, high, low, close (SOL per token),
+    `volume_lamports`, `volume_sol`, `trades`. Times without a trade have none."""
+    values = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "before": before}
+    with connection.cursor() as cursor:
+        cursor.execute(CANDLES, values)
+        rows = cursor.fetchall()
+    names = ("time", "open", "high", "low", "close", "volume_lamports", "trades")
+    found = [dict(zip(names, row, strict=True)) for row in reversed(rows)]
+    return [candle | {"volume_sol": candle["volume_lamports"] / 1e9} for candle in found]
+
+
+def analytics(mint: str, *, seconds: int, now: datetime) -> dict[str, Any]:
+    """What a coin did in the `seconds` before `now`. Changes and ratios are None where there is nothing to compare."""
+    with connection.cursor() as cursor:
+        cursor.execute(ANALYTICS, {"mint": mint, "since": now - timedelta(seconds=seconds), "now": now})
+        trades, volume, bought, buys, first, last, high, low, before = cursor.fetchone()
+    base = before if before is not None else first
+    return {
+        "seconds": seconds,
+        "trades": trades,
+        "buys": buys,
+        "sells": trades - buys,
+        "volume_lamports": volume,
+        "volume_sol": volume / 1e9,
+        "net_volume_sol": (2 * bought - volume) / 1e9,
+        "buy_pressure_ratio": bought / volume if volume else None,
+        "price_open": base,
+        "price_close": last if last is not None else before,
+        "price_high": high,
+        "price_low": low,
+        "price_change_pct": (last / base - 1) * 100 if last is not None and base else None,
+    }
+
+
+def feed_at() -> datetime | None:
+    """The time up to which the tables are complete."""
+    return StreamState.objects.filter(pk=1).values_list("feed_at", flat=True).first()
+
+
+def live_window(mint: str, config: Config, now: datetime) -> dict[str, Any] | None:
+    """The window of a coin that is open at `now`, as a metric row so far with its `started_at`; None without trades."""
+    coins = DatabaseStore().load_coins([mint])
+    at_us = (now - _EPOCH) // timedelta(microseconds=1)
+    with connection.cursor() as cursor:
+        rebuild_windows(cursor, coins, config, {mint: at_us})
+    if not coins or coins[0].window is None:
+        return None
+    coin, window = coins[0], coins[0].window
+    koth = config.thresholds.koth_market_cap_sol
+    row = metric_row(mint, window, is_standard=coin.is_standard, creator=coin.creator, koth_market_cap_sol=koth)
+    values = dict(zip(METRIC_COLUMNS, row, strict=True))
+    return values | {"timestamp": moment(window.end_us), "started_at": moment(window.start_us)}
+
+
+def metrics_count(mint: str | None) -> int:
+    """How many metric rows there are; a good estimate where there are very many."""
+    if mint:
+        return CoinMetric.objects.filter(mint=mint).count()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT approximate_row_count('coin_metrics')")
+        estimate = int(cursor.fetchone()[0])
+    return estimate if estimate >= EXACT_COUNT_BELOW else CoinMetric.objects.count()
+
+
+def metrics_newest(mint: str | None) -> QuerySet[CoinMetric]:
+    """Metric rows, newest first."""
+    rows = CoinMetric.objects.order_by("-timestamp", "mint")
+    return rows.filter(mint=mint) if mint else rows
+
+
+def streams_found(*, active: bool | None, phase_id: int | None, search: str) -> QuerySet[CoinStream]:
+    """Tracked coins, youngest first."""
+    rows = CoinStream.objects.select_related("coin", "phase").order_by("-started_at", "coin_id")
+    if active is not None:
+        rows = rows.filter(is_active=active)
+    if phase_id is not None:
+        rows = rows.filter(phase_id=phase_id)
+    if search:
+        named = Q(coin__name__icontains=search) | Q(coin__symbol__icontains=search)
+        rows = rows.filter(named | Q(coin_id__startswith=search))
+    return rows
+
+
+def stream_stats() -> dict[str, Any]:
+    """Counts of tracked coins, in all and by phase."""
+    totals = CoinStream.objects.aggregate(
+        total=Count("coin_id"),
+        active=Count("coin_id", filter=Q(is_active=True)),
+        graduated=Count("coin_id", filter=Q(is_graduated=True)),
+        trades=Sum("trades_total"),
+        volume_lamports=Sum("volume_lamports"),
+        last_trade_at=Max("last_trade_at"),
+    )
+    active = Count("streams", filter=Q(streams__is_active=True))
+    phases = Phase.objects.order_by("id").annotate(total=Count("streams"), active=active)
+    totals["phases"] = list(phases.values("id", "name", "active", "total"))
+    return {**totals, "trades": totals["trades"] or 0, "volume_lamports": totals["volume_lamports"] or 0}
