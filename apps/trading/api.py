@@ -425,9 +425,7 @@ def create_wallet(request: HttpRequest, data: WalletIn) -> Any:
     for name in ("alias", "wallet_type", "balance_sol"):
         fields.pop(name, None)
     balance = sol_to_lamports(data.balance_sol)
-    wallet = services.wallet_create(
-        alias=data.alias, wallet_type=data.wallet_type, balance_lamports=balance, **fields
-    )
+    wallet = services.wallet_create(alias=data.alias, wallet_type=data.wallet_type, balance_lamports=balance, **fields)
     return Status(201, wallet)
 
 
@@ -469,9 +467,7 @@ def add_balance(request: HttpRequest, alias: str, data: BalanceIn) -> Any:
 
 
 @router.get("/orders", response=Page[OrderOut], auth=read)
-def orders(
-    request: HttpRequest, page: Query[PageQuery], wallet: str | None = None, status: str | None = None
-) -> Any:
+def orders(request: HttpRequest, page: Query[PageQuery], wallet: str | None = None, status: str | None = None) -> Any:
     """Orders, newest first."""
     filters = {"wallet__alias": wallet, "status": status}
     given = {name: value for name, value in filters.items() if value is not None}

@@ -46,6 +46,7 @@ def round_once() -> bool:
     _begin(feed_at)
     alerts_take(alerts, strategies, feed_at)
     advance(to=feed_at)
+    TraderProgress.objects.filter(id=1).update(updated_at=timezone.now())
     return len(alerts) == ALERTS_A_ROUND
 
 
@@ -59,7 +60,7 @@ def _begin(feed_at: datetime) -> None:
 
 
 def _progress_write(processed_at: datetime, seq: int) -> None:
-    fields = {"processed_at": processed_at, "processed_seq": seq, "updated_at": timezone.now()}
+    fields = {"processed_at": processed_at, "processed_seq": seq}
     TraderProgress.objects.update_or_create(id=1, defaults=fields)
 
 

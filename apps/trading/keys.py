@@ -64,7 +64,7 @@ def unseal(stored: bytes, *, wallet_id: int, address: str, master: bytes) -> byt
 
 
 def rewrap(stored: bytes, *, wallet_id: int, address: str, master: bytes, new_master: bytes) -> bytes:
-    """The same sealed secret under another key-encryption key; the secret itself is not opened. Raises SealedKeyError."""
+    """The same sealed secret under another key-encryption key; the secret stays sealed. Raises SealedKeyError."""
     data_key = _data_key(stored, wallet_id, address, master)
     bound = b"data key|" + _binding(wallet_id, address)
     return VERSION + _encrypt(new_master, data_key, bound) + stored[1 + WRAPPED_BYTES :]

@@ -117,5 +117,3 @@ def started(world: World, db: None) -> World:
     world.feed(0)
     TraderProgress.objects.update_or_create(id=1, defaults={"processed_at": START, "processed_seq": -1})
     return world
-
-

@@ -168,6 +168,6 @@ def test_health_says_whether_the_trader_lives(api: Caller) -> None:
 
 def test_token_that_has_expired_is_refused(api: Caller, started: World) -> None:
     user = get_user_model().objects.get(username="trade")
-    token, row = token_create(user=user, name="old", scopes=["trade"], days=1, now=timezone.now() - timedelta(days=2))
+    token, _ = token_create(user=user, name="old", scopes=["trade"], days=1, now=timezone.now() - timedelta(days=2))
     answer = Client(headers={"Authorization": f"Bearer {token}"}).get("/api/buy/wallets")
     assert answer.status_code == 401
