@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
@@ -31,6 +33,10 @@ from apps.discovery.writer import ensure_temporary, insert_metrics, insert_trade
 
 NONSTANDARD_SUFFIX = "bonk"  # what a history without pools shows of another launch type
 RATE_SOURCE = "history"
+# Until when a history's coin was watched is not in the file: recorders stop ten minutes after the last trade, or twenty
+# minutes after the first. `import_tracking` loads the exact ends where a recorder noted them.
+TRACKED_IDLE = timedelta(minutes=10)
+TRACKED_MOST = timedelta(minutes=20)
 _FOREVER_US = 2**62
 _MINUTE_MS = 60_000
 
@@ -50,7 +56,8 @@ _UPSERT_STREAMS = """
                                    last_trade_at, last_price_sol, last_market_cap_sol, virtual_sol_lamports,
                                    virtual_token_base_units, trades_total, volume_lamports)
     SELECT mint, (array_agg(phase_id_at_time ORDER BY "timestamp" DESC, seq DESC))[1], false, false, min("timestamp"),
-           max("timestamp"), max(price_sol), (array_agg("timestamp" ORDER BY price_sol DESC, "timestamp", seq))[1],
+           greatest(max("timestamp"), least(max("timestamp") + %(idle)s, min("timestamp") + %(most)s)),
+           max(price_sol), (array_agg("timestamp" ORDER BY price_sol DESC, "timestamp", seq))[1],
            max("timestamp"), (array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1],
            (array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1] * %(tokens)s,
            (array_agg(virtual_sol_lamports ORDER BY "timestamp" DESC, seq DESC))[1],
@@ -58,7 +65,9 @@ _UPSERT_STREAMS = """
     FROM coin_transactions WHERE mint = ANY(%(mints)s) GROUP BY mint
     ON CONFLICT (mint) DO UPDATE SET
         started_at = least(s.started_at, excluded.started_at),
-        ended_at = CASE WHEN s.is_active THEN NULL ELSE greatest(s.ended_at, excluded.ended_at) END,
+        ended_at = CASE WHEN s.is_active THEN NULL
+                        WHEN s.is_graduated OR s.last_trade_at = excluded.last_trade_at THEN s.ended_at
+                        ELSE greatest(s.ended_at, excluded.ended_at) END,
         phase_id = CASE WHEN s.is_active OR s.is_graduated THEN s.phase_id ELSE excluded.phase_id END,
         ath_price_sol = excluded.ath_price_sol, ath_at = excluded.ath_at, last_trade_at = excluded.last_trade_at,
         last_price_sol = excluded.last_price_sol, last_market_cap_sol = excluded.last_market_cap_sol,
@@ -71,7 +80,8 @@ _SET_GRADUATED = f"""
          coins AS (UPDATE discovered_coins c SET graduated = true, final_outcome = 'graduated',
                           graduated_at = coalesce(c.graduated_at, {_SINCE.replace("%s", "v.at_us")})
                    FROM v WHERE c.mint = v.mint)
-    UPDATE coin_streams s SET is_graduated = true, is_active = false, phase_id = 100 FROM v WHERE s.mint = v.mint
+    UPDATE coin_streams s SET is_graduated = true, is_active = false, phase_id = 100, ended_at = s.last_trade_at
+    FROM v WHERE s.mint = v.mint
 """
 _SET_NONSTANDARD = "UPDATE discovered_coins SET curve = 'nonstandard' WHERE mint = ANY(%s)"
 _INSERT_RATES = f"""
@@ -291,8 +301,9 @@ def _write_coins(cursor: CursorWrapper, run: _Run) -> int:
     mints = list(run.first_us)
     pools = ["bonk" if mint.endswith(NONSTANDARD_SUFFIX) else "pump" for mint in mints]
     cursor.execute(_INSERT_COINS, [mints, pools, list(run.first_us.values())])
+    constants: dict[str, Any] = {"tokens": float(TOKENS), "idle": TRACKED_IDLE, "most": TRACKED_MOST}
     for start in range(0, len(mints), 5_000):
-        cursor.execute(_UPSERT_STREAMS, {"mints": mints[start : start + 5_000], "tokens": float(TOKENS)})
+        cursor.execute(_UPSERT_STREAMS, {"mints": mints[start : start + 5_000], **constants})
     if run.nonstandard:
         cursor.execute(_SET_NONSTANDARD, [sorted(run.nonstandard)])
     if run.graduated:
