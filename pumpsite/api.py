@@ -17,6 +17,7 @@ from apps.core.api import router as auth
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.middleware import error_response
 from apps.core.tokens import AuthenticationRequiredError, read
+from apps.discovery.api import router as find
 from apps.predictions.api import router as server
 from apps.trading.api import router as buy
 from apps.training.api import router as training
@@ -59,6 +60,7 @@ api = PlatformApi(
     docs_decorator=docs_for_callers,
 )
 api.add_router("/auth/", auth)
+api.add_router("/find/", find)
 api.add_router("/server/", server)
 api.add_router("/training/", training)
 api.add_router("/buy/", buy)

@@ -17,6 +17,7 @@ app.autodiscover_tasks()
 # Each queue has a process of the Procfile; each task names its own queue where it is not "default".
 PROCESS_OF_QUEUE = {"default": "worker", "training": "trainer"}
 app.conf.beat_schedule = {
+    "rates": {"task": "apps.discovery.tasks.rates_read", "schedule": 300.0, "options": {"expires": 300}},
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
     "outcomes": {"task": "apps.predictions.tasks.outcomes_judge", "schedule": 5.0, "options": {"expires": 30}},
     "webhooks": {"task": "apps.predictions.tasks.webhooks_deliver", "schedule": 2.0, "options": {"expires": 10}},

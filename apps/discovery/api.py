@@ -242,6 +242,13 @@ class CandleOut(Schema):
     trades: int
 
 
+class CandlesOut(Schema):
+    mint: str
+    bucket_seconds: int
+    items: list[CandleOut]
+    count: int
+
+
 class StreamFilter(PageQuery):
     active: bool | None = None
     phase_id: int | None = Field(None, ge=-32_768, le=32_767)
@@ -383,14 +390,16 @@ def get_coin(request: HttpRequest, mint: str) -> dict[str, Any]:
     }
 
 
-@router.get("/coins/{mint}/candles", response=list[CandleOut], auth=read)
+@router.get("/coins/{mint}/candles", response=CandlesOut, auth=read)
 def get_candles(
     request: HttpRequest, mint: str, bucket: str = "5s", limit: int = Query(300, ge=1, le=2_000)
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """The newest candles, oldest first; times without a trade have none."""
     coin_or_404(mint)
     before = datetime.max.replace(tzinfo=timezone.now().tzinfo)
-    return queries.candles(mint, bucket_seconds=seconds_of(bucket), limit=limit, before=before)
+    seconds = seconds_of(bucket)
+    items = queries.candles(mint, bucket_seconds=seconds, limit=limit, before=before)
+    return {"mint": mint, "bucket_seconds": seconds, "items": items, "count": len(items)}
 
 
 @router.get("/analytics/{mint}", response=AnalyticsOut, auth=read)

@@ -40,7 +40,7 @@ ANALYTICS = f"""
 def candles(mint: str, *, bucket_seconds: int, limit: int, before: datetime) -> list[dict[str, Any]]:
     """The newest candles before a moment, oldest first: `time` (start), open, high, low, close (SOL per token),
     `volume_lamports`, `volume_sol`, `trades`. Times without a trade have none."""
-    values = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "before": before}
+    values: dict[str, Any] = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "before": before}
     with connection.cursor() as cursor:
         cursor.execute(CANDLES, values)
         rows = cursor.fetchall()
