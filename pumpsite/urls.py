@@ -6,9 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from pumpsite import dashboard, pages
 from pumpsite.api import api, not_found
 from pumpsite.health import health
-from pumpsite.metrics import metrics, metrics_import
-
-metrics_import()
+from pumpsite.metrics import metrics
 
 core = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -20,6 +18,7 @@ core = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include((core, "core"))),
     path("discovery/", include("apps.discovery.urls")),
+    path("trading/", include("apps.trading.urls")),
     path("health", health, name="health"),
     path("metrics", metrics, name="metrics"),
     path("api/", not_found),

@@ -1,0 +1,132 @@
+"""Forms of the trading pages. Amounts are typed in SOL and become lamports here; the rules are in services."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.htmx import StyledForm
+from apps.core.units import sol_to_lamports
+from apps.trading import services
+from apps.trading.models import Order, Wallet
+
+
+def sol_field(label: Any, **kwargs: Any) -> forms.DecimalField:
+    """An amount of SOL, to the lamport."""
+    return forms.DecimalField(label=label, min_value=Decimal(0), max_digits=18, decimal_places=9, **kwargs)
+
+
+def wallet_choices() -> list[tuple[str, str]]:
+    return [(alias, alias) for alias in Wallet.objects.order_by("alias").values_list("alias", flat=True)]
+
+
+class WalletForm(StyledForm):
+    """A new test wallet."""
+
+    alias = forms.SlugField(label=_("Name"), max_length=50, help_text=_("Letters, digits, hyphens."))
+    balance = sol_field(_("Virtual SOL"), initial=10)
+
+    def save(self) -> None:
+        services.wallet_create(
+            alias=self.cleaned_data["alias"], balance_lamports=sol_to_lamports(self.cleaned_data["balance"])
+        )
+
+
+class LimitsForm(StyledForm):
+    """The risk limits of a wallet."""
+
+    status = forms.ChoiceField(label=_("Status"), choices=Wallet.Status.choices)
+    max_position = sol_field(_("Largest position, SOL"))
+    max_open_positions = forms.IntegerField(label=_("Most open positions"), min_value=0)
+    max_consecutive_losses = forms.IntegerField(
+        label=_("Most losses in a row"), min_value=0, help_text=_("0: no limit")
+    )
+    max_daily_loss_percent = forms.DecimalField(
+        label=_("Most daily loss, percent of the equity at day start"), min_value=Decimal(0), help_text=_("0: no limit")
+    )
+    virtual_loss_percent = forms.DecimalField(
+        label=_("Extra loss on every test fill, percent"),
+        min_value=Decimal(0),
+        max_value=Decimal(100),
+        decimal_places=2,
+    )
+
+    def __init__(self, data: Any, wallet: Wallet) -> None:
+        self.wallet = wallet
+        initial = {
+            "status": wallet.status,
+            "max_position": Decimal(wallet.max_position_lamports) / 10**9,
+            "max_open_positions": wallet.max_open_positions,
+            "max_consecutive_losses": wallet.max_consecutive_losses,
+            "max_daily_loss_percent": Decimal(wallet.max_daily_loss_bps) / 100,
+            "virtual_loss_percent": wallet.virtual_loss_percent,
+        }
+        super().__init__(data, initial=initial)
+
+    def save(self) -> None:
+        values = self.cleaned_data
+        services.wallet_update(
+            alias=self.wallet.alias,
+            status=values["status"],
+            max_position_lamports=sol_to_lamports(values["max_position"]),
+            max_open_positions=values["max_open_positions"],
+            max_consecutive_losses=values["max_consecutive_losses"],
+            max_daily_loss_bps=int(values["max_daily_loss_percent"] * 100),
+            virtual_loss_percent=values["virtual_loss_percent"],
+        )
+
+
+class OrderForm(StyledForm):
+    """A manual order: buy for an amount, or sell a part of what is held."""
+
+    wallet = forms.ChoiceField(label=_("Wallet"))
+    mint = forms.CharField(label=_("Mint"), max_length=64)
+    side = forms.ChoiceField(label=_("Side"), choices=[("buy", _("buy")), ("sell", _("sell"))])
+    amount = sol_field(_("For a buy: SOL to spend"), required=False)
+    percent = forms.FloatField(label=_("For a sale: percent of the holding"), initial=100, required=False)
+    slippage_percent = forms.FloatField(label=_("Most slippage, percent"), initial=5, min_value=0, max_value=100)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["wallet"].choices = wallet_choices()  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        wanted = "amount" if values.get("side") == "buy" else "percent"
+        if not values.get(wanted):
+            self.add_error(wanted, _("Please fill this in."))
+        return values
+
+    def save(self) -> Order:
+        values = self.cleaned_data
+        common: dict[str, Any] = {
+            "alias": values["wallet"],
+            "mint": values["mint"].strip(),
+            "slippage_bps": round(values["slippage_percent"] * 100),
+        }
+        if values["side"] == "buy":
+            return services.buy_manual(lamports=sol_to_lamports(values["amount"]), **common)
+        return services.sell_manual(percent=values["percent"], **common)
+
+
+class TransferForm(StyledForm):
+    """Virtual SOL from one test wallet to another."""
+
+    source = forms.ChoiceField(label=_("From"))
+    target = forms.ChoiceField(label=_("To"))
+    amount = sol_field(_("SOL"), required=False, help_text=_("Empty: all of it"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("source", "target"):
+            self.fields[name].choices = wallet_choices()  # type: ignore[attr-defined]
+
+    def save(self) -> None:
+        values = self.cleaned_data
+        amount = values["amount"]
+        services.transfer(
+            from_alias=values["source"],
+            to_alias=values["target"],
+            lamports=None if amount is None else sol_to_lamports(amount),
+        )

@@ -1,0 +1,120 @@
+"""Pages of trading."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.core.errors import PlatformError
+from apps.core.htmx import page_of, render_page
+from apps.core.units import sol_to_lamports
+from apps.trading import pages, services
+from apps.trading.forms import LimitsForm, OrderForm, TransferForm, WalletForm
+from apps.trading.models import Order, TransferLog, Wallet
+
+Save = Callable[[], Any]
+
+
+def saved(request: HttpRequest, save: Save, done: str) -> bool:
+    """Do it and say so; an expected failure becomes a message."""
+    try:
+        save()
+    except PlatformError as error:
+        messages.error(request, f"{error.code}: {error.message}")
+        return False
+    messages.success(request, done)
+    return True
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """Money, open positions, results, costs, how orders ended; the kill switch."""
+    context = {"sum": pages.summary(), "positions": pages.open_rows(), "topics": "trading"}
+    return render_page(request, "trading/overview.html", "trading/_overview.html", context)
+
+
+@require_POST
+def state(request: HttpRequest) -> HttpResponse:
+    """The kill switch."""
+    wanted = request.POST.get("state", "")
+    saved(request, lambda: services.trading_state_set(state=wanted, reason=_("by hand")), _("Trading is %s.") % wanted)
+    return redirect("trading:overview")
+
+
+def wallets(request: HttpRequest) -> HttpResponse:
+    """All wallets, and a form for a new one."""
+    form = WalletForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and saved(request, form.save, _("The wallet is made.")):
+        return redirect("trading:wallets")
+    context = {"rows": pages.wallet_rows(), "form": form, "topics": "trading"}
+    return render_page(request, "trading/wallets.html", "trading/_wallets.html", context)
+
+
+def wallet(request: HttpRequest, alias: str) -> HttpResponse:
+    """One wallet: limits, switches, what it holds."""
+    found = get_object_or_404(Wallet, alias=alias)
+    form = LimitsForm(request.POST or None, found)
+    if request.method == "POST" and form.is_valid() and saved(request, form.save, _("Saved.")):
+        return redirect("trading:wallet", alias)
+    row = next(row for row in pages.wallet_rows() if row["alias"] == alias)
+    context = {"wallet": row, "form": form, "positions": pages.open_rows(found), "topics": "trading"}
+    return render_page(request, "trading/wallet.html", "trading/_wallet.html", context)
+
+
+@require_POST
+def wallet_action(request: HttpRequest, alias: str, action: str) -> HttpResponse:
+    """A switch of a wallet, more virtual SOL, selling everything."""
+    actions: dict[str, tuple[Save, str]] = {
+        "trading": (lambda: services.wallet_toggle_trading(alias=alias), _("Trading is switched.")),
+        "transfer": (lambda: services.wallet_toggle_transfer(alias=alias), _("Transfers are switched.")),
+        "sell-all": (lambda: services.sell_all(alias=alias), _("Everything is being sold.")),
+        "add": (lambda: services.wallet_add_balance(alias=alias, lamports=sol_to_lamports(1)), _("1 SOL was added.")),
+    }
+    get_object_or_404(Wallet, alias=alias)
+    if action in actions:
+        saved(request, *actions[action])
+    return redirect("trading:wallet", alias)
+
+
+@require_safe
+def positions(request: HttpRequest) -> HttpResponse:
+    """Open positions with their exits, and the closed ones."""
+    context = {"positions": pages.open_rows(), "page": pages.closed_page(request), "topics": "trading"}
+    return render_page(request, "trading/positions.html", "trading/_positions.html", context)
+
+
+@require_POST
+def position_sell(request: HttpRequest, alias: str, mint: str) -> HttpResponse:
+    """Sell all of a position."""
+    saved(request, lambda: services.sell_manual(alias=alias, mint=mint), _("The position is being sold."))
+    return redirect("trading:positions")
+
+
+@require_safe
+def trades(request: HttpRequest) -> HttpResponse:
+    """Every order and what became of it."""
+    context = {"page": pages.orders_page(request), "statuses": Order.Status.values, "topics": "trading"}
+    return render_page(request, "trading/trades.html", "trading/_trades.html", context)
+
+
+def transfers(request: HttpRequest) -> HttpResponse:
+    """Transfers between test wallets."""
+    form = TransferForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and saved(request, form.save, _("Transferred.")):
+        return redirect("trading:transfers")
+    rows = TransferLog.objects.select_related("wallet").order_by("-at", "-id")
+    return render(request, "trading/transfers.html", {"form": form, "page": page_of(request, rows, pages.transfer_row)})
+
+
+def order(request: HttpRequest) -> HttpResponse:
+    """A manual order on paper."""
+    form = OrderForm(request.POST or None, initial={"mint": request.GET.get("mint", "")})
+    if request.method == "POST" and form.is_valid():
+        done = _("The order is on its way: it is executed after the latency.")
+        if saved(request, form.save, done):
+            return redirect("trading:trades")
+    return render(request, "trading/order.html", {"form": form})
