@@ -42,7 +42,7 @@ def sources() -> Iterator[tuple[Path, str]]:
                 yield path, path.read_text(encoding="utf-8")
             elif path.suffix in {".html", ".txt"}:
                 # In brackets the tokenizer does not mind what the template's indentation looks like.
-                yield path, "(" + templatize(path.read_text(encoding="utf-8"), origin=str(path))
+                yield path, f"({templatize(path.read_text(encoding='utf-8'), origin=str(path))}\n)"
 
 
 def collected() -> Catalog:

@@ -1,4 +1,4 @@
-"""ASGI entry point: pages, API and MCP over HTTP, live updates over websockets, the stream over a channel."""
+"""ASGI entry point: pages, API and MCP over HTTP, live updates over websockets."""
 # ruff: noqa: E402 - Django has to be set up before anything of it is imported
 
 import os
@@ -9,7 +9,7 @@ os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
 
 from channels.auth import AuthMiddlewareStack
-from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 
@@ -46,6 +46,5 @@ application = ProtocolTypeRouter(
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter([path("ws/live/", LiveConsumer.as_asgi())]))
         ),
-        "channel": ChannelNameRouter({}),
     }
 )

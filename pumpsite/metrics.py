@@ -1,8 +1,6 @@
 """`/metrics`: what all processes counted, and the names of metrics that nothing has counted yet."""
 
 import hmac
-import importlib
-import importlib.util
 import ipaddress
 from collections.abc import Iterator
 
@@ -13,21 +11,19 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from apps.core import metrics as core
 from apps.core.errors import PlatformError
-from apps.core.metrics import DB_CONNECTED
 from apps.core.middleware import error_response
 from apps.core.prometheus import forget_dead
 from apps.core.tokens import bearer_of
+from apps.discovery import metrics as discovery
+from apps.predictions import metrics as predictions
+from apps.trading import metrics as trading
+from apps.training import metrics as training
 
-APPS = ("core", "discovery", "training", "predictions", "trading")
+# Importing them makes this process know their names.
+METRICS_OF_APPS = (core, discovery, training, predictions, trading)
 ONLY_OF_THIS_PROCESS = ("python_", "process_")
-
-
-def metrics_import() -> None:
-    """Import the metrics of every app, so that this process knows their names."""
-    for app in APPS:
-        if importlib.util.find_spec(f"apps.{app}.metrics"):
-            importlib.import_module(f"apps.{app}.metrics")
 
 
 class WithDeclared:
@@ -57,9 +53,9 @@ def database_answers() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except (OperationalError, InterfaceError):
-        DB_CONNECTED.set(0)
+        core.DB_CONNECTED.set(0)
         return False
-    DB_CONNECTED.set(1)
+    core.DB_CONNECTED.set(1)
     return True
 
 

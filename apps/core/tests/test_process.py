@@ -1,5 +1,6 @@
 """Long-running processes: clean stops, patience with an absent database."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,8 +38,6 @@ def test_signal_ends_a_wait_at_once(sign: int):
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "pumpsite.settings"}
 
 
