@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.http import HttpRequest
 
+from apps.core.admin import ReadOnlyAdmin
 from apps.discovery.models import (
     Coin,
     CoinStream,
@@ -17,21 +16,6 @@ from apps.discovery.models import (
     StreamGap,
     StreamState,
 )
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that the stream writes: to look at."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Phase)

@@ -233,14 +233,15 @@ class Pipeline:
             self.state = "running"
 
     def _trade(self, trade: Trade, seq: int, raw: str) -> None:
+        coin = self.tracker.coins.get(trade.mint)
+        if coin is not None and coin.filtered:
+            self._note("filtered_trade", seq, raw)
+            return
         key = trade_key(trade, self.feed_us)
         if self._doubles.is_double(key, self.feed_us):
             self._note("duplicate_trade", seq, raw)
             return
-        coin = self.tracker.coins.get(trade.mint) or self._coin_of_trade(trade)
-        if coin.filtered:
-            self._note("filtered_trade", seq, raw)
-            return
+        coin = coin or self._coin_of_trade(trade)
         self.state = "running"
         phase_id = self.tracker.trade(coin, trade)
         whale_lamports = self.tracker.config.thresholds.whale_lamports

@@ -1,0 +1,24 @@
+"""Fixtures of the discovery tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.discovery.tests import tables
+
+
+@pytest.fixture
+def feed_tables(transactional_db: None) -> Iterator[None]:
+    """The tables of discovery, empty but for their seed; every commit is a real one."""
+    tables.reset()
+    yield
+
+
+@pytest.fixture
+def journal_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    return folder
