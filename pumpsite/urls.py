@@ -28,3 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("language/", include("django.conf.urls.i18n")),
 ]
+
+handler400 = "pumpsite.errors.bad_request"
+handler403 = "pumpsite.errors.permission_denied"
+handler404 = "pumpsite.errors.page_not_found"
+handler500 = "pumpsite.errors.server_error"
