@@ -125,8 +125,9 @@ class _Prices:
 
     def __init__(self, trades: Trades, coin: Integers, as_of_us: Integers) -> None:
         self._trades = trades
-        self._start = int(min(trades.at_us.min(initial=as_of_us.min(initial=0)), as_of_us.min(initial=0)))
-        self._span = int(max(trades.at_us.max(initial=0), as_of_us.max(initial=0))) - self._start + 1
+        moments = np.concatenate((trades.at_us, as_of_us, np.zeros(0 if len(as_of_us) else 1, np.int64)))
+        self._start = int(moments.min())
+        self._span = int(moments.max()) - self._start + 1
         if (int(coin.max(initial=0)) + 1) * self._span > np.iinfo(np.int64).max:
             raise ValueError("too many coins over too long a time for one call: pass fewer coins")
         self._key = trades.coin * self._span + (trades.at_us - self._start)

@@ -27,6 +27,8 @@ class History:
         self._sums: dict[str, tuple[Integers, Integers | None]] = {}
         self._tables: dict[str, list[Floats]] = {}
         self._totals: dict[tuple[str, int], Floats] = {}
+        self._prices: dict[int, Floats] = {}
+        self._every = len(rows) == len(columns)
         starts = coin_starts(columns.coin)
         # One ascending key for (coin, time): coins lie further apart than any window reaches.
         relative = columns.as_of_us - columns.as_of_us[starts]
@@ -38,8 +40,8 @@ class History:
 
     def now(self, name: str) -> NDArray[Any]:
         """The column's value in the chosen rows."""
-        values: NDArray[Any] = getattr(self.columns, name)[self.rows]
-        return values
+        values: NDArray[Any] = getattr(self.columns, name)
+        return values if self._every else values[self.rows]
 
     def first(self, seconds: int) -> Integers:
         """Index of the first row in the window (t - seconds, t] of each chosen row."""
@@ -68,6 +70,11 @@ class History:
     def price_before(self, seconds: int) -> Floats:
         """Price at t - seconds: the last close of the 30 minutes until t that was known by then, else the first open
         after; NaN where the coin is younger than that."""
+        if seconds not in self._prices:
+            self._prices[seconds] = self._price_before(seconds)
+        return self._prices[seconds]
+
+    def _price_before(self, seconds: int) -> Floats:
         after, oldest = self.first(seconds), self.first(_HISTORY_US // 1_000_000)
         known = after > oldest
         close = self.columns.price_close[np.maximum(after - 1, 0)]

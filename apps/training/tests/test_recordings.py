@@ -1,0 +1,90 @@
+"""On the real recordings of September: train through the queue with a real Celery worker, judge on the next day.
+
+A slice of each day keeps this short; docs/recipes/plus20_5min.toml is the whole.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from apps.core.scratch import database_url
+from apps.training import leakcheck, services
+from apps.training.models import Job, Model, TestResult
+from apps.training.recipes import recipe_parse
+
+pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+
+TRAIN = (datetime(2025, 9, 6, 10, tzinfo=UTC), datetime(2025, 9, 6, 13, tzinfo=UTC))
+TEST = (datetime(2025, 9, 7, 0, tzinfo=UTC), datetime(2025, 9, 7, 1, 30, tzinfo=UTC))
+RECIPE = {
+    "name": "september",
+    "label": {"change_pct": 20, "horizon_seconds": 300, "latency_seconds": 2},
+    "data": {"from": TRAIN[0].isoformat(), "to": TRAIN[1].isoformat(), "phases": [1, 2]},
+    "split": {"validation": 0.25, "test": 0.0},
+    "xgboost": {"n_estimators": 60, "early_stopping_rounds": 15, "learning_rate": 0.1, "max_depth": 4},
+}
+
+
+@contextmanager
+def trainer() -> Iterator[subprocess.Popen]:
+    """A Celery worker on the queue `training`, on the database of this test."""
+    options = ["-Q", "training", "-c", "1", "-n", "trainer-test@%h", "--without-gossip", "--without-mingle"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "pumpsite", "worker", *options],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def wait_for(job: Job, seconds: float = 120) -> Job:
+    """The job once it has ended."""
+    end = time.monotonic() + seconds
+    while job.status in (Job.Status.PENDING, Job.Status.RUNNING):
+        assert time.monotonic() < end, (job.status, job.message)
+        time.sleep(0.1)
+        job.refresh_from_db()
+    assert job.status == Job.Status.COMPLETED, (job.error_code, job.error)
+    return job
+
+
+def import_slice(folder: Path, start: datetime, end: datetime) -> None:
+    path = str(folder / "trades_2025-09-05_to_07.csv.gz")
+    call_command("import_trades", path, "--from", start.isoformat(), "--to", end.isoformat())
+
+
+def test_a_model_of_one_day_is_judged_on_the_next_through_the_queue(
+    recordings: Path, celery_messages: Callable[[], list[int]]
+) -> None:
+    import_slice(recordings, *TRAIN)
+    import_slice(recordings, *TEST)
+    call_command("import_tracking", str(recordings / "coin_summaries_2025-09-05_to_07.jsonl.gz"))
+    with trainer():
+        job = wait_for(services.train_request(recipe=recipe_parse(RECIPE)))
+        model = Model.objects.get(pk=job.result["model_id"])
+        tested = wait_for(services.test_request(model=model, start=TEST[0], end=TEST[1]))
+    result = TestResult.objects.get(pk=tested.result["test_result_id"])
+    assert not result.overlaps_training
+    assert tested.result["counts"]["rows_unknown"] > 0
+    assert 0.1 < result.scores["base_rate"] < 0.5
+    assert result.scores["pr_auc"] > 1.3 * result.scores["base_rate"]
+    assert 0.6 < result.scores["roc_auc"] < 0.95
+    findings = leakcheck.check([datetime(2025, 9, 6, 11, 17, 3, tzinfo=UTC)], coins_per_cut=100, seed=1)
+    assert findings.is_clean and findings.rows_compared > 500, findings
