@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.discovery.curve import spot_price_sol
@@ -157,28 +158,29 @@ def _denied_late(strategy: Strategy, alert: AlertEvaluation, feed_at: datetime) 
 def advance(*, to: datetime) -> None:
     """Judge exits and execute due orders up to the feed time `to`, both in their order."""
     progress = queries.progress()
-    if progress.processed_at is None:
-        _progress_write(to, -1)
-        return
-    for since, until in pairwise(_steps(progress.processed_at, to)):
-        _advance_step(since, until)
+    seq = progress.processed_seq
+    for since, until in pairwise(_steps(progress.processed_at or to, to)):
+        seq = _advance_step(since, seq, until)
 
 
 def _steps(since: datetime, to: datetime) -> Iterator[datetime]:
     """`since`, then instants at most LONGEST_STEP apart, up to and with `to`; one jump where nothing is to be done."""
     yield since
     while since < to:
-        idle = not queries.positions_open().exists() and not queries.orders_in_flight().exists()
-        since = to if idle else min(to, since + LONGEST_STEP)
+        is_long = to - since > LONGEST_STEP
+        idle = is_long and not (queries.positions_open().exists() or queries.orders_in_flight().exists())
+        since = since + LONGEST_STEP if is_long and not idle else to
         yield since
 
 
-def _advance_step(since: datetime, until: datetime) -> None:
+def _advance_step(since: datetime, since_seq: int, until: datetime) -> int:
+    """One step; returns the number of the last trade judged at exactly `until`."""
     _roll_days(since, until)
-    seq = exits_judge(since=since, since_seq=queries.progress().processed_seq, to=until)
+    seq = exits_judge(since=since, since_seq=since_seq, to=until)
     while (order := queries.order_next_due(until)) is not None:
         _follow_up(order_execute(order_id=order.pk), until)
-    _progress_write(until, seq)
+    TraderProgress.objects.filter(id=1).update(processed_at=until, processed_seq=seq)
+    return seq
 
 
 def _roll_days(since: datetime, until: datetime) -> None:
@@ -210,7 +212,7 @@ def _judge_again(order: Order, to: datetime) -> None:
     if order.deny_code == RejectCode.COIN_IN_GAP and market.gap_ended_at is not None:
         at = market.gap_ended_at
         Position.objects.filter(orders=order).update(judged_at=at, judged_seq=-1)
-    positions = queries.positions_to_judge([order.position_id] if order.position_id else [])
+    positions = queries.positions_to_judge(Q(id=order.position_id))
     if at > to or market.reserves is None:
         return
     for position in positions:
@@ -224,16 +226,14 @@ def exits_judge(*, since: datetime, since_seq: int, to: datetime, ids: Sequence[
 
     Returns the number of the last trade seen at exactly `to` (-1 if none), the place to go on from.
     """
-    positions = queries.positions_to_judge(ids)
-    if not positions:
-        return -1
-    mints = {position.mint for position in positions}
-    ticks = queries.ticks_between(mints, since, to)
-    graduated = queries.graduated_at(mints)
+    ticks = queries.ticks_between(since, to)
+    graduated = queries.held_graduated(to)
+    due = Q(mint__in=[*ticks, *graduated]) | Q(timeout_at__lte=to)
+    positions = queries.positions_to_judge(due if ids is None else due & Q(id__in=ids))
     triggers: list[tuple[Trigger, Position]] = []
     for position in positions:
         start = max((since, since_seq), (position.judged_at or since, position.judged_seq))
-        news = [tick for tick in ticks[position.mint] if (tick.at, tick.seq) > start]
+        news = [tick for tick in ticks.get(position.mint, []) if (tick.at, tick.seq) > start]
         trigger = exits.first_trigger(
             _levels(position), _marks(position, news), since=start[0], to=to, graduated_at=graduated.get(position.mint)
         )

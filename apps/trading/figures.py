@@ -102,14 +102,14 @@ def pnl_by_day(limit: int = 90) -> list[dict[str, Any]]:
     closed = Position.objects.filter(status="CLOSED")
     days = closed.annotate(day=TruncDate("closed_at", tzinfo=risk_zone())).values("day")
     rows = days.annotate(positions=Count("id"), realized_pnl_lamports=Sum("realized_pnl_lamports")).order_by("-day")
-    return list(rows[:limit])
+    return [dict(row) for row in rows[:limit]]
 
 
 def pnl_by_exit() -> list[dict[str, Any]]:
     """Realized results of closed positions by exit reason."""
     closed = Position.objects.filter(status="CLOSED").values("exit_reason")
     rows = closed.annotate(positions=Count("id"), realized_pnl_lamports=Sum("realized_pnl_lamports"))
-    return list(rows.order_by("exit_reason"))
+    return [dict(row) for row in rows.order_by("exit_reason")]
 
 
 def costs_by_part() -> dict[str, int]:

@@ -60,7 +60,7 @@ def wallet_locked(wallet_id: int) -> Wallet:
     return Wallet.objects.select_for_update().get(pk=wallet_id)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def order_buy(*, intent: BuyIntent, feed_age_seconds: float = 0.0) -> Order:
     """Make the buy order of an intent, SUBMITTED or DENIED; the order already made for this key if there is one."""
     wallet = wallet_locked(intent.wallet_id)
@@ -112,7 +112,7 @@ def _buy_order(intent: BuyIntent, denied: DenyCode | None) -> Order:
 def _buy_snapshot(
     intent: BuyIntent, wallet: Wallet, market: Market, needed: int, feed_age_seconds: float
 ) -> risk.BuySnapshot:
-    entered = queries.coins_entered(wallet)
+    invested = queries.invested_lamports(wallet)
     return risk.BuySnapshot(
         trading_state=queries.trading_state_locked(),
         wallet=_wallet_state(wallet),
@@ -121,10 +121,10 @@ def _buy_snapshot(
         stake_lamports=intent.lamports,
         needed_lamports=needed,
         safety_buffer_lamports=sol_to_lamports(str(settings.SAFETY_BUFFER_SOL)),
-        equity_lamports=equity_lamports(wallet, intent.decided_at),
-        open_positions=len(entered),
-        invested_in_coin_lamports=queries.invested_lamports(wallet, intent.mint),
-        holds_coin=intent.mint in entered,
+        equity_lamports=equity_lamports(wallet, intent.decided_at) if wallet.max_daily_loss_bps else 0,
+        open_positions=len(invested),
+        invested_in_coin_lamports=invested.get(intent.mint, 0),
+        holds_coin=intent.mint in invested,
         may_add=intent.may_add,
     )
 
@@ -162,7 +162,7 @@ def wallet_roll_day(*, wallet: Wallet, at: datetime) -> bool:
     return True
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def order_sell(*, intent: SellIntent) -> Order:
     """Make the sell order of an intent, SUBMITTED or DENIED; the order already made for this key if there is one."""
     position = Position.objects.get(pk=intent.position_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -19,20 +20,23 @@ from apps.trading.fills import Standing
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, TraderProgress, TradingState, Wallet
 
+LONGEST_LOOK_BACK = timedelta(days=2)  # bounds the chunks to plan for; no coin is tracked for longer than a day
 MARKETS_AT = """
 SELECT c.mint, c.curve = 'standard' AND NOT c.is_mayhem,
        c.graduated AND coalesce(c.graduated_at, %(at)s) <= %(at)s,
-       t."timestamp", coalesce(t.seq, -1),
-       coalesce(t.virtual_sol_lamports, c.virtual_sol_lamports),
-       coalesce(t.virtual_token_base_units, c.virtual_token_base_units),
-       coalesce(t."timestamp", c.first_seen_at),
+       coalesce(t.seq, -1),
+       coalesce(t.virtual_sol_lamports, s.virtual_sol_lamports, c.virtual_sol_lamports),
+       coalesce(t.virtual_token_base_units, s.virtual_token_base_units, c.virtual_token_base_units),
+       coalesce(t."timestamp", s.last_trade_at, c.first_seen_at),
        (SELECT max(g.ended_at) FROM stream_gaps g
-        WHERE g.started_at < %(at)s AND g.ended_at > coalesce(t."timestamp", c.first_seen_at))
+        WHERE g.started_at < %(at)s AND g.ended_at > coalesce(t."timestamp", s.last_trade_at, c.first_seen_at))
 FROM discovered_coins c
+LEFT JOIN coin_streams s ON s.mint = c.mint AND s.last_trade_at <= %(at)s
 LEFT JOIN LATERAL (
     SELECT x."timestamp", x.seq, x.virtual_sol_lamports, x.virtual_token_base_units
     FROM coin_transactions x
-    WHERE x.mint = c.mint AND x."timestamp" <= %(at)s AND x.virtual_sol_lamports IS NOT NULL
+    WHERE x.mint = c.mint AND x."timestamp" <= %(at)s AND x."timestamp" > %(oldest)s
+      AND x.virtual_sol_lamports IS NOT NULL
     ORDER BY x."timestamp" DESC, x.seq DESC LIMIT 1
 ) t ON true
 WHERE c.mint = ANY(%(mints)s) AND c.first_seen_at <= %(at)s
@@ -40,15 +44,18 @@ WHERE c.mint = ANY(%(mints)s) AND c.first_seen_at <= %(at)s
 
 
 def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
-    """The market of each coin as the trades up to `at` left it; a coin not seen by then is marked unknown."""
+    """The market of each coin as the trades up to `at` left it; a coin not seen by then is marked unknown.
+
+    Trades older than LONGEST_LOOK_BACK are not looked for: then the stream's last reserves count.
+    """
     wanted = list(dict.fromkeys(mints))
     markets = {mint: Market(mint, at, is_known=False) for mint in wanted}
     if not wanted:
         return markets
     with connection.cursor() as cursor:
-        cursor.execute(MARKETS_AT, {"mints": wanted, "at": at})
+        cursor.execute(MARKETS_AT, {"mints": wanted, "at": at, "oldest": at - LONGEST_LOOK_BACK})
         rows = cursor.fetchall()
-    for mint, standard, graduated, _, seq, virtual_sol, virtual_token, traded_at, gap_ended_at in rows:
+    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at in rows:
         reserves = Reserves(virtual_sol, virtual_token) if virtual_sol and virtual_token else None
         markets[mint] = Market(
             mint=mint,
@@ -80,20 +87,18 @@ class Tick:
 TICKS_BETWEEN = """
 SELECT mint, "timestamp", seq, virtual_sol_lamports, virtual_token_base_units
 FROM coin_transactions
-WHERE "timestamp" >= %(since)s AND "timestamp" <= %(to)s AND mint = ANY(%(mints)s)
+WHERE "timestamp" >= %(since)s AND "timestamp" <= %(to)s
+  AND mint IN (SELECT mint FROM positions WHERE status = 'OPEN')
   AND virtual_sol_lamports IS NOT NULL AND virtual_token_base_units > 0
 ORDER BY "timestamp", seq, trade_key
 """
 
 
-def ticks_between(mints: Iterable[str], since: datetime, to: datetime) -> dict[str, list[Tick]]:
-    """The trades of some coins from `since` to `to`, both included, in order."""
-    wanted = list(dict.fromkeys(mints))
-    ticks: dict[str, list[Tick]] = {mint: [] for mint in wanted}
-    if not wanted or since > to:
-        return ticks
+def ticks_between(since: datetime, to: datetime) -> dict[str, list[Tick]]:
+    """The trades of held coins from `since` to `to`, both included, in order; only coins that traded."""
+    ticks: dict[str, list[Tick]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(TICKS_BETWEEN, {"mints": wanted, "since": since, "to": to})
+        cursor.execute(TICKS_BETWEEN, {"since": since, "to": to})
         for mint, at, seq, virtual_sol, virtual_token in cursor.fetchall():
             ticks[mint].append(Tick(at, seq, Reserves(virtual_sol, virtual_token)))
     return ticks
@@ -111,22 +116,24 @@ def positions_open(**filters: Any) -> QuerySet[Position]:
     return Position.objects.filter(status="OPEN", **filters).select_related("wallet").order_by("opened_at", "id")
 
 
-def positions_to_judge(ids: Sequence[int] | None = None) -> list[Position]:
-    """Open positions whose exits may be judged: none is being left already, nothing blocks them."""
-    rows = positions_open(wallet__wallet_type="TEST", blocked_code="").exclude(
-        orders__in=Order.objects.filter(side="sell", status="SUBMITTED")
-    )
-    return list(rows if ids is None else rows.filter(id__in=ids))
+def positions_to_judge(due: Q) -> list[Position]:
+    """Open positions whose exits may be judged (none is being left already, nothing blocks them) and that are due."""
+    leaving = Order.objects.filter(side="sell", status="SUBMITTED")
+    rows = positions_open(wallet__wallet_type="TEST", blocked_code="").exclude(orders__in=leaving)
+    return list(rows.filter(due))
 
 
-GRADUATED_AT = "SELECT mint, graduated_at FROM discovered_coins WHERE mint = ANY(%s) AND graduated"
+HELD_GRADUATED = """
+SELECT mint, graduated_at FROM discovered_coins
+WHERE graduated AND graduated_at <= %s AND mint IN (SELECT mint FROM positions WHERE status = 'OPEN')
+"""
 
 
-def graduated_at(mints: Iterable[str]) -> dict[str, datetime]:
-    """When each coin graduated, for those that have."""
+def held_graduated(to: datetime) -> dict[str, datetime]:
+    """When each held coin graduated, for those that have by then."""
     with connection.cursor() as cursor:
-        cursor.execute(GRADUATED_AT, [list(dict.fromkeys(mints))])
-        return {mint: at for mint, at in cursor.fetchall() if at is not None}
+        cursor.execute(HELD_GRADUATED, [to])
+        return dict(cursor.fetchall())
 
 
 def orders_in_flight(**filters: Any) -> QuerySet[Order]:
@@ -192,18 +199,20 @@ def trading_state() -> TradingState:
     return TradingState.objects.filter(id=1).first() or TradingState(id=1)
 
 
-def coins_entered(wallet: Wallet) -> set[str]:
-    """Mints that a wallet holds or is buying."""
-    held = Position.objects.filter(wallet=wallet, status="OPEN").values_list("mint", flat=True)
-    buying = Order.objects.filter(wallet=wallet, status="SUBMITTED", side="buy").values_list("mint", flat=True)
-    return set(held) | set(buying)
+INVESTED = """
+SELECT mint, sum(lamports)::bigint FROM (
+    SELECT mint, cost_lamports AS lamports FROM positions WHERE wallet_id = %(wallet)s AND status = 'OPEN'
+    UNION ALL
+    SELECT mint, lamports FROM orders WHERE wallet_id = %(wallet)s AND status = 'SUBMITTED' AND side = 'buy'
+) entered GROUP BY mint
+"""
 
 
-def invested_lamports(wallet: Wallet, mint: str) -> int:
-    """What a wallet has put into a coin, buys in flight counted."""
-    held = Position.objects.filter(wallet=wallet, mint=mint, status="OPEN").aggregate(a=Sum("cost_lamports"))["a"]
-    buying = orders_in_flight(wallet=wallet, mint=mint, side="buy").aggregate(a=Sum("lamports"))["a"]
-    return int(held or 0) + int(buying or 0)
+def invested_lamports(wallet: Wallet) -> dict[str, int]:
+    """What a wallet has put into each coin that it holds or is buying."""
+    with connection.cursor() as cursor:
+        cursor.execute(INVESTED, {"wallet": wallet.pk})
+        return dict(cursor.fetchall())
 
 
 def reserved_lamports(wallet: Wallet) -> int:
