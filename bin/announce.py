@@ -59,6 +59,10 @@ def await_web() -> None:
     say("")
 
 
+def connect() -> psycopg.Connection:
+    return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True, connect_timeout=5)
+
+
 class Watch:
     """What has been said already."""
 
@@ -67,12 +71,20 @@ class Watch:
         self.feed: tuple[bool, str, str] | None = None
         self.began = time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime())
 
-    def look(self, database: psycopg.Connection) -> None:
-        for name, query in list(self.left.items()):
+    def reached(self, database: psycopg.Connection) -> list[str]:
+        """What has come true since the last look."""
+        reached = []
+        for name, query in self.left.items():
             row = database.execute(query, [self.began] if "%s" in query else None).fetchone()
             if row and row[0]:
-                say(f"    {since_start():>7}  {name}")
-                del self.left[name]
+                reached.append(name)
+        for name in reached:
+            del self.left[name]
+        return reached
+
+    def look(self, database: psycopg.Connection) -> None:
+        for name in self.reached(database):
+            say(f"    {since_start():>7}  {name}")
         self.look_at_feed(database)
 
     def look_at_feed(self, database: psycopg.Connection) -> None:
@@ -86,7 +98,7 @@ class Watch:
     def run(self) -> None:
         while True:
             try:
-                with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True, connect_timeout=5) as database:
+                with connect() as database:
                     while True:
                         self.look(database)
                         time.sleep(POLL_SECONDS)
@@ -96,5 +108,8 @@ class Watch:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    watch = Watch()
+    with connect() as database:
+        watch.reached(database)  # an earlier start had these already
     await_web()
-    Watch().run()
+    watch.run()

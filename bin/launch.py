@@ -148,6 +148,7 @@ class Printer:
     """Every line into the log of its process; announcements and warnings on the terminal as well."""
 
     width = 0
+    stopping = False  # then every process complains about the others
 
     def __init__(self, folder: Path, terminal: TextIO, verbose: bool) -> None:
         self.folder, self.terminal, self.verbose = folder, terminal, verbose
@@ -160,7 +161,7 @@ class Printer:
             self._log(message.name, f"{message.time:%Y-%m-%d %H:%M:%S} {line}")
             if message.name == ANNOUNCE:
                 print(line, file=self.terminal, flush=True)
-            elif self.verbose or (message.name != "system" and is_loud(line)):
+            elif self.verbose or (message.name != "system" and is_loud(line) and not self.stopping):
                 print(f"{message.time:%H:%M:%S} {message.name:<9} | {line}", file=self.terminal, flush=True)
 
     def _log(self, name: str, line: str) -> None:
@@ -188,6 +189,10 @@ class Manager(honcho.manager.Manager):
         super().__init__(printer)
         self._procmgr, self.pids = GentleStop(), pids
         honcho.manager.KILL_WAIT = STOP_SECONDS
+
+    def terminate(self) -> None:
+        self._printer.stopping = True
+        super().terminate()
 
     def _system_print(self, data: str) -> None:
         super()._system_print(data)
