@@ -5,6 +5,7 @@ are those of the API. Daphne knows no ASGI lifespan, so the MCP application is s
 """
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Generator
@@ -47,6 +48,19 @@ class CallersToken(httpx2.Auth):
         yield request
 
 
+class InProcess(httpx2.ASGITransport):
+    """Calls the Django application; files come back as JSON, since a tool's result is text."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        kind = response.headers.get("content-type", "application/json").partition(";")[0]
+        if kind.startswith("text/") or kind.endswith("json"):
+            return response
+        body = await response.aread()
+        file = {"content_type": kind, "bytes": len(body), "base64": base64.b64encode(body).decode()}
+        return httpx2.Response(response.status_code, json=file, request=request)
+
+
 def _inner_address() -> str:
     """This process itself; https where the site demands it."""
     return f"{'https' if settings.HTTPS else 'http'}://localhost"
@@ -67,7 +81,7 @@ def _annotate(route: Any, component: Any) -> None:
 def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
     """The MCP server over the operations of `api`."""
     client = httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=django_application),
+        transport=InProcess(app=django_application),
         base_url=_inner_address(),
         auth=CallersToken(),
         timeout=CALL_SECONDS,

@@ -1,17 +1,20 @@
 """`/mcp` under the real Daphne, with a real MCP client."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
+from django.utils import timezone
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 from fastmcp.exceptions import ToolError
 
 from apps.core.models import ApiToken
+from apps.training.models import Model
 from pumpsite.api import api
 from tests.servers import daphne
 
@@ -79,6 +82,34 @@ def test_tool_obeys_scopes(address: str, staff: Any, token_for: Callable[..., st
 def test_error_of_a_tool_is_the_api_s_own(address: str, staff: Any, token_for: Callable[..., str]):
     with pytest.raises(ToolError, match=r"VALIDATION_FAILED.*limit: Input should be less than or equal to 500"):
         asyncio.run(call(address, token_for(staff, "read"), "auth_tokens", limit=1000))
+
+
+def test_file_arrives_as_base64(address: str, staff: Any, token_for: Callable[..., str]):
+    artifact = bytes(range(256))
+    model = model_with(artifact)
+    file = asyncio.run(call(address, token_for(staff, "read"), "training_download_model", model_id=model.pk))
+    assert (base64.b64decode(file["base64"]), file["bytes"]) == (artifact, 256)
+
+
+def model_with(artifact: bytes) -> Model:
+    """A model of which only the artifact matters."""
+    now = timezone.now()
+    counts = {"rows_train": 1, "rows_validation": 1, "rows_test": 1, "horizon_seconds": 60}
+    return Model.objects.create(
+        name="m",
+        recipe={},
+        feature_names=[],
+        label_name="l",
+        train_from=now,
+        train_to=now,
+        data_hash="",
+        **counts,
+        scores={},
+        threshold=0.5,
+        artifact=artifact,
+        artifact_sha256="",
+        xgboost_version="3",
+    )
 
 
 @pytest.mark.parametrize("header", [None, "Bearer pp_wrong", "Basic cGVyc29u", "Bearer"])
