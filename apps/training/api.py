@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 from django.db.models import Model as DjangoModel
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router, Schema, Status
 from pydantic import AwareDatetime
 
 from apps.core.errors import NotFoundError
@@ -192,10 +192,10 @@ class ResultFilter(PageQuery):
 
 # --- Models --------------------------------------------------------------------------------------------
 @router.post("models/create/advanced", response={202: JobOut}, auth=admin)
-def create_model(request: HttpRequest, body: CreateIn) -> tuple[int, Job]:
+def create_model(request: HttpRequest, body: CreateIn) -> Status[Job]:
     """Queue the training of a recipe."""
     recipe = Recipe.model_validate(body.model_dump(by_alias=True, exclude={"priority"}))
-    return 202, services.train_request(recipe=recipe, priority=body.priority)
+    return Status(202, services.train_request(recipe=recipe, priority=body.priority))
 
 
 @router.post("models/preview", response=dict[str, int], auth=read)
@@ -210,27 +210,27 @@ def list_models(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
     return paginate(Model.objects.filter(is_deleted=False).defer("artifact"), page)
 
 
-@router.get("models/{model_id}", response=ModelDetail, auth=read)
+@router.get("models/{int:model_id}", response=ModelDetail, auth=read)
 def get_model(request: HttpRequest, model_id: int) -> Model:
     """One model with its recipe, scores and importances."""
     return services.model_get(model_id=model_id)
 
 
-@router.patch("models/{model_id}", response=ModelDetail, auth=admin)
+@router.patch("models/{int:model_id}", response=ModelDetail, auth=admin)
 def update_model(request: HttpRequest, model_id: int, body: ModelPatch) -> Model:
     """Rename or describe a model."""
     model = services.model_get(model_id=model_id)
     return services.model_update(model=model, name=body.name, description=body.description)
 
 
-@router.delete("models/{model_id}", response={204: None}, auth=admin)
-def delete_model(request: HttpRequest, model_id: int) -> tuple[int, None]:
+@router.delete("models/{int:model_id}", response={204: None}, auth=admin)
+def delete_model(request: HttpRequest, model_id: int) -> Status[None]:
     """Take a model out of sight; its results stay."""
     services.model_delete(model=services.model_get(model_id=model_id))
-    return 204, None
+    return Status(204, None)
 
 
-@router.get("models/{model_id}/download", auth=read)
+@router.get("models/{int:model_id}/download", auth=read)
 def download_model(request: HttpRequest, model_id: int) -> HttpResponse:
     """The artifact: XGBoost's own UBJSON; its SHA-256 is in the header X-Artifact-SHA256."""
     model = services.model_get(model_id=model_id)
@@ -241,19 +241,19 @@ def download_model(request: HttpRequest, model_id: int) -> HttpResponse:
 
 
 @router.post("models/compare", response={202: JobOut}, auth=admin)
-def compare_models(request: HttpRequest, body: CompareIn) -> tuple[int, Job]:
+def compare_models(request: HttpRequest, body: CompareIn) -> Status[Job]:
     """Queue a comparison on the same rows."""
     models = [services.model_get(model_id=model_id) for model_id in body.model_ids]
     start, end = range_parse(body.from_, body.to)
-    return 202, services.compare_request(models=models, start=start, end=end, priority=body.priority)
+    return Status(202, services.compare_request(models=models, start=start, end=end, priority=body.priority))
 
 
-@router.post("models/{model_id}/test", response={202: JobOut}, auth=admin)
-def test_model(request: HttpRequest, model_id: int, body: TimeRange) -> tuple[int, Job]:
+@router.post("models/{int:model_id}/test", response={202: JobOut}, auth=admin)
+def test_model(request: HttpRequest, model_id: int, body: TimeRange) -> Status[Job]:
     """Queue a test on another stretch of data."""
     start, end = range_parse(body.from_, body.to)
     model = services.model_get(model_id=model_id)
-    return 202, services.test_request(model=model, start=start, end=end, priority=body.priority)
+    return Status(202, services.test_request(model=model, start=start, end=end, priority=body.priority))
 
 
 # --- The queue -----------------------------------------------------------------------------------------
@@ -264,13 +264,13 @@ def list_jobs(request: HttpRequest, page: Query[JobFilter]) -> dict[str, Any]:
     return paginate(jobs.defer("log"), page)
 
 
-@router.get("queue/{job_id}", response=JobDetail, auth=read)
+@router.get("queue/{int:job_id}", response=JobDetail, auth=read)
 def get_job(request: HttpRequest, job_id: int) -> Job:
     """One job with its log."""
     return _get(Job.objects.all(), job_id, "JOB_NOT_FOUND", "job")
 
 
-@router.post("queue/{job_id}/cancel", response=JobOut, auth=admin)
+@router.post("queue/{int:job_id}/cancel", response=JobOut, auth=admin)
 def cancel_job(request: HttpRequest, job_id: int) -> Job:
     """Cancel a waiting job at once; a running one stops within seconds."""
     return services.job_cancel(job=_get(Job.objects.all(), job_id, "JOB_NOT_FOUND", "job"), now=timezone.now())
@@ -284,17 +284,17 @@ def list_test_results(request: HttpRequest, page: Query[ResultFilter]) -> dict[s
     return paginate(results.filter(model_id=page.model_id) if page.model_id else results, page)
 
 
-@router.get("test-results/{result_id}", response=TestResultOut, auth=read)
+@router.get("test-results/{int:result_id}", response=TestResultOut, auth=read)
 def get_test_result(request: HttpRequest, result_id: int) -> TestResult:
     """One test."""
     return _get(TestResult.objects.all(), result_id, "TEST_RESULT_NOT_FOUND", "test result")
 
 
-@router.delete("test-results/{result_id}", response={204: None}, auth=admin)
-def delete_test_result(request: HttpRequest, result_id: int) -> tuple[int, None]:
+@router.delete("test-results/{int:result_id}", response={204: None}, auth=admin)
+def delete_test_result(request: HttpRequest, result_id: int) -> Status[None]:
     """Remove a test."""
     services.test_result_delete(result_id=result_id)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("comparisons", response=Page[ComparisonOut], auth=read)
@@ -303,17 +303,17 @@ def list_comparisons(request: HttpRequest, page: Query[PageQuery]) -> dict[str, 
     return paginate(Comparison.objects.prefetch_related("compared"), page)
 
 
-@router.get("comparisons/{comparison_id}", response=ComparisonOut, auth=read)
+@router.get("comparisons/{int:comparison_id}", response=ComparisonOut, auth=read)
 def get_comparison(request: HttpRequest, comparison_id: int) -> Comparison:
     """One comparison."""
     return _get(Comparison.objects.all(), comparison_id, "COMPARISON_NOT_FOUND", "comparison")
 
 
-@router.delete("comparisons/{comparison_id}", response={204: None}, auth=admin)
-def delete_comparison(request: HttpRequest, comparison_id: int) -> tuple[int, None]:
+@router.delete("comparisons/{int:comparison_id}", response={204: None}, auth=admin)
+def delete_comparison(request: HttpRequest, comparison_id: int) -> Status[None]:
     """Remove a comparison."""
     services.comparison_delete(comparison_id=comparison_id)
-    return 204, None
+    return Status(204, None)
 
 
 # --- What there is to choose from ----------------------------------------------------------------------

@@ -57,7 +57,7 @@ def fit(
     matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], max_bin=recipe.xgboost.max_bin, nthread=threads)
     watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, nthread=threads)
     booster = xgboost.train(
-        _parameters(recipe, data.label[train], threads),
+        parameters(recipe, data.label[train], threads),
         matrix,
         num_boost_round=recipe.xgboost.n_estimators,
         evals=[(watched, "validation")],
@@ -85,7 +85,8 @@ def predict(booster: Booster, x: NDArray[np.float32]) -> Floats:
     return result
 
 
-def _parameters(recipe: Recipe, label: Floats, threads: int) -> dict[str, Any]:
+def parameters(recipe: Recipe, label: Floats, threads: int) -> dict[str, Any]:
+    """XGBoost's parameters for a recipe on these labels."""
     chosen = recipe.xgboost.model_dump(exclude={"n_estimators", "early_stopping_rounds", "scale_pos_weight"})
     weight = recipe.xgboost.scale_pos_weight
     if weight == "balanced":

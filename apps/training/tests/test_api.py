@@ -1,0 +1,152 @@
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from apps.core.tokens import token_create
+from apps.training import features, tasks
+from apps.training.models import Job, Model
+from apps.training.tests import market
+
+ROOT = "/api/training/"
+BODY = {
+    "name": "by-api",
+    "label": {"change_pct": 10, "horizon_seconds": 60},
+    "data": {"phases": [1]},
+    "xgboost": {"n_estimators": 20, "max_depth": 3},
+}
+SPAN = {"from": market.START.isoformat(), "to": (market.START + timedelta(hours=1)).isoformat()}
+
+
+@pytest.fixture
+def call(client: Client, db: None):
+    """Calls with a token of an administrator, or of somebody who may only read."""
+    user = get_user_model().objects.create_superuser("root", password="correct horse battery")
+    tokens = {
+        scope: token_create(user=user, name=scope, scopes=[scope], days=1, now=timezone.now())[0]
+        for scope in ("read", "admin")
+    }
+
+    def ask(method: str, path: str, body: Any = None, *, scope: str = "admin", status: int | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {tokens[scope]}"}
+        response = getattr(client, method)(ROOT + path, body, headers=headers, content_type="application/json")
+        assert status is None or response.status_code == status, response.content
+        return response
+
+    return ask
+
+
+@pytest.fixture
+def model(filled, call) -> int:
+    """A model that was trained over the API."""
+    call("post", "models/create/advanced", BODY, status=202)
+    tasks.run_job(0)
+    return Model.objects.get().pk
+
+
+def test_a_model_is_trained_listed_shown_and_downloaded(model, call):
+    [row] = call("get", "models", scope="read", status=200).json()["items"]
+    assert row["name"] == "by-api" and "curves" not in row["scores"]["test"]
+    shown = call("get", f"models/{model}", scope="read", status=200).json()
+    assert shown["recipe"]["name"] == "by-api" and shown["scores"]["test"]["curves"]["pr"]
+    assert shown["feature_names"] == list(features.NAMES)
+    answer = call("get", f"models/{model}/download", scope="read", status=200)
+    assert hashlib.sha256(answer.content).hexdigest() == answer["X-Artifact-SHA256"] == shown["artifact_sha256"]
+
+
+def test_a_preview_says_what_a_recipe_would_find(filled, call):
+    counts = call("post", "models/preview", BODY, scope="read", status=200).json()
+    assert counts["rows"] > counts["positives"] > 0 and counts["coins"] > 50
+
+
+def test_a_model_is_renamed_and_deleted(model, call):
+    assert call("patch", f"models/{model}", {"name": "better"}, status=200).json()["name"] == "better"
+    call("delete", f"models/{model}", status=204)
+    missing = call("get", f"models/{model}", status=404).json()
+    assert missing["code"] == "MODEL_NOT_FOUND"
+    assert call("get", "models", status=200).json()["count"] == 0
+
+
+def test_a_test_is_queued_run_read_and_deleted(model, call):
+    job = call("post", f"models/{model}/test", SPAN, status=202).json()
+    tasks.run_job(job["id"])
+    [row] = call("get", f"test-results?model_id={model}", status=200).json()["items"]
+    assert row["overlaps_training"] is True and row["scores"]["rows"] == row["rows"]
+    call("delete", f"test-results/{row['id']}", status=204)
+    assert call("get", f"test-results/{row['id']}", status=404).json()["code"] == "TEST_RESULT_NOT_FOUND"
+
+
+def test_models_are_compared(model, call):
+    call("post", "models/create/advanced", {**BODY, "name": "other", "features": ["age_seconds"]}, status=202)
+    tasks.run_job(0)
+    ids = list(Model.objects.values_list("pk", flat=True))
+    call("post", "models/compare", {"model_ids": ids, **SPAN}, status=202)
+    tasks.run_job(0)
+    [row] = call("get", "comparisons", status=200).json()["items"]
+    assert row["model_ids"] == sorted(ids) and row["winner_id"] in ids and row["reason"]
+    assert call("get", f"comparisons/{row['id']}", status=200).json()["results"]["models"]
+    call("delete", f"comparisons/{row['id']}", status=204)
+
+
+def test_a_model_is_not_compared_with_itself(model, call):
+    answer = call("post", "models/compare", {"model_ids": [model, model], **SPAN}, status=400).json()
+    assert answer["code"] == "COMPARE_NUMBER"
+
+
+def test_the_queue_is_listed_filtered_and_cancelled(filled, call):
+    job = call("post", "models/create/advanced", BODY, status=202).json()
+    assert call("get", "queue?status=PENDING", status=200).json()["count"] == 1
+    assert call("post", f"queue/{job['id']}/cancel", status=200).json()["status"] == "CANCELLED"
+    assert call("post", f"queue/{job['id']}/cancel", status=409).json()["code"] == "JOB_ALREADY_ENDED"
+    assert call("get", f"queue/{job['id']}", status=200).json()["log"] == ""
+    assert call("get", "queue/999999", status=404).json()["code"] == "JOB_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"features": ["price_tomorrow"]}, "features"),
+        ({"label": {"horizon_seconds": 0}}, "label.horizon_seconds"),
+        ({"data": {"from": SPAN["to"], "to": SPAN["from"]}}, "data"),
+        ({"data": {"from": "2026-03-01T00:00:00"}}, "data.from"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_recipe_names_its_field(call, change, field):
+    error = call("post", "models/create/advanced", {**BODY, **change}, status=422).json()
+    assert (error["code"], error["details"]["errors"][0]["field"]) == ("VALIDATION_FAILED", field)
+    assert Job.objects.count() == 0
+
+
+def test_a_reader_changes_nothing(call):
+    for method, path, body in (
+        ("post", "models/create/advanced", BODY),
+        ("patch", "models/1", {"name": "x"}),
+        ("delete", "models/1", None),
+        ("post", "models/1/test", SPAN),
+        ("post", "models/compare", {"model_ids": [1, 2], **SPAN}),
+        ("post", "queue/1/cancel", None),
+        ("delete", "test-results/1", None),
+        ("delete", "comparisons/1", None),
+    ):
+        assert call(method, path, body, scope="read", status=403).json()["code"] == "SCOPE_MISSING"
+
+
+def test_what_there_is_to_choose_from_is_listed(filled, call):
+    listed = call("get", "features?limit=500", scope="read", status=200).json()
+    assert [row["name"] for row in listed["items"]] == list(features.NAMES)
+    assert [row["id"] for row in call("get", "phases", status=200).json()["items"]] == [1, 2, 3]
+    assert call("get", "config", status=200).json()["recipe_defaults"]["label"]["latency_seconds"] == 2.0
+    assert call("get", "health", status=200).json()["status"] == "no_trainer"
+    data = call("get", "data-availability", status=200).json()
+    assert sum(day["rows"] for day in data["days"]) > 1000 and data["data_end"]
+
+
+def test_an_empty_database_has_an_answer_to_everything(call):
+    for path in ("models", "queue", "test-results", "comparisons", "data-availability", "health"):
+        call("get", path, status=200)
+    assert call("post", "models/preview", BODY, status=400).json()["code"] == "NO_DATA"

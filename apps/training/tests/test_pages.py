@@ -1,0 +1,181 @@
+"""The training pages, empty and full, in both languages, and what their forms do."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+
+from apps.training import services
+from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.tests import market
+from apps.training.tests.test_jobs import hours, run_next, trained
+
+NAMES = ("overview", "new", "data", "jobs", "tests", "comparisons", "features")
+MOST_QUERIES = 25
+
+
+@pytest.fixture
+def page(client, db):
+    """Opens a page as a signed-in user: `page("overview")`, `page("model", 3)`."""
+    client.force_login(get_user_model().objects.create_user("person"))
+    return lambda name, *args, **options: client.get(reverse(f"training:{name}", args=args), **options)
+
+
+@pytest.fixture
+def send(page, client):
+    """Posts a form."""
+    return lambda address, *args, **fields: client.post(reverse(f"training:{address}", args=args), fields)
+
+
+def german(response_of, *args):
+    return response_of(*args, headers={"accept-language": "de"})
+
+
+def recipe_fields(**fields):
+    """What the form of a new model sends."""
+    return {
+        "name": "by hand", "kind": "path", "change_pct": "10", "horizon_seconds": "60", "latency_seconds": "2",
+        "phases": ["1"], "validation": "0.2", "test": "0.2", "n_estimators": "20", "early_stopping_rounds": "5",
+        "max_depth": "3", "learning_rate": "0.2", "min_child_weight": "5", "subsample": "0.8", "seed": "7",
+        "costs_pct": "3", "min_alerts": "10", "priority": "5", **fields,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def judged(filled, make_recipe):
+    """Two models, a test of the first and a comparison of both."""
+    data = {"to": hours(0.6).isoformat(), "phases": [1]}
+    first = trained(make_recipe(name="first", data=data, description="a note"))
+    second = trained(make_recipe(name="second", data=data, features=["price_change_60s", "buy_pressure_60s"]))
+    services.test_request(model=first, start=hours(0.6), end=hours(1))
+    run_next()
+    services.compare_request(models=[first, second], start=hours(0.6), end=hours(1))
+    run_next()
+    return first
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_page_answers_in_both_languages(page, name):
+    assert page(name).status_code == 200
+    assert german(page, name).status_code == 200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_needs_a_login(client, db, name):
+    response = client.get(reverse(f"training:{name}"))
+    assert response.status_code == 302 and "/accounts/login/" in response.url
+
+
+def test_full_pages_answer_with_few_queries(page, judged, django_assert_max_num_queries):
+    addresses = [(name,) for name in NAMES] + [
+        ("model", judged.pk),
+        ("job", Job.objects.first().pk),
+        ("test", TestResult.objects.get().pk),
+        ("comparison", Comparison.objects.get().pk),
+    ]
+    for address in addresses:
+        with django_assert_max_num_queries(MOST_QUERIES):
+            assert page(*address).status_code == 200
+        assert german(page, *address).status_code == 200
+
+
+def test_the_overview_answers_htmx_with_its_fragment(page, judged):
+    response = page("overview", headers={"hx-request": "true"})
+    assert response.content.lstrip().startswith(b'<div class="stack" id="training"')
+    assert b"first" in response.content and b"<html" not in response.content
+
+
+def test_the_model_page_shows_scores_beside_the_base_rate(page, judged):
+    text = page("model", judged.pk).content.decode()
+    scores = judged.scores["test"]
+    assert f"{scores['pr_auc']:.3f}" in text and f"base rate {scores['base_rate']:.3f}" in text
+    assert text.count('<svg class="plot"') == 6
+    assert next(iter(judged.importances)) in text and judged.artifact_sha256 in text
+
+
+def test_the_demo_says_that_it_waits_for_data(page, settings):
+    settings.DEMO = True
+    assert b"Waiting for enough data." in page("overview").content
+    settings.DEMO = False
+    assert b"No data to learn from yet." in page("overview").content
+
+
+def test_the_preview_counts_before_the_click(send, filled):
+    text = send("preview", **recipe_fields(name="")).content.decode()
+    assert "120" in text and "Base rate" in text
+    assert Job.objects.count() == 0
+
+
+def test_the_preview_says_what_is_wrong(send, filled):
+    assert "label.change_pct" in send("preview", **recipe_fields(change_pct="0")).content.decode()
+    assert "not filled in" in send("preview", **recipe_fields(horizon_seconds="")).content.decode()
+    assert "Too few positive rows" in send("preview", **recipe_fields(change_pct="5000")).content.decode()
+
+
+def test_the_form_queues_a_training_that_succeeds(send, filled):
+    chosen = ["price_change_60s", "buy_pressure_60s"]
+    response = send("new", **recipe_fields(features=chosen, balanced="on", stop_pct="30", time_from="2026-03-01T00:05"))
+    job = Job.objects.get()
+    assert response.url == reverse("training:job", args=[job.pk])
+    assert run_next().status == Job.Status.COMPLETED
+    recipe = Model.objects.get(name="by hand").recipe
+    assert recipe["features"] == chosen and recipe["label"]["stop_pct"] == 30
+    assert recipe["xgboost"]["scale_pos_weight"] == "balanced" and recipe["data"]["from"].startswith("2026-03-01T")
+
+
+def test_a_recipe_that_cannot_be_is_told_in_the_form(send, db):
+    response = send("new", **recipe_fields(validation="0.9"))
+    assert response.status_code == 200 and "split.validation" in response.content.decode()
+    assert Job.objects.count() == 0
+
+
+def test_a_job_is_cancelled_by_its_button(send, make_recipe, db):
+    job = services.train_request(recipe=make_recipe())
+    send("job_cancel", job.pk)
+    job.refresh_from_db()
+    assert job.status == Job.Status.CANCELLED
+    assert "already ended" in send("job_cancel", job.pk).wsgi_request._messages._queued_messages[0].message
+
+
+def test_a_failed_job_tells_why(page, filled, make_recipe):
+    services.train_request(recipe=make_recipe(data={"phases": [3]}))
+    job = run_next()
+    text = page("job", job.pk).content.decode()
+    assert "NO_DATA" in text and "Choose another time range" in text
+    assert "small" in page("jobs", data={"status": "FAILED"}).content.decode()
+    assert "small" not in page("jobs", data={"status": "RUNNING"}).content.decode()
+
+
+def test_a_model_is_tested_renamed_and_deleted_from_its_page(send, page, judged):
+    end = market.START + timedelta(hours=1)
+    fields = {"action": "test", "time_from": "2026-03-01T00:40", "time_to": end.strftime("%Y-%m-%dT%H:%M")}
+    assert send("model", judged.pk, **fields).status_code == 302
+    assert run_next().job_type == Job.Type.TEST
+    wrong = {**fields, "time_from": fields["time_to"]}
+    assert "after the beginning" in send("model", judged.pk, **wrong).content.decode()
+    send("model", judged.pk, action="change", name="renamed", description="new")
+    judged.refresh_from_db()
+    assert (judged.name, judged.description) == ("renamed", "new")
+    assert "choose another name" in send("model", judged.pk, action="change", name="second").content.decode()
+    send("model_delete", judged.pk)
+    assert page("model", judged.pk).status_code == 404
+    assert page("tests").status_code == 200 and page("comparison", Comparison.objects.get().pk).status_code == 200
+
+
+def test_models_are_compared_and_results_deleted(send, judged):
+    second = Model.objects.get(name="second")
+    times = {"time_from": "2026-03-01T00:40", "time_to": "2026-03-01T01:00"}
+    assert send("comparisons", models=[judged.pk, second.pk], **times).status_code == 302
+    assert Job.objects.filter(job_type=Job.Type.COMPARE).count() == 2
+    assert "Choose 2 to 4" in send("comparisons", models=[judged.pk], **times).content.decode()
+    send("comparison_delete", Comparison.objects.get().pk)
+    send("test_delete", TestResult.objects.get().pk)
+    assert not Comparison.objects.exists() and not TestResult.objects.exists()
+
+
+def test_features_are_found_by_name_and_window(page):
+    text = page("features", data={"q": "buy_pressure", "window": "60"}).content.decode()
+    assert "buy_pressure_60s" in text and "buy_pressure_300s" not in text
+    assert "No feature is named so." in page("features", data={"q": "nonsense"}).content.decode()
+    assert page("features", data={"page": "2"}).status_code == 200
