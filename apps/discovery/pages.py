@@ -69,7 +69,7 @@ def feed_facts() -> dict[str, Any]:
     lag = (timezone.now() - state.feed_at).total_seconds() if state.feed_at else None
     return {
         "badge": badge(),
-        "address": settings.WS_URI.split("?")[0] if settings.FEED_MODE == "live" else _("built-in simulator"),
+        "address": _("built-in simulator") if state.mode == "simulator" else settings.WS_URI.split("?")[0],
         "state": state.state,
         "detail": state.detail,
         "creates_only": creates_only_text() if state.state == "creates_only" else "",
