@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,10 +106,11 @@ class Scorer:
         if not count:
             return 0
         rows = self._take_in(cursor_id, until, feed_at) if fresh else None
-        batch = self._score(rows, feed_at) if rows is not None else ([], [], [])
-        scored_to = max(rows.as_of_at) if rows is not None else None
-        scorer_queries.batch_write(Batch(cursor_id, until, count - fresh, scored_to, *batch))
-        self._tell(batch[0], batch[1])
+        batch = Batch(cursor_id, until, skipped=count - fresh)
+        if rows is None:
+            scorer_queries.batch_write(batch)
+        else:
+            self._score(rows, batch, feed_at)
         self._trim(feed_at)
         return count
 
@@ -168,67 +168,73 @@ class Scorer:
         )
 
     # --- scoring -----------------------------------------------------------------------------------------
-    def _score(self, rows: Rows, feed_at: datetime) -> tuple[list[Any], list[Any], list[Any]]:
-        """Rows to write: predictions, alerts, webhook deliveries."""
+    def _score(self, rows: Rows, batch: Batch, feed_at: datetime) -> None:
+        """Score the rows and write what follows with the batch's cursor."""
+        batch = replace(batch, scored_to=max(rows.as_of_at))
         if not self.workers:
-            return [], [], []
+            scorer_queries.batch_write(batch)
+            return
         scores = score(self.workers, *self.memory.of_coins(rows.places))
         said = [self._judge(worker, rows, scores) for worker in self.workers]
-        predictions = [row for worker_rows, _ in said for row in worker_rows]
-        candidates = sorted((one for _, found in said for one in found), key=_soonest_then_surest)
-        tradable = scorer_queries.tradable([one.mint for one in candidates]) if candidates else set()
-        alerts = [one for one in candidates if one.mint in tradable]
-        return predictions, [one.as_row(feed_at) for one in alerts], self._deliveries(predictions, alerts)
+        alerts = _tradable(sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest))
+        scorer_queries.batch_write(replace(
+            batch,
+            predictions=_copy_lines(rows, said),
+            alerts=[alert.as_row(feed_at) for alert in alerts],
+            deliveries=[row for one in said if one.worker.webhook_url for row in _deliveries(rows, one, alerts)],
+        ))  # fmt: skip
+        self._tell(said, alerts)
 
-    def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> tuple[list[tuple[Any, ...]], list[Alert]]:
-        """What one model says: prediction rows, and what would be alerts."""
+    def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> Said:
+        """What one model says, as its rules let it."""
         probability, milliseconds = scores.probability[worker.id], scores.milliseconds[worker.id]
         looked_at = rules.in_phases(worker.rules, rows.phase)
         if worker.whitelist is not None:
             looked_at &= np.array([mint in worker.whitelist for mint in rows.mints])
         chosen, tags = self._watches[worker.id].choose(worker.rules, rows.slots, rows.as_of, looked_at, probability)
-        metrics.PREDICTION_SECONDS.labels(worker.id).observe(milliseconds / 1000)
         alerting = chosen & (tags == rules.ALERT) & ~rows.late & ~np.isin(rows.phase, UNTRADED_PHASES)
-        now, told = timezone.now(), probability.tolist()
-        predictions = [
-            (
-                worker.id, rows.mints[i], rows.as_of_at[i], now, told[i], rules.TAGS[tags[i]], rows.price_sol[i],
-                rows.virtual_sol_lamports[i], int(rows.phase[i]), bool(rows.late[i]), milliseconds,
-            )
-            for i in np.flatnonzero(chosen).tolist()
-        ]  # fmt: skip
-        return predictions, [Alert.of(worker, rows, i, told[i]) for i in np.flatnonzero(alerting).tolist()]
-
-    def _deliveries(self, predictions: list[tuple[Any, ...]], alerts: Sequence[Alert]) -> list[tuple[Any, ...]]:
-        """The outbox: a message for each alert, or one for the batch where a model sends more than alerts."""
-        found: list[tuple[Any, ...]] = []
-        for worker in self.workers:
-            if not worker.webhook_url:
-                continue
-            if worker.send_mode == ActiveModel.SendMode.ALERTS:
-                bodies = [
-                    webhooks.alert_payload(worker.name, one.as_json()) for one in alerts if one.worker_id == worker.id
-                ]
-            else:
-                told = [row for row in predictions if row[0] == worker.id and rules.sends(worker.send_mode, row[5])]
-                bodies = [webhooks.predictions_payload(worker.name, [_told(row) for row in told])] if told else []
-            found += [(worker.id, body["type"], worker.webhook_url, _json(body)) for body in bodies]
-        return found
+        return Said(
+            worker, timezone.now(), milliseconds, np.flatnonzero(chosen).tolist(), np.flatnonzero(alerting).tolist(),
+            probability.tolist(), [rules.TAGS[tag] for tag in tags.tolist()],
+        )  # fmt: skip
 
     # --- afterwards --------------------------------------------------------------------------------------
-    def _tell(self, predictions: Sequence[tuple[Any, ...]], alerts: Sequence[Any]) -> None:
-        for worker_id, count in Counter(row[0] for row in predictions).items():
-            metrics.PREDICTIONS.labels(worker_id).inc(count)
+    def _tell(self, said: Sequence[Said], alerts: Sequence[Alert]) -> None:
+        for one in said:
+            metrics.PREDICTIONS.labels(one.worker.id).inc(len(one.chosen))
+            metrics.PREDICTION_SECONDS.labels(one.worker.id).observe(one.milliseconds / 1000)
         metrics.COINS_TRACKED.set(len(self.memory))
         metrics.ALERTS.labels("pending").inc(len(alerts))
-        if predictions:
-            live.publish("predictions")
-            live.publish("dashboard")
+        live.publish("predictions")
+        live.publish("dashboard")
 
     def _trim(self, feed_at: datetime) -> None:
         if self._trimmed_at is None or abs(feed_at - self._trimmed_at) >= TRIM_EVERY:
             self.memory.trim(to_us(feed_at - SKIP_AFTER - HISTORY))
             self._trimmed_at = feed_at
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one model said of the rows of a step: positions of the scores that count and of those that alert; all
+    probabilities and tags."""
+
+    worker: Worker
+    scored_at: datetime
+    milliseconds: float
+    chosen: list[int]
+    alerting: list[int]
+    probability: list[float]
+    tags: list[str]
+
+    def alerts(self, rows: Rows) -> list[Alert]:
+        """Its alerts."""
+        return [Alert.of(self.worker, rows, i, self.probability[i]) for i in self.alerting]
+
+    def as_json(self, rows: Rows, i: int) -> dict[str, Any]:
+        """One score for a webhook."""
+        told = {"probability": self.probability[i], "tag": self.tags[i]}
+        return {"mint": rows.mints[i], "as_of": rows.as_of_at[i], "price_sol": rows.price_sol[i], **told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +278,38 @@ def _soonest_then_surest(alert: Alert) -> tuple[datetime, float, str, int]:
     return alert.as_of, -alert.probability, alert.mint, alert.worker_id
 
 
-def _told(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {"mint": row[1], "as_of": row[2], "probability": row[4], "tag": row[5], "price_sol": row[6]}
+def _tradable(alerts: list[Alert]) -> list[Alert]:
+    """Without coins that cannot be traded."""
+    mints = scorer_queries.tradable([alert.mint for alert in alerts]) if alerts else set()
+    return [alert for alert in alerts if alert.mint in mints]
+
+
+def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
+    """All scores as lines of `scorer_queries.PREDICTIONS_COPY`; what models share is written out once."""
+    shared = [
+        scorer_queries.copy_text(*fields)
+        for fields in zip(
+            rows.mints, rows.as_of_at, rows.price_sol, rows.virtual_sol_lamports, rows.phase.tolist(),
+            rows.late.tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    lines = []
+    for one in said:
+        own = scorer_queries.copy_text(one.worker.id, one.scored_at, one.milliseconds)
+        lines += [f"{one.probability[i]!r}\t{one.tags[i]}\t{own}\t{shared[i]}\n" for i in one.chosen]
+    return "".join(lines)
+
+
+def _deliveries(rows: Rows, said: Said, alerts: Sequence[Alert]) -> list[tuple[Any, ...]]:
+    """The outbox of one model: a message for each alert, or one for the batch where it sends more than alerts."""
+    worker = said.worker
+    if worker.send_mode == ActiveModel.SendMode.ALERTS:
+        mine = [alert for alert in alerts if alert.worker_id == worker.id]
+        bodies = [webhooks.alert_payload(worker.name, alert.as_json()) for alert in mine]
+    else:
+        told = [said.as_json(rows, i) for i in said.chosen if rules.sends(worker.send_mode, said.tags[i])]
+        bodies = [webhooks.predictions_payload(worker.name, told)] if told else []
+    return [(worker.id, body["type"], worker.webhook_url, _json(body)) for body in bodies]
 
 
 def _json(body: dict[str, Any]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
+
+logger = logging.getLogger(__name__)
 
 MOST_ROWS = 5_000
 
@@ -82,15 +85,15 @@ def tradable(mints: Sequence[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one step of the scorer writes. Rows are tuples in the order of the columns below."""
+    """What one step writes: predictions as COPY text, the others as tuples, columns in the order below."""
 
     from_row_id: int
     to_row_id: int
-    skipped: int
-    scored_to: datetime | None
-    predictions: Sequence[tuple[Any, ...]]
-    alerts: Sequence[tuple[Any, ...]]
-    deliveries: Sequence[tuple[Any, ...]]
+    skipped: int = 0
+    scored_to: datetime | None = None
+    predictions: str = ""
+    alerts: Sequence[tuple[Any, ...]] = ()
+    deliveries: Sequence[tuple[Any, ...]] = ()
 
 
 class CursorMovedError(RuntimeError):
@@ -99,9 +102,10 @@ class CursorMovedError(RuntimeError):
 
 STAGING = """
     CREATE TEMP TABLE IF NOT EXISTS new_predictions (LIKE predictions INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"""
-_PREDICTION_COLUMNS = """active_model_id, mint, as_of, scored_at, probability, tag, price_sol, virtual_sol_lamports,
-    phase_id, is_late, duration_ms"""
-PREDICTIONS_COPY = f"COPY new_predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
+_PREDICTION_COLUMNS = """probability, tag, active_model_id, scored_at, duration_ms, mint, as_of, price_sol,
+    virtual_sol_lamports, phase_id, is_late"""
+PREDICTIONS_COPY = f"COPY predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
+STAGING_COPY = f"COPY new_predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
 PREDICTIONS_INSERT = f"""
     INSERT INTO predictions ({_PREDICTION_COLUMNS}) SELECT {_PREDICTION_COLUMNS} FROM new_predictions
     ON CONFLICT DO NOTHING"""
@@ -119,18 +123,45 @@ CURSOR_MOVE = """
     WHERE id = 1 AND last_row_id = %s"""
 
 
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def copy_text(*values: object) -> str:
+    """Values as the fields of a COPY line; None is NULL."""
+    return "\t".join("\\N" if value is None else str(value).translate(_ESCAPES) for value in values)
+
+
 def batch_write(batch: Batch) -> None:
-    """Predictions, alerts, outbox and cursor in one transaction, with NOTIFY alerts. Raises CursorMovedError."""
+    """Predictions, alerts, outbox and cursor in one transaction, with NOTIFY alerts. Raises CursorMovedError.
+
+    A score that is already there (its window was deleted and came again) stays as it is.
+    """
+    try:
+        _write(batch, _copy)
+    except IntegrityError:
+        logger.warning("some windows up to row %d have been scored before", batch.to_row_id)
+        _write(batch, _copy_what_is_new)
+
+
+def _copy(cursor: Any, lines: str) -> None:
+    with connection.wrap_database_errors, cursor.copy(PREDICTIONS_COPY) as copy:
+        copy.write(lines)
+
+
+def _copy_what_is_new(cursor: Any, lines: str) -> None:
+    cursor.execute(STAGING)
+    with cursor.copy(STAGING_COPY) as copy:
+        copy.write(lines)
+    cursor.execute(PREDICTIONS_INSERT)
+
+
+def _write(batch: Batch, predictions_copy: Callable[[Any, str], None]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CURSOR_MOVE, (batch.to_row_id, batch.skipped, batch.scored_to, batch.from_row_id))
         if cursor.rowcount != 1:
             raise CursorMovedError(f"the cursor is no longer at {batch.from_row_id}")
         if batch.predictions:
-            cursor.execute(STAGING)
-            with cursor.copy(PREDICTIONS_COPY) as copy:
-                for row in batch.predictions:
-                    copy.write_row(row)
-            cursor.execute(PREDICTIONS_INSERT)
+            predictions_copy(cursor, batch.predictions)
         if batch.alerts:
             cursor.executemany(ALERTS_INSERT, batch.alerts)
             cursor.execute("SELECT pg_notify('alerts', %s)", (json.dumps({"alerts": len(batch.alerts)}),))

@@ -238,7 +238,24 @@ def test_a_model_whose_artifact_was_changed_is_left_out_and_the_others_score() -
 
 def test_a_second_scorer_cannot_write_what_the_first_has_written() -> None:
     Feed()
-    batch = scorer_queries.Batch(5, 9, 0, None, [], [], [])
+    batch = scorer_queries.Batch(5, 9)
     with pytest.raises(scorer_queries.CursorMovedError):
         scorer_queries.batch_write(batch)
     assert ScorerState.objects.get().last_row_id == 0
+
+
+def test_a_window_that_comes_again_is_not_scored_twice() -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work(threshold=0.0)
+    scorer = Scorer()
+    feed.run_to(10)
+    run(scorer)
+    before = list(Prediction.objects.values()), list(AlertEvaluation.objects.values())
+    ScorerState.objects.update(last_row_id=0)
+    assert run(Scorer()) == metric_count()
+    assert (list(Prediction.objects.values()), list(AlertEvaluation.objects.values())) == before
+
+
+def test_odd_mints_are_written_as_they_are() -> None:
+    assert scorer_queries.copy_text("a\tb\\c\nd", None, 1.5) == "a\\tb\\\\c\\nd\t\\N\t1.5"

@@ -3,6 +3,8 @@
 import logging
 import time
 
+from django.db import connection
+
 from apps.core.process import ServiceCommand, Stop
 from apps.predictions.listener import Listener
 from apps.predictions.scorer import Scorer
@@ -22,7 +24,8 @@ class Command(ServiceCommand):
         with Listener() as listener:
             while listener.own(stop) and not stop:
                 try:
-                    self._score(listener, stop)
+                    with connection.wrap_database_errors:  # COPY is not wrapped by Django
+                        self._score(listener, stop)
                 except CursorMovedError as error:
                     logger.warning("starting over: %s", error)
 
