@@ -18,6 +18,8 @@ core = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include((core, "core"))),
     path("discovery/", include("apps.discovery.urls")),
+    path("training/", include("apps.training.urls")),
+    path("predictions/", include("apps.predictions.urls")),
     path("trading/", include("apps.trading.urls")),
     path("health", health, name="health"),
     path("metrics", metrics, name="metrics"),

@@ -230,6 +230,62 @@ def score_statistics(since: datetime) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
+SCORED_HOURS = """
+    SELECT active_model_id, extract(epoch FROM max(as_of) - min(as_of))::float8 / 3600
+    FROM predictions WHERE as_of > %s
+    GROUP BY active_model_id ORDER BY active_model_id"""
+
+
+def scored_hours(since: datetime) -> dict[int, float]:
+    """Per model the hours of feed time from its first to its newest score since then."""
+    with connection.cursor() as cursor:
+        cursor.execute(SCORED_HOURS, (since,))
+        return dict(cursor.fetchall())
+
+
+SCORE_HISTOGRAM = """
+    SELECT least(floor(probability * %(bins)s), %(bins)s - 1)::int, count(*)
+    FROM predictions WHERE active_model_id = %(model)s AND as_of > %(since)s
+    GROUP BY 1 ORDER BY 1"""
+
+
+def score_histogram(active_model_id: int, since: datetime, bins: int) -> list[int]:
+    """How many scores of a model lie in each of so many equal parts of 0..1."""
+    counts = [0] * bins
+    with connection.cursor() as cursor:
+        cursor.execute(SCORE_HISTOGRAM, {"model": active_model_id, "since": since, "bins": bins})
+        for place, count in cursor.fetchall():
+            counts[place] = count
+    return counts
+
+
+OUTCOMES_BY_TAG = """
+    SELECT active_model_id, tag, count(*) FILTER (WHERE status = 'success'), count(*) FILTER (WHERE status = 'failed')
+    FROM model_predictions WHERE as_of > %s
+    GROUP BY active_model_id, tag ORDER BY active_model_id, tag"""
+
+
+def outcomes_by_tag(since: datetime) -> list[tuple[int, str, int, int]]:
+    """Of the judged scores per model and tag: id, tag, how many came true, how many did not."""
+    with connection.cursor() as cursor:
+        cursor.execute(OUTCOMES_BY_TAG, (since,))
+        return cursor.fetchall()
+
+
+LIVE_CALIBRATION = """
+    SELECT avg(probability), avg((status = 'success')::int)::float8, count(*)
+    FROM model_predictions
+    WHERE active_model_id = %(model)s AND as_of > %(since)s AND status IN ('success', 'failed')
+    GROUP BY least(floor(probability * %(bins)s), %(bins)s - 1) ORDER BY 1"""
+
+
+def live_calibration(active_model_id: int, since: datetime, bins: int) -> list[tuple[float, float, int]]:
+    """Mean predicted and observed share, and rows, in each part of 0..1 in which judged scores lie."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIVE_CALIBRATION, {"model": active_model_id, "since": since, "bins": bins})
+        return cursor.fetchall()
+
+
 LATEST_OF_COIN = """
     SELECT DISTINCT ON (active_model_id) active_model_id, mint, as_of, scored_at, probability, tag, price_sol,
            virtual_sol_lamports, phase_id, is_late, duration_ms

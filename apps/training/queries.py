@@ -149,6 +149,22 @@ def metrics_span() -> tuple[datetime, datetime] | None:
     return None if first is None else (first, last)
 
 
+METRICS_COUNT = "SELECT count(*) FROM (SELECT FROM coin_metrics LIMIT %s) counted"
+METRICS_ABOUT = "SELECT approximate_row_count('coin_metrics')"
+COUNT_EXACTLY = 100_000
+
+
+def metrics_count() -> tuple[int, bool]:
+    """How many metric rows there are, and whether that is exact: above COUNT_EXACTLY it is the planner's estimate."""
+    with connection.cursor() as cursor:
+        cursor.execute(METRICS_COUNT, (COUNT_EXACTLY + 1,))
+        rows = cursor.fetchone()[0]
+        if rows <= COUNT_EXACTLY:
+            return rows, True
+        cursor.execute(METRICS_ABOUT)
+        return max(cursor.fetchone()[0], rows), False
+
+
 UNKNOWN_TIMES = """
     SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %(start)s AND started_at < %(end)s
     UNION ALL

@@ -1,0 +1,142 @@
+"""Plots as SVG text, drawn by the server: curves of points, bars. Pure; colours come from the page's style sheet.
+
+Coordinates of the data are floats; what is drawn lies in a box of WIDTH x HEIGHT units that the page scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+WIDTH, HEIGHT = 400, 260
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
+STEPS = 5
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Points joined by a line; `css` is its class: "line", "guide" or "line two"; `dots` marks every point."""
+
+    points: Sequence[Point]
+    css: str = "line"
+    dots: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Titles, the data range that is shown, and how the numbers of the axes are written."""
+
+    x_title: str
+    y_title: str
+    x_range: Point = (0.0, 1.0)
+    y_range: Point = (0.0, 1.0)
+    x_form: str = "{:.1f}"
+    y_form: str = "{:.1f}"
+
+    def x(self, value: float) -> float:
+        return LEFT + _share(value, self.x_range) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        return HEIGHT - BOTTOM - _share(value, self.y_range) * (HEIGHT - TOP - BOTTOM)
+
+
+def curves(lines: Sequence[Line], axes: Axes, label: str, marks: Sequence[Point] = ()) -> SafeString:
+    """Lines over one pair of axes; `marks` are single points to be seen, `label` says what the plot shows."""
+    drawn = format_html_join("", "{}{}", ((_polyline(line, axes), _dots(line, axes)) for line in lines if line.points))
+    points = format_html_join(
+        "", '<circle class="mark" cx="{}" cy="{}" r="5"></circle>', (_place(axes, point) for point in marks)
+    )
+    return _picture(label, _grid(axes) + drawn + points)
+
+
+def bars(counts: Sequence[float], axes: Axes, label: str, limit: float | None = None) -> SafeString:
+    """Bars of equal width over the whole x range; those at or above `limit` (in units of x) stand out."""
+    low, high = axes.x_range
+    width = (high - low) / max(len(counts), 1)
+    drawn = format_html_join(
+        "",
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>',
+        (_bar(axes, low + width * place, width, count, limit) for place, count in enumerate(counts)),
+    )
+    guide = Line([(limit, axes.y_range[0]), (limit, axes.y_range[1])], "guide") if limit is not None else Line([])
+    return _picture(label, _grid(axes) + drawn + _polyline(guide, axes))
+
+
+def _bar(axes: Axes, start: float, width: float, count: float, limit: float | None) -> tuple[str, ...]:
+    left, right, top = axes.x(start), axes.x(start + width), axes.y(count)
+    css = "bar hot" if limit is not None and start + width > limit else "bar"
+    title = f"{axes.x_form.format(start)}–{axes.x_form.format(start + width)}: {count:,.0f}"
+    bottom = axes.y(axes.y_range[0])
+    return css, _n(left + 0.5), _n(top), _n(max(right - left - 1, 0.5)), _n(bottom - top), title
+
+
+def _picture(label: str, inside: SafeString) -> SafeString:
+    return format_html(
+        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>', WIDTH, HEIGHT, label, inside
+    )
+
+
+def _grid(axes: Axes) -> SafeString:
+    """Lines and numbers of both axes, with their titles."""
+    across = format_html_join(
+        "",
+        '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',
+        (
+            (LEFT, _n(axes.y(y)), WIDTH - RIGHT, _n(axes.y(y)), LEFT - 6, _n(axes.y(y) + 4), axes.y_form.format(y))
+            for y in _ticks(axes.y_range)
+        ),
+    )
+    below = format_html_join(
+        "",
+        '<text x="{}" y="{}" text-anchor="middle">{}</text>',
+        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, axes.x_form.format(x)) for x in _ticks(axes.x_range)),
+    )
+    titles = format_html(
+        '<text x="{}" y="{}" text-anchor="middle">{}</text><text x="12" y="{}" text-anchor="middle" '
+        'transform="rotate(-90 12 {})">{}</text>',
+        _n((LEFT + WIDTH - RIGHT) / 2), HEIGHT - 8, axes.x_title,
+        _n((TOP + HEIGHT - BOTTOM) / 2), _n((TOP + HEIGHT - BOTTOM) / 2), axes.y_title,
+    )  # fmt: skip
+    return across + below + titles
+
+
+def _polyline(line: Line, axes: Axes) -> SafeString:
+    if not line.points:
+        return SafeString("")
+    places = " ".join(",".join(_place(axes, point)) for point in line.points)
+    return format_html('<polyline class="{}" points="{}"><title>{}</title></polyline>', line.css, places, line.title)
+
+
+def _dots(line: Line, axes: Axes) -> SafeString:
+    if not line.dots:
+        return SafeString("")
+    return format_html_join(
+        "",
+        '<circle class="dot-mark" cx="{}" cy="{}" r="3.5"><title>{}</title></circle>',
+        ((*_place(axes, point), f"{point[0]:.3f}, {point[1]:.3f}") for point in line.points),
+    )
+
+
+def _place(axes: Axes, point: Point) -> tuple[str, str]:
+    return _n(axes.x(point[0])), _n(axes.y(point[1]))
+
+
+def _ticks(limits: Point) -> list[float]:
+    low, high = limits
+    return [low + (high - low) * step / STEPS for step in range(STEPS + 1)]
+
+
+def _share(value: float, limits: Point) -> float:
+    """Where a value lies in its range, 0..1."""
+    low, high = limits
+    return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.0
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}"

@@ -1,0 +1,125 @@
+"""Forms of the prediction pages; the rules behind them are in services."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.htmx import StyledForm
+from apps.discovery.models import Phase
+from apps.predictions import services
+from apps.predictions.models import ActiveModel
+from apps.training.models import Model
+
+FILTERS = [(ActiveModel.CoinFilter.ALL, _("all coins")), (ActiveModel.CoinFilter.WHITELIST, _("only these"))]
+MODES = [
+    (ActiveModel.SendMode.ALERTS, _("alerts")),
+    (ActiveModel.SendMode.POSITIVE, _("positive scores and alerts")),
+    (ActiveModel.SendMode.NEGATIVE, _("negative scores")),
+    (ActiveModel.SendMode.ALL, _("every score")),
+]
+PLAIN = (
+    "threshold", "phases", "coin_filter", "whitelist", "ignore_bad_seconds", "ignore_positive_seconds",
+    "ignore_alert_seconds", "min_scan_interval_seconds", "webhook_enabled", "webhook_url", "send_mode",
+)  # fmt: skip
+
+
+def _seconds(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, min_value=0, max_value=86_400, initial=0)
+
+
+class WorkForm(StyledForm):
+    """When a model alerts, which coins it looks at, and whom it tells."""
+
+    custom_name = forms.CharField(label=_("Name"), max_length=100)
+    threshold = forms.FloatField(
+        label=_("Threshold"), min_value=0, max_value=1, help_text=_("A score at or above it is an alert; 0 to 1.")
+    )
+    phases = forms.TypedMultipleChoiceField(
+        label=_("Phases"),
+        coerce=int,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None chosen: all of them."),
+    )
+    coin_filter = forms.ChoiceField(label=_("Coins"), choices=FILTERS)
+    whitelist = forms.CharField(
+        label=_("Only these coins"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Their mints, one a line."),
+    )
+    ignore_bad_seconds = _seconds(_("Leave alone after a negative score, seconds"))
+    ignore_positive_seconds = _seconds(_("Leave alone after a positive score, seconds"))
+    ignore_alert_seconds = _seconds(_("Leave alone after an alert, seconds"))
+    min_scan_interval_seconds = _seconds(_("Between two scores at least, seconds"))
+    webhook_enabled = forms.BooleanField(label=_("Send to a webhook (n8n)"), required=False)
+    webhook_url = forms.URLField(
+        label=_("Address"),
+        required=False,
+        max_length=200,
+        assume_scheme="https",
+        help_text=_("Empty: the one of N8N_SERVER_WEBHOOK_URL."),
+    )
+    send_mode = forms.ChoiceField(label=_("What it is told"), choices=MODES)
+
+    # The page shows them in these groups.
+    QUIET = ("ignore_bad_seconds", "ignore_positive_seconds", "ignore_alert_seconds", "min_scan_interval_seconds")
+    HOOK = ("webhook_enabled", "webhook_url", "send_mode")
+
+    def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        phases = Phase.objects.filter(interval_seconds__gt=0).order_by("id")
+        self.fields["phases"].choices = [(phase.pk, phase.name) for phase in phases]  # type: ignore[attr-defined]
+
+    @property
+    def quiet_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.QUIET]
+
+    @property
+    def hook_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.HOOK]
+
+    def clean_whitelist(self) -> list[str]:
+        return list(dict.fromkeys(self.cleaned_data["whitelist"].split()))
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of ActiveModel but its name."""
+        return {name: self.cleaned_data[name] for name in PLAIN}
+
+
+class ActiveForm(WorkForm):
+    """The settings of a model at work."""
+
+    def __init__(self, active: ActiveModel, data: Any = None) -> None:
+        initial = {name: getattr(active, name) for name in (*PLAIN, "custom_name")}
+        super().__init__(data, {**initial, "whitelist": "\n".join(active.whitelist)})
+        self.active = active
+
+    def save(self) -> ActiveModel:
+        fields = {"custom_name": self.cleaned_data["custom_name"].strip(), **self.settings()}
+        return services.model_configure(active=self.active, fields=fields)
+
+
+class ImportForm(WorkForm):
+    """Puts a trained model to work; the threshold is the model's own unless given."""
+
+    model = forms.TypedChoiceField(label=_("Model"), coerce=int)
+    field_order = ["model", "custom_name", "threshold"]
+
+    def __init__(self, choices: list[tuple[int, str]], data: Any = None, chosen: Model | None = None) -> None:
+        initial: dict[str, Any] = {"send_mode": ActiveModel.SendMode.ALERTS}
+        if chosen:
+            phases = chosen.recipe.get("data", {}).get("phases", [])
+            initial |= {"model": chosen.pk, "threshold": f"{chosen.threshold:.4f}", "phases": phases}
+        super().__init__(data, initial)
+        self.fields["model"].choices = choices  # type: ignore[attr-defined]
+        self.fields["custom_name"].required = self.fields["threshold"].required = False
+        self.fields["custom_name"].help_text = _("Empty: the model's own name.")
+        self.fields["threshold"].help_text = _("Empty: the model's own. A score at or above it is an alert.")
+
+    def save(self) -> ActiveModel:
+        values, fields = self.cleaned_data, self.settings()
+        threshold = fields.pop("threshold")
+        model = Model.objects.get(pk=values["model"])
+        return services.model_import(model=model, custom_name=values["custom_name"], threshold=threshold, fields=fields)

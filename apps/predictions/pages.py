@@ -1,0 +1,358 @@
+"""What the prediction pages show: rows of the database turned into ready texts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.core import display, svg
+from apps.core.htmx import ROWS_A_PAGE, Page, page_of
+from apps.core.process import processes_alive
+from apps.discovery.models import Coin, Phase
+from apps.predictions import queries, services
+from apps.predictions.models import (
+    ActiveModel,
+    AlertEvaluation,
+    EvaluationStatus,
+    ModelPrediction,
+    Prediction,
+    ScorerState,
+    Tag,
+)
+from apps.training import pages as training_pages
+from apps.training.models import Model
+from apps.training.plots import calibration_of
+
+Title = str | Promise
+STATUS: dict[str, tuple[str, Title]] = {
+    EvaluationStatus.PENDING: ("wait", gettext_lazy("pending")),
+    EvaluationStatus.SUCCESS: ("good", gettext_lazy("came true")),
+    EvaluationStatus.FAILED: ("bad", gettext_lazy("failed")),
+    EvaluationStatus.EXPIRED: ("", gettext_lazy("expired")),
+    EvaluationStatus.NOT_APPLICABLE: ("", gettext_lazy("not applicable")),
+}
+TAGS: dict[str, tuple[str, Title]] = {
+    Tag.NEGATIVE: ("", gettext_lazy("negative")),
+    Tag.POSITIVE: ("wait", gettext_lazy("positive")),
+    Tag.ALERT: ("good", gettext_lazy("alert")),
+}
+REASONS: dict[str, Title] = {
+    "tracking_ended": gettext_lazy("the coin was no longer tracked"),
+    "gap": gettext_lazy("a gap in the data"),
+    "no_trades": gettext_lazy("no trade to enter with"),
+    "stop_reached": gettext_lazy("the stop came first"),
+    "not_judged": gettext_lazy("could not be judged within a day"),
+}
+SPANS = ((1, gettext_lazy("last hour")), (24, gettext_lazy("last day")), (168, gettext_lazy("last week")))
+# Lists reach back so far: counting millions of scores for a page number would cost more than it tells.
+MOST_LISTED = 10_000
+CARD_HOURS = 1
+BINS = 20
+
+
+def market_now() -> datetime:
+    """Feed time; the wall clock before the first frame."""
+    return queries.feed_time() or timezone.now()
+
+
+# --- Models at work ------------------------------------------------------------------------------------
+def models_at_work() -> QuerySet[ActiveModel]:
+    """Models put to work with the trained models behind them, those that score first."""
+    rows = ActiveModel.objects.select_related("model").order_by("-is_active", "-activated_at", "-id")
+    return rows.defer("model__artifact", "model__importances", "model__feature_names", "whitelist")
+
+
+def cards() -> list[dict[str, Any]]:
+    """A card for each model at work with its counts of the last hour of feed time."""
+    since = market_now() - timedelta(hours=CARD_HOURS)
+    scores = {row[0]: row for row in queries.score_statistics(since)}
+    alerts = {row[0]: row for row in queries.alert_statistics(since)}
+    names = phase_names()
+    return [
+        {**active_facts(one, names), **live_counts(scores.get(one.pk), alerts.get(one.pk)), **promised(one.model)}
+        for one in models_at_work()[:ROWS_A_PAGE]
+    ]
+
+
+def phase_names() -> dict[int, str]:
+    return {phase.pk: phase.name for phase in Phase.objects.all()}
+
+
+def active_facts(active: ActiveModel, names: dict[int, str]) -> dict[str, Any]:
+    """A model at work with its settings."""
+    return {
+        "id": active.pk,
+        "name": active.custom_name,
+        "on": active.is_active,
+        "model_id": None if active.model.is_deleted else active.model_id,
+        "model": active.model.name,
+        "question": training_pages.question(active.model.recipe),
+        "threshold": display.number(active.threshold, 3),
+        "phases": ", ".join(names.get(phase, str(phase)) for phase in active.phases) or _("all phases"),
+        "whitelist": active.coin_filter == ActiveModel.CoinFilter.WHITELIST,
+        "webhook": active.webhook_enabled,
+        "since": display.clock(active.activated_at),
+    }
+
+
+def live_counts(scores: Sequence[Any] | None, alerts: Sequence[Any] | None) -> dict[str, Any]:
+    """Counts out of the rows of `queries.score_statistics` and `queries.alert_statistics`."""
+    success, failed = (alerts[4], alerts[5]) if alerts else (0, 0)
+    return {
+        "scores": f"{scores[1]:,}" if scores else "0",
+        "coins": f"{scores[2]:,}" if scores else "0",
+        "milliseconds": f"{display.number(scores[7], 1)} ms" if scores else display.NONE,
+        "newest": display.clock(scores[9]) if scores else display.NONE,
+        "alerts": f"{alerts[2]:,}" if alerts else "0",
+        "pending": f"{alerts[3]:,}" if alerts else "0",
+        "judged": f"{success + failed:,}",
+        "success": f"{success:,}",
+        "undecided": f"{alerts[6] + alerts[7]:,}" if alerts else "0",
+        "rate": display.ratio_pct(success / (success + failed) if success + failed else None),
+        "mean_change": display.signed_pct(alerts[8] if alerts else None),
+        "mean_tone": display.tone(alerts[8] if alerts else None),
+        "mean_highest": display.signed_pct(alerts[9] if alerts else None),
+        "mean_lowest": display.signed_pct(alerts[10] if alerts else None),
+    }
+
+
+def promised(model: Model) -> dict[str, str]:
+    """What the model's own judgement promised: precision at its threshold, and the base rate a guess would reach."""
+    _part, scores = training_pages.best_part(model.scores)
+    return {
+        "promised": display.ratio_pct(scores.get("precision")),
+        "base_rate": display.ratio_pct(scores.get("base_rate")),
+    }
+
+
+def scorer_note() -> tuple[str, str]:
+    """Tone and text of a note about the scorer; empty where all is well."""
+    if not ActiveModel.objects.filter(is_active=True).exists():
+        return "", ""
+    if "scorer" not in processes_alive(now=timezone.now()):
+        return "bad", _("The scorer is not running: nothing is scored. Start it with the others (make run, make demo).")
+    state, feed_at = ScorerState.objects.filter(pk=1).first(), queries.feed_time()
+    if state and state.scored_to and feed_at and (lag := (feed_at - state.scored_to).total_seconds()) > 60:
+        text = _("The scorer is %(lag)s behind the feed; scores that come too late raise no alert.")
+        return "warn-edge", text % {"lag": display.seconds(lag)}
+    return "", ""
+
+
+def empty_text() -> tuple[str, str]:
+    """What the overview says while no model is at work."""
+    if settings.DEMO:
+        return (
+            _("No model is at work yet."),
+            _("The demo trains its first model by itself when there is enough data, and puts it to work here."),
+        )
+    return _("No model is at work."), _("Train a model, then put it to work.")
+
+
+def model_page(active: ActiveModel) -> dict[str, Any]:
+    """Everything on the page of one model at work."""
+    now = market_now()
+    since = now - timedelta(hours=24)
+    scores = {row[0]: row for row in queries.score_statistics(now - timedelta(hours=CARD_HOURS))}
+    alerts = {row[0]: row for row in queries.alert_statistics(since)}
+    webhook = services.n8n_status(active=active)
+    return {
+        **active_facts(active, phase_names()),
+        **live_counts(scores.get(active.pk), alerts.get(active.pk)),
+        **promised(active.model),
+        "histogram": histogram(active, since),
+        "calibration": calibration_of([row[:2] for row in queries.live_calibration(active.pk, since, 10)]),
+        "webhook_state": WEBHOOK_STATES[webhook["status"]],
+        "webhook_counts": webhook,
+    }
+
+
+WEBHOOK_STATES: dict[str, tuple[str, Title]] = {
+    "disabled": ("", gettext_lazy("off")),
+    "never_sent": ("wait", gettext_lazy("nothing sent yet")),
+    "ok": ("good", gettext_lazy("delivered")),
+    "failing": ("bad", gettext_lazy("failing")),
+}
+
+
+def histogram(active: ActiveModel, since: datetime) -> SafeString:
+    """The scores since then by probability, those that alert marked; empty text where there are none."""
+    counts = queries.score_histogram(active.pk, since, BINS)
+    if not any(counts):
+        return SafeString("")
+    axes = svg.Axes(_("Probability"), _("Scores"), (0.0, 1.0), (0.0, float(max(counts))), "{:.2f}", "{:,.0f}")
+    return svg.bars(counts, axes, _("Scores by probability"), limit=active.threshold)
+
+
+# --- Alerts and scores ---------------------------------------------------------------------------------
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def alerts_page(request: HttpRequest) -> Page:
+    """The alerts that the filters choose, newest first."""
+    rows = AlertEvaluation.objects.order_by("-as_of", "-alert_id", "mint", "active_model_id")
+    if (status := request.GET.get("status", "")) in EvaluationStatus.values:
+        rows = rows.filter(status=status)
+    page = page_of(request, _of_model_and_coin(request, rows)[:MOST_LISTED])
+    names, symbols = work_names(), symbols_of(alert.mint for alert in page.items)
+    now = market_now()
+    return replace(page, items=[alert_row(alert, names, symbols, now) for alert in page.items])
+
+
+def _of_model_and_coin(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+    if (number := _number(request.GET.get("model", ""))) is not None:
+        rows = rows.filter(active_model_id=number)
+    if mint := request.GET.get("mint", "").strip():
+        rows = rows.filter(mint=mint)
+    return rows
+
+
+def work_names() -> dict[int, str]:
+    return dict(ActiveModel.objects.values_list("pk", "custom_name").order_by("custom_name"))
+
+
+def symbols_of(mints: Iterable[str]) -> dict[str, str]:
+    """The symbols of the coins on a page."""
+    found = Coin.objects.filter(pk__in=set(mints)).values_list("mint", "symbol")
+    return {mint: symbol.strip() or "?" for mint, symbol in found}
+
+
+def alert_row(alert: AlertEvaluation, names: dict[int, str], symbols: dict[str, str], now: datetime) -> dict[str, Any]:
+    tone, status = STATUS[alert.status]
+    left = (alert.horizon_at - now).total_seconds()
+    waits = _("judged in %(span)s") % {"span": display.seconds(max(left, 0))} if alert.status == "pending" else ""
+    return {
+        "key": f"{alert.active_model_id}-{alert.alert_id}",
+        "mint": alert.mint,
+        "mint_short": display.mint_short(alert.mint),
+        "symbol": symbols.get(alert.mint, "?"),
+        "model": names.get(alert.active_model_id, _("removed")),
+        "model_id": alert.active_model_id if alert.active_model_id in names else None,
+        "at": display.clock(alert.fired_at),
+        "probability": display.number(alert.probability, 3),
+        "price": display.price(alert.price_sol),
+        "cap": display.number(alert.market_cap_sol, 1),
+        "change": display.signed_pct(alert.change_pct),
+        "tone": display.tone(alert.change_pct),
+        "highest": display.signed_pct(alert.highest_pct),
+        "lowest": display.signed_pct(alert.lowest_pct),
+        "status_tone": tone,
+        "status": status,
+        "reason": waits or REASONS.get(alert.reason, alert.reason),
+    }
+
+
+def log_page(request: HttpRequest) -> Page:
+    """The scores that the filters choose, newest first, each with its outcome where that is known."""
+    rows = Prediction.objects.order_by("-as_of", "mint", "active_model_id")
+    if (tag := request.GET.get("tag", "")) in Tag.values:
+        rows = rows.filter(tag=tag)
+    page = page_of(request, _of_model_and_coin(request, rows)[:MOST_LISTED])
+    names, symbols = work_names(), symbols_of(row.mint for row in page.items)
+    outcomes = outcomes_of(page.items)
+    return replace(page, items=[log_row(row, names, symbols, outcomes) for row in page.items])
+
+
+def outcomes_of(rows: Sequence[Prediction]) -> dict[tuple[int, str, datetime], ModelPrediction]:
+    """The outcomes of these scores that are known."""
+    if not rows:
+        return {}
+    times = [row.as_of for row in rows]
+    found = ModelPrediction.objects.filter(
+        as_of__range=(min(times), max(times)),
+        mint__in={row.mint for row in rows},
+        active_model_id__in={row.active_model_id for row in rows},
+    )
+    return {(one.active_model_id, one.mint, one.as_of): one for one in found}
+
+
+def log_row(
+    row: Prediction,
+    names: dict[int, str],
+    symbols: dict[str, str],
+    outcomes: dict[tuple[int, str, datetime], ModelPrediction],
+) -> dict[str, Any]:
+    tone, tag = TAGS[row.tag]
+    outcome = outcomes.get((row.active_model_id, row.mint, row.as_of))
+    return {
+        "mint": row.mint,
+        "symbol": symbols.get(row.mint, "?"),
+        "model": names.get(row.active_model_id, _("removed")),
+        "at": display.clock(row.as_of),
+        "probability": display.number(row.probability, 3),
+        "bar": f"{row.probability * 100:.1f}",
+        "tag_tone": tone,
+        "tag": tag,
+        "late": row.is_late,
+        "price": display.price(row.price_sol),
+        "milliseconds": display.number(row.duration_ms, 1),
+        "outcome": STATUS[outcome.status] if outcome else None,
+        "highest": display.signed_pct(outcome.highest_pct) if outcome else "",
+    }
+
+
+# --- Statistics ----------------------------------------------------------------------------------------
+def hours_asked(request: HttpRequest) -> int:
+    """The span of the statistics: one of SPANS, else a day."""
+    number = _number(request.GET.get("hours", ""))
+    return number if number in {hours for hours, _title in SPANS} else 24
+
+
+def statistics(hours: int) -> list[dict[str, Any]]:
+    """Per model at work: what it said in the last hours of feed time and what became of it."""
+    since = market_now() - timedelta(hours=hours)
+    scores = {row[0]: row for row in queries.score_statistics(since)}
+    alerts = {row[0]: row for row in queries.alert_statistics(since)}
+    judged, spans = _judged_by_model(since), queries.scored_hours(since)
+    return [
+        {
+            **active_facts(one, {}),
+            **live_counts(scores.get(one.pk), alerts.get(one.pk)),
+            **promised(one.model),
+            **_outcome_texts(*judged.get(one.pk, (0, 0))),
+            "per_hour": _per_hour(alerts.get(one.pk), spans.get(one.pk, 0.0)),
+            "late": f"{scores[one.pk][8]:,}" if one.pk in scores else "0",
+        }
+        for one in models_at_work()[:ROWS_A_PAGE]
+    ]
+
+
+def _judged_by_model(since: datetime) -> dict[int, tuple[int, int]]:
+    """Of all judged scores of a model: how many came true, how many did not."""
+    found: dict[int, tuple[int, int]] = {}
+    for model, _tag, success, failed in queries.outcomes_by_tag(since):
+        before = found.get(model, (0, 0))
+        found[model] = (before[0] + success, before[1] + failed)
+    return found
+
+
+def _outcome_texts(success: int, failed: int) -> dict[str, str]:
+    """Judged scores of any tag, and the share that came true: what a blind guess would have reached meanwhile."""
+    judged = success + failed
+    return {"judged_scores": f"{judged:,}", "live_base": display.ratio_pct(success / judged if judged else None)}
+
+
+def _per_hour(alerts: Sequence[Any] | None, hours: float) -> str:
+    """Alerts per hour of feed time scored; unknown before a minute has been."""
+    return display.number(alerts[2] / hours if alerts and hours > 1 / 60 else None, 1)
+
+
+# --- Putting to work -----------------------------------------------------------------------------------
+def available_page(request: HttpRequest) -> Page:
+    """Trained models, newest first."""
+    return page_of(request, training_pages.models_found(), training_pages.model_row)
+
+
+def model_asked(request: HttpRequest) -> Model | None:
+    """The trained model that `?model=` names; None where it names none."""
+    number = _number(request.GET.get("model", ""))
+    return None if number is None else Model.objects.filter(is_deleted=False, pk=number).defer("artifact").first()

@@ -1,0 +1,106 @@
+"""Pages of predictions."""
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.core.errors import PlatformError
+from apps.core.htmx import render_page
+from apps.predictions import pages, services
+from apps.predictions.forms import ActiveForm, ImportForm
+from apps.predictions.models import ActiveModel
+from apps.training import pages as training_pages
+from apps.training.forms import saved
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """The models at work, a card each."""
+    context = {"cards": pages.cards(), "note": pages.scorer_note(), "empty": pages.empty_text()}
+    context["topics"] = "predictions"
+    return render_page(request, "predictions/overview.html", "predictions/_overview.html", context)
+
+
+def model(request: HttpRequest, active_id: int) -> HttpResponse:
+    """One model at work: how it does, and its settings."""
+    active = get_object_or_404(_active_models(), pk=active_id)
+    form = ActiveForm(active, request.POST or None)
+    if request.method == "POST" and saved(form):
+        messages.success(request, _("Saved. The scorer uses it from the next window on."))
+        return redirect("predictions:model", active_id)
+    active = get_object_or_404(_active_models(), pk=active_id)
+    context = {"model": pages.model_page(active), "form": form, "topics": "predictions"}
+    return render_page(request, "predictions/model.html", "predictions/_model.html", context)
+
+
+@require_POST
+def model_switch(request: HttpRequest, active_id: int) -> HttpResponse:
+    """On becomes off, off becomes on."""
+    active = get_object_or_404(_active_models(), pk=active_id)
+    try:
+        (services.model_deactivate if active.is_active else services.model_activate)(active=active)
+    except PlatformError as error:
+        messages.error(request, error.message)
+    return redirect("predictions:overview")
+
+
+@require_POST
+def model_delete(request: HttpRequest, active_id: int) -> HttpResponse:
+    """Take a stopped model out of the list."""
+    try:
+        services.model_delete(active=get_object_or_404(_active_models(), pk=active_id))
+    except PlatformError as error:
+        messages.error(request, error.message)
+        return redirect("predictions:model", active_id)
+    messages.success(request, _("It is out of the list; its scores and alerts stay."))
+    return redirect("predictions:overview")
+
+
+@require_safe
+def alerts(request: HttpRequest) -> HttpResponse:
+    """Alerts and what became of them."""
+    context = {
+        "page": pages.alerts_page(request),
+        "statuses": [(status, title) for status, (_tone, title) in pages.STATUS.items()],
+        "models": pages.work_names().items(),
+        "topics": "predictions",
+    }
+    return render_page(request, "predictions/alerts.html", "predictions/_alerts.html", context)
+
+
+@require_safe
+def log(request: HttpRequest) -> HttpResponse:
+    """Every score, newest first."""
+    context = {
+        "page": pages.log_page(request),
+        "tags": [(tag, title) for tag, (_tone, title) in pages.TAGS.items()],
+        "models": pages.work_names().items(),
+        "topics": "predictions",
+    }
+    return render_page(request, "predictions/log.html", "predictions/_log.html", context)
+
+
+@require_safe
+def statistics(request: HttpRequest) -> HttpResponse:
+    """What each model promised and what it keeps."""
+    hours = pages.hours_asked(request)
+    context = {"rows": pages.statistics(hours), "hours": hours, "spans": pages.SPANS, "topics": "predictions"}
+    return render_page(request, "predictions/statistics.html", "predictions/_statistics.html", context)
+
+
+def put_to_work(request: HttpRequest) -> HttpResponse:
+    """The trained models, and the form that puts one to work."""
+    chosen = pages.model_asked(request)
+    form = ImportForm(training_pages.model_choices(), request.POST or None, chosen)
+    if request.method == "POST" and (active := saved(form)):
+        messages.success(request, _("%(name)s is at work.") % {"name": active.custom_name})
+        return redirect("predictions:overview")
+    context = {"form": form, "page": pages.available_page(request), "chosen": chosen}
+    return render(request, "predictions/import.html", context)
+
+
+def _active_models() -> QuerySet[ActiveModel]:
+    return ActiveModel.objects.select_related("model").defer("model__artifact")
