@@ -38,6 +38,8 @@ LONGEST_STEP = timedelta(minutes=10)
 
 def round_once() -> bool:
     """Take new alerts and bring everything up to the feed's present. True when more alerts wait already."""
+    if not queries.feed_passes():
+        return False
     strategies = list(Strategy.objects.filter(is_active=True).order_by("name"))
     decided = min((strategy.last_alert_id for strategy in strategies), default=0)
     alerts = queries.alerts_after(decided, ALERTS_A_ROUND) if strategies else []

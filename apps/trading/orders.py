@@ -112,7 +112,7 @@ def _buy_order(intent: BuyIntent, denied: DenyCode | None) -> Order:
 def _buy_snapshot(
     intent: BuyIntent, wallet: Wallet, market: Market, needed: int, feed_age_seconds: float
 ) -> risk.BuySnapshot:
-    invested = queries.invested_lamports(wallet)
+    invested, open_positions = queries.invested_lamports(wallet)
     return risk.BuySnapshot(
         trading_state=queries.trading_state_locked(),
         wallet=_wallet_state(wallet),
@@ -122,7 +122,7 @@ def _buy_snapshot(
         needed_lamports=needed,
         safety_buffer_lamports=sol_to_lamports(str(settings.SAFETY_BUFFER_SOL)),
         equity_lamports=equity_lamports(wallet, intent.decided_at) if wallet.max_daily_loss_bps else 0,
-        open_positions=len(invested),
+        open_positions=open_positions,
         invested_in_coin_lamports=invested.get(intent.mint, 0),
         holds_coin=intent.mint in invested,
         may_add=intent.may_add,

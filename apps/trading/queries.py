@@ -161,6 +161,13 @@ def feed_at() -> datetime | None:
     return StreamState.objects.filter(id=1).values_list("feed_at", flat=True).first()
 
 
+def feed_passes() -> bool:
+    """Whether feed time can be followed. Without a connection it passes, but what is traded then is not known; the
+    gap is noted when the connection is back, and only then the time before can be dealt with."""
+    state = StreamState.objects.filter(id=1).first()
+    return state is not None and state.feed_at is not None and (state.connected or state.mode == "replay")
+
+
 def feed_age_seconds() -> float:
     """How long the stream has been silent, on the wall clock; 0 in a replay, infinite without a connection."""
     state = StreamState.objects.filter(id=1).first()
@@ -200,19 +207,25 @@ def trading_state() -> TradingState:
 
 
 INVESTED = """
-SELECT mint, sum(lamports)::bigint FROM (
-    SELECT mint, cost_lamports AS lamports FROM positions WHERE wallet_id = %(wallet)s AND status = 'OPEN'
+SELECT mint, sum(lamports)::bigint, bool_and(blocked) FROM (
+    SELECT mint, cost_lamports AS lamports, blocked_code <> '' AS blocked FROM positions
+    WHERE wallet_id = %(wallet)s AND status = 'OPEN'
     UNION ALL
-    SELECT mint, lamports FROM orders WHERE wallet_id = %(wallet)s AND status = 'SUBMITTED' AND side = 'buy'
+    SELECT mint, lamports, false FROM orders WHERE wallet_id = %(wallet)s AND status = 'SUBMITTED' AND side = 'buy'
 ) entered GROUP BY mint
 """
 
 
-def invested_lamports(wallet: Wallet) -> dict[str, int]:
-    """What a wallet has put into each coin that it holds or is buying."""
+def invested_lamports(wallet: Wallet) -> tuple[dict[str, int], int]:
+    """What a wallet has put into each coin that it holds or is buying, and how many of them it can leave.
+
+    A position that cannot be left (its coin has graduated) does not count against the number of open positions:
+    nothing would ever make room again.
+    """
     with connection.cursor() as cursor:
         cursor.execute(INVESTED, {"wallet": wallet.pk})
-        return dict(cursor.fetchall())
+        rows = cursor.fetchall()
+    return {mint: lamports for mint, lamports, _ in rows}, sum(not blocked for _, _, blocked in rows)
 
 
 def reserved_lamports(wallet: Wallet) -> int:

@@ -69,9 +69,9 @@ class World:
         )
         return after
 
-    def feed(self, seconds: float) -> datetime:
+    def feed(self, seconds: float, **status: object) -> datetime:
         """The tables are complete up to then."""
-        fields = {"feed_at": at(seconds), "mode": "replay", "connected": True}
+        fields = {"feed_at": at(seconds), "mode": "replay", "connected": True, **status}
         StreamState.objects.update_or_create(id=1, defaults=fields)
         return at(seconds)
 

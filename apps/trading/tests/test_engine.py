@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from apps.core.errors import PlatformError
 from apps.discovery import curve
 from apps.discovery.models import Coin, StreamGap
 from apps.trading import engine, queries, services
@@ -297,3 +300,142 @@ def test_new_day_begins_with_the_equity_of_midnight(started: World) -> None:
     run(started, 13 * 3600)
     wallet.refresh_from_db()
     assert (wallet.day_start_equity_lamports, wallet.consecutive_losses) == (10 * SOL, 0)
+
+
+def test_lost_connection_stops_the_clock_until_the_gap_is_noted(started: World) -> None:
+    _, position = held(started)
+    started.feed(300, mode="live", connected=False)
+    engine.round_once()
+    assert not Order.objects.filter(side="sell").exists()
+    StreamGap.objects.create(started_at=at(50), ended_at=at(301), reason="closed")
+    started.feed(303, mode="live", connected=True)
+    engine.round_once()
+    refused, sale = Order.objects.filter(side="sell").order_by("id")
+    assert (refused.deny_code, sale.status, sale.decided_at) == ("COIN_IN_GAP", "FILLED", at(301))
+    position.refresh_from_db()
+    assert position.exit_reason == "TIMEOUT"
+    books_balance()
+
+
+def test_wallet_without_money_for_fees_waits_until_it_has_some(started: World) -> None:
+    mint, position = held(started)
+    Wallet.objects.update(virtual_balance_lamports=0)
+    started.trade(mint, -8 * SOL, 20)
+    run(started, 21)
+    position.refresh_from_db()
+    assert (Order.objects.get(side="sell").deny_code, position.blocked_code) == (("INSUFFICIENT_BALANCE",) * 2)
+    services.wallet_add_balance(alias="test", lamports=SOL)
+    started.trade(mint, -SOL // 10, 22)
+    run(started, 24)
+    position.refresh_from_db()
+    assert position.status == "CLOSED"
+
+
+def test_failed_transactions_cost_the_network_fee_and_exits_are_repeated(started: World, settings: Any) -> None:
+    mint, position = held(started)
+    settings.PAPER_FAILURE_RATE = 1.0
+    started.trade(mint, -8 * SOL, 20)
+    run(started, 22.5)
+    settings.PAPER_FAILURE_RATE = 0.0
+    run(started, 30)
+    position.refresh_from_db()
+    failures = TradeLog.objects.filter(code="TRANSACTION_FAILED").count()
+    assert (position.status, failures) == ("CLOSED", 2)
+    books_balance()
+
+
+def test_losing_streak_stops_entries(started: World) -> None:
+    mint, _ = held(started)
+    Wallet.objects.update(max_consecutive_losses=1)
+    started.trade(mint, -8 * SOL, 20)
+    run(started, 22)
+    started.alert(mint, 23)
+    run(started, 23)
+    assert Order.objects.get(status="DENIED").deny_code == "CONSECUTIVE_LOSSES"
+
+
+def test_daily_loss_counts_open_positions_at_the_sell_quote(started: World) -> None:
+    mint, _ = held(started, stop_loss_bps=None, timeout_seconds=None)
+    Wallet.objects.update(max_daily_loss_bps=30)
+    other = started.coin(2, seconds=7)
+    started.alert(other, 8)
+    run(started, 8)
+    assert Order.objects.filter(mint=other).get().status == "SUBMITTED"
+    started.trade(mint, -9 * SOL, 20)
+    third = started.coin(3, seconds=21)
+    started.alert(third, 22)
+    run(started, 22)
+    assert Order.objects.filter(mint=third).get().deny_code == "DAILY_LOSS"
+
+
+def test_virtual_loss_of_the_wallet_is_put_on_every_fill(started: World) -> None:
+    mint = started.coin()
+    started.wallet(virtual_loss_percent=2)
+    started.strategy()
+    started.alert(mint, 5)
+    run(started, 6)
+    run(started, 200)
+    for trade in TradeLog.objects.all():
+        base = SOL // 10 if trade.action == "buy" else trade.curve_lamports
+        assert trade.virtual_loss_lamports == pytest.approx(base * 0.02, abs=1)
+    books_balance()
+
+
+def test_demo_has_its_wallet_and_strategy_once(started: World) -> None:
+    first, second = services.demo_setup(), services.demo_setup()
+    assert (first.pk, first.name, first.stake_lamports) == (second.pk, "demo", SOL // 10)
+    assert Wallet.objects.get(alias="demo").virtual_balance_lamports == 10 * SOL
+
+
+def test_strategy_change_leaves_open_positions_alone(started: World) -> None:
+    _, position = held(started)
+    services.strategy_update(name="s", stop_loss_bps=1, timeout_seconds=1)
+    position.refresh_from_db()
+    assert (position.stop_loss_bps, position.timeout_at) == (2000, at(96))
+
+
+def test_strategy_switched_on_again_skips_the_alerts_of_the_meantime(started: World) -> None:
+    mint = started.coin()
+    started.wallet()
+    started.strategy()
+    services.strategy_update(name="s", is_active=False)
+    started.alert(mint, 5)
+    services.strategy_update(name="s", is_active=True)
+    run(started, 6)
+    assert not Order.objects.exists()
+
+
+def test_wallet_with_a_history_is_kept(started: World) -> None:
+    held(started)
+    with pytest.raises(PlatformError) as error:
+        services.wallet_delete(alias="test")
+    assert error.value.code == "WALLET_IN_USE"
+
+
+def test_real_wallet_is_refused_by_every_service(started: World) -> None:
+    mint = started.coin()
+    Wallet.objects.create(alias="real", wallet_type="REAL", transfer_enabled=True, real_balance_lamports=SOL)
+    started.wallet("test", transfer_enabled=True)
+    for act in (
+        lambda: services.buy_manual(alias="real", mint=mint, lamports=SOL // 10),
+        lambda: services.wallet_add_balance(alias="real", lamports=SOL),
+        lambda: services.transfer(from_alias="real", to_alias="test", lamports=1),
+        lambda: services.transfer(from_alias="test", to_alias="real", lamports=1),
+        lambda: services.sell_all(alias="real"),
+        lambda: services.strategy_create(name="r", wallet_alias="real", stake_lamports=1),
+    ):
+        with pytest.raises(PlatformError) as error:
+            act()
+        assert error.value.code == "REAL_TRADING_LOCKED"
+
+
+def test_admin_form_does_not_write_back_a_balance_that_moved(started: World, admin_client: Any) -> None:
+    wallet = started.wallet()
+    page = admin_client.get(f"/admin/trading/wallet/{wallet.pk}/change/")
+    form = page.context["adminform"].form
+    data = {name: form.initial.get(name, "") for name in form.fields}
+    Wallet.objects.update(virtual_balance_lamports=5)
+    answer = admin_client.post(f"/admin/trading/wallet/{wallet.pk}/change/", {**data, "tag": "new"})
+    assert answer.status_code == 302
+    wallet.refresh_from_db()
+    assert (wallet.tag, wallet.virtual_balance_lamports) == ("new", 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from apps.core.process import ServiceCommand, Stop
 from apps.trading import engine, metrics
 from apps.trading.listening import Listener
@@ -9,6 +11,7 @@ from apps.trading.models import Position, Wallet
 
 ADVISORY_LOCK = 0x7452_4144_4552  # "tRADER": only its holder trades; a second trader waits
 POLL_SECONDS = 1.0
+GAUGES_EVERY_SECONDS = 5.0
 
 
 class Command(ServiceCommand):
@@ -21,11 +24,13 @@ class Command(ServiceCommand):
         with Listener(("feed", "alerts")) as listener:
             while not stop and not listener.lock(ADVISORY_LOCK):
                 stop.wait(POLL_SECONDS)
+            gauges_due = 0.0
             while not stop:
-                waiting = engine.round_once()
-                gauges_set()
-                if not waiting:
+                if not engine.round_once():
                     listener.wait(POLL_SECONDS)
+                if time.monotonic() > gauges_due:
+                    gauges_set()
+                    gauges_due = time.monotonic() + GAUGES_EVERY_SECONDS
 
 
 def gauges_set() -> None:
