@@ -52,6 +52,7 @@ def collected() -> Catalog:
         found = extract("python", BytesIO(text.encode()), keywords=KEYWORDS, options={"encoding": "utf-8"})
         for _line, message, _comments, context in found:
             entry = catalog.add(message, context=context, flags=_flags(message))
+            entry.string = entry.string or ""
             entry.locations = sorted({*entry.locations, (str(path.relative_to(ROOT)), NO_LINE)})
     return catalog
 
