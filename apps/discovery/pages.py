@@ -109,7 +109,7 @@ def streams_found(request: HttpRequest, *, only_active: bool) -> QuerySet[CoinSt
         rows = rows.filter(phase_id=int(phase))
     if text := request.GET.get("q", "").strip():
         found = Q(coin__name__icontains=text) | Q(coin__symbol__icontains=text)
-        rows = rows.filter(found | Q(coin_id__startswith=text) | Q(coin__creator=text))
+        rows = rows.filter(found | Q(coin__mint__startswith=text) | Q(coin__creator=text))
     return rows.order_by(SORTS.get(request.GET.get("sort", ""), SORTS["trade"]), "coin_id")
 
 
