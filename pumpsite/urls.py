@@ -1,7 +1,9 @@
 """Addresses of the site."""
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from pumpsite import dashboard, pages
 from pumpsite.api import api, not_found
@@ -27,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", api.urls),
     path("api/<path:rest>", not_found),
     path("admin/", admin.site.urls),
+    path("accounts/password/reset/", login_not_required(RedirectView.as_view(pattern_name="account_login"))),
     path("accounts/", include("allauth.urls")),
     path("language/", include("django.conf.urls.i18n")),
 ]

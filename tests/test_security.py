@@ -51,6 +51,11 @@ def test_there_is_no_sign_up(client: Client, db: None):
     assert not client.login(username="x", password=PASSWORD)
 
 
+def test_there_is_no_password_by_mail(client: Client, db: None):
+    assert "password/reset" not in client.get("/accounts/login/").content.decode()
+    assert client.get("/accounts/password/reset/").headers["Location"] == "/accounts/login/"
+
+
 def test_every_answer_carries_the_headers(client: Client, person: Any):
     client.force_login(person)
     for path in ("/accounts/password/change/", "/api/docs", "/health"):
