@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router, Schema, Status
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, page_of, paginate
@@ -322,9 +322,9 @@ def put_config(request: HttpRequest, body: ConfigIn) -> dict[str, Any]:
 
 
 @router.post("/reload-config", response={202: dict[str, bool]}, auth=admin)
-def reload_config(request: HttpRequest) -> tuple[int, dict[str, bool]]:
+def reload_config(request: HttpRequest) -> Status:
     """Let the stream read phases and configuration again now. `told` false: Redis is away, it will within 10 s."""
-    return 202, {"told": services.stream_reload()}
+    return Status(202, {"told": services.stream_reload()})
 
 
 @router.get("/phases", response=Page[PhaseOut], auth=read)
@@ -334,11 +334,11 @@ def list_phases(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
 
 
 @router.post("/phases", response={201: PhaseOut}, auth=admin)
-def create_phase(request: HttpRequest, body: PhaseIn) -> tuple[int, Phase]:
+def create_phase(request: HttpRequest, body: PhaseIn) -> Status:
     """A new phase; its ages may not overlap another's."""
     phase = services.phase_save(**body.dict())
     services.stream_reload()
-    return 201, phase
+    return Status(201, phase)
 
 
 @router.put("/phases/{phase_id}", response=PhaseOut, auth=admin)

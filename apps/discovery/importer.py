@@ -29,7 +29,7 @@ from apps.discovery.recordings import TradeChunk
 from apps.discovery.state import Config, TradeRow
 from apps.discovery.tracking import Tracker
 from apps.discovery.windows import TOKENS, MetricRow
-from apps.discovery.writer import ensure_temporary, insert_metrics, insert_trades
+from apps.discovery.writer import insert_metrics, insert_trades
 
 NONSTANDARD_SUFFIX = "bonk"  # what a history without pools shows of another launch type
 RATE_SOURCE = "history"
@@ -274,7 +274,6 @@ def _load_coins(run: _Run, trades: list[tuple[int, int, Trade]]) -> None:
 
 
 def _write(cursor: CursorWrapper, run: _Run, rows: list[TradeRow], result: Imported) -> None:
-    ensure_temporary(cursor)
     windows: list[MetricRow] = run.tracker.windows
     result.trades += insert_trades(cursor, rows)
     result.windows += insert_metrics(cursor, windows, keep_fuller=True)

@@ -20,9 +20,10 @@ from apps.discovery import metrics
 from apps.discovery.announce import Announcer
 from apps.discovery.journal import JournalReader
 from apps.discovery.loading import DatabaseStore, load_snapshot
+from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.state import Batch, Config
-from apps.discovery.writer import Status, Written, write, write_status
+from apps.discovery.writer import Status, Written, pay_owed, write, write_status
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Processor:
         announcer: Announcer | None = None,
     ) -> None:
         self.folder, self.load_config, self.announcer = folder, load_config, announcer
+        self.owed = Owed(folder / "owed")
         self.flush_rows, self.flush_seconds = flush_rows, flush_seconds
         self.ticks: Callable[[], int] = lambda: 0
         self.status: Callable[[], Status] | None = None
@@ -64,6 +66,7 @@ class Processor:
 
     def prepare(self) -> None:
         """Load what the tables know. Raises the database's errors."""
+        pay_owed(self.owed)
         self.config = self.load_config()
         self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config))
         self.reader = JournalReader(self.folder, self.pipeline.cursor)
@@ -129,7 +132,7 @@ class Processor:
         if not batch.feed_us:
             self._insist(lambda: write_status(status()))
         else:
-            self._report(batch, self._insist(lambda: write(batch, status())))
+            self._report(batch, self._insist(lambda: write(batch, status(), self.owed)))
         self._committed_at = time.monotonic()
 
     def _report(self, batch: Batch, written: Written) -> None:
@@ -151,6 +154,7 @@ class Processor:
         if self._reload.is_set() or time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
             self._reload.clear()
             self._loaded_at = time.monotonic()
+            self._insist(lambda: pay_owed(self.owed))
             config = self._insist(self.load_config)
             if config != self.config:
                 self._commit()

@@ -117,7 +117,7 @@ def streams_found(*, active: bool | None, phase_id: int | None, search: str) -> 
         rows = rows.filter(phase_id=phase_id)
     if search:
         named = Q(coin__name__icontains=search) | Q(coin__symbol__icontains=search)
-        rows = rows.filter(named | Q(coin_id__startswith=search))
+        rows = rows.filter(named | Q(coin__mint__startswith=search))
     return rows
 
 

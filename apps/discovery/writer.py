@@ -16,9 +16,11 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from apps.discovery.owed import Owed
 from apps.discovery.state import TRADE_COLUMNS, Batch, CoinRow, TrackedCoin, TradeRow
 from apps.discovery.windows import METRIC_COLUMNS, TOKENS, MetricRow
 
+TRADES, METRICS = "coin_transactions", "coin_metrics"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOAT, _INT, _BIG, _TEXT, _BOOL = "double precision", "integer", "bigint", "text", "boolean"
 _TRADE_TYPES = (_TEXT, _BIG, _BIG, _BIG, _TEXT, _TEXT, _TEXT, _BIG, _BIG, _FLOAT, _BIG, _BIG, _BOOL, "smallint")
@@ -173,20 +175,28 @@ _SET_STATE = f"""
 """
 
 
-def write(batch: Batch, status: Status) -> Written:
-    """Commit a batch. Raises CursorMovedError (nothing written) when another stream has moved the cursor, or the
-    database's own errors; after those it may or may not be committed, and writing it again settles that."""
+def write(batch: Batch, status: Status, owed: Owed) -> Written:
+    """Commit a batch; rows that their table refuses go to `owed`.
+
+    Raises CursorMovedError (nothing written) when another stream has moved the cursor, or the database's own errors;
+    after those it may or may not be committed, and writing it again settles that.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        ensure_temporary(cursor)
         _move_cursor(cursor, batch, status)
         _write_coins(cursor, batch)
-        trades = insert_trades(cursor, batch.trades)
-        windows = insert_metrics(cursor, batch.windows)
+        number = batch.cursor.next_seq
+        trades = owed.insert_or_keep(cursor, TRADES, batch.trades, insert_trades, number)
+        windows = owed.insert_or_keep(cursor, METRICS, batch.windows, insert_metrics, number)
         _write_streams(cursor, batch.streams)
         cursor.executemany(_INSERT_GAP, batch.gaps)
         cursor.executemany(_INSERT_ODD, [astuple(odd) for odd in batch.odd_frames])
         notify(cursor, batch.feed_us, windows, trades)
     return Written(trades, windows, moment(batch.feed_us))
+
+
+def pay_owed(owed: Owed) -> int:
+    """Try rows again that were refused; how many got in."""
+    return owed.pay(TRADES, insert_trades) + owed.pay(METRICS, insert_metrics)
 
 
 def write_status(status: Status) -> None:
@@ -217,6 +227,7 @@ def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
     """Trades not yet there; how many."""
     if not rows:
         return 0
+    ensure_temporary(cursor)
     copy_rows(cursor, "incoming_trades", rows)
     cursor.execute(_INSERT_TRADES)
     return int(cursor.rowcount)
@@ -226,6 +237,7 @@ def insert_metrics(cursor: CursorWrapper, rows: Sequence[MetricRow], *, keep_ful
     """Windows not yet there (or, for histories, fuller than what is there); how many."""
     if not rows:
         return 0
+    ensure_temporary(cursor)
     copy_rows(cursor, "incoming_metrics", rows)
     cursor.execute(_UPSERT_METRICS if keep_fuller else _INSERT_METRICS)
     return int(cursor.rowcount)
@@ -277,6 +289,7 @@ def _write_coins(cursor: CursorWrapper, batch: Batch) -> None:
 def _write_streams(cursor: CursorWrapper, coins: Sequence[TrackedCoin]) -> None:
     rows = [_stream_row(coin) for coin in coins if coin.started_us is not None]
     if rows:
+        ensure_temporary(cursor)
         copy_rows(cursor, "incoming_streams", rows)
         cursor.execute(_UPSERT_STREAMS)
 

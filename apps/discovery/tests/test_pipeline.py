@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.discovery import curve
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, OddFrame, StreamState
+from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Batch, Cursor, Entry
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SECOND, START_US, SmallMarket, create, text_of, trade
-from apps.discovery.writer import CursorMovedError, Status, write
+from apps.discovery.writer import CursorMovedError, Status, pay_owed, write
 
 pytestmark = pytest.mark.usefixtures("feed_tables")
 
+OWED = Owed(Path(tempfile.mkdtemp()))
 STATUS = Status("live", True, "", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def commit(pipeline: Pipeline) -> Batch:
     batch = pipeline.take()
     if batch.feed_us:
-        write(batch, STATUS)
+        write(batch, STATUS, OWED)
     return batch
 
 
@@ -188,9 +193,9 @@ def test_writing_the_same_batch_twice_is_writing_it_once() -> None:
     pipeline = started()
     pipeline.feed(entries, Cursor("0000000000000000.jsonl", 200, 200))
     batch = pipeline.take()
-    write(batch, STATUS)
+    write(batch, STATUS, OWED)
     before = tables.dump()
-    write(batch, STATUS)
+    write(batch, STATUS, OWED)
     assert tables.dump() == before
 
 
@@ -200,3 +205,42 @@ def test_oddities_are_counted_exactly_over_restarts() -> None:
     counted = StreamState.objects.get()
     assert counted.frames_total == sum(one.raw is not None for one in entries)
     assert Counter(counted.oddities)["not_json"] == sum(one.raw in ("", "no json") for one in entries)
+
+
+@pytest.mark.parametrize(
+    ("refusing", "other"), [("coin_transactions", "coin_metrics"), ("coin_metrics", "coin_transactions")]
+)
+def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
+    tmp_path: Path, refusing: str, other: str
+) -> None:
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(400)
+    whole = run(entries, {})
+    tables.reset()
+    pipeline = started()
+    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 400, 400))
+    batch = pipeline.take()
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {refusing} ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
+    try:
+        write(batch, STATUS, owed)
+        assert pay_owed(owed) == 0
+        found = tables.dump()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {refusing} DROP CONSTRAINT refuse")
+    assert found[refusing] == [] and found[other] == whole[other]
+    assert pay_owed(owed) == len(whole[refusing])
+    assert tables.dump() == whole
+    assert not list(tmp_path.iterdir())
+
+
+def test_single_refused_row_stays_owed_and_the_others_get_in(tmp_path: Path) -> None:
+    owed, pipeline = Owed(tmp_path), started()
+    pipeline.feed(SmallMarket(31).entries(200), Cursor("0000000000000000.jsonl", 200, 200))
+    batch = pipeline.take()
+    batch.trades[3] = (*batch.trades[3][:6], "steal", *batch.trades[3][7:])
+    write(batch, STATUS, owed)
+    assert not CoinTransaction.objects.exists()
+    assert pay_owed(owed) == len(batch.trades) - 1
+    assert CoinTransaction.objects.count() == len(batch.trades) - 1
+    assert len(list(tmp_path.iterdir())) == 1

@@ -17,6 +17,7 @@ from apps.discovery import curve
 from apps.discovery.journal import JournalReader
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
+from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.pumpportal import replay
 from apps.discovery.pumpportal.server import Frame
@@ -63,7 +64,7 @@ def tables_of_journal(folder: Path, feed_at: datetime) -> dict[str, list[Any]]:
     while entries := reader.read():
         pipeline.feed(entries, reader.cursor)
     pipeline.advance(round(feed_at.timestamp() * 1_000_000))
-    write(pipeline.take(), Status("live", True, "", datetime.now(UTC)))
+    write(pipeline.take(), Status("live", True, "", datetime.now(UTC)), Owed(folder / "owed"))
     return tables.dump()
 
 

@@ -1,0 +1,98 @@
+"""Rows that the database refused: kept on disk until it takes them.
+
+Trades and windows must not stop each other. When one of the two tables refuses its rows (a full or missing chunk, a
+constraint somebody added), they are written here before the rest of their batch is committed, and tried again later.
+A row that alone is refused stays here; everything else gets in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+logger = logging.getLogger(__name__)
+
+Rows = Sequence[tuple[Any, ...]]
+Insert = Callable[[CursorWrapper, Rows], int]
+AWAY = (OperationalError, InterfaceError)
+_decode = msgspec.json.Decoder(list[list[Any]]).decode
+
+
+class Owed:
+    """A folder of refused rows, a file for each table and batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def insert_or_keep(self, cursor: CursorWrapper, table: str, rows: Rows, insert: Insert, number: int) -> int:
+        """Insert within the caller's transaction, or keep the rows under the batch's number; how many were new.
+
+        Raises the database's errors only where it is away.
+        """
+        if not rows:
+            return 0
+        try:
+            with transaction.atomic():
+                return insert(cursor, rows)
+        except AWAY:
+            raise
+        except DatabaseError:
+            logger.exception("%s refused %d rows: they are kept in %s", table, len(rows), self.folder)
+            self._save(self._path(table, number), rows)
+            return 0
+
+    def pay(self, table: str, insert: Insert) -> int:
+        """Try the kept rows of a table again, each batch in a transaction of its own; how many got in."""
+        paid = 0
+        for path in sorted(self.folder.glob(f"{table}-*.json")):
+            rows = [tuple(row) for row in _decode(path.read_bytes())]
+            refused = self._pay_rows(table, rows, insert)
+            paid += len(rows) - len(refused)
+            if not refused:
+                path.unlink()
+            elif len(refused) < len(rows):
+                self._save(path, refused)
+        return paid
+
+    def _pay_rows(self, table: str, rows: Rows, insert: Insert) -> list[tuple[Any, ...]]:
+        """Insert what can be inserted; the rows that cannot."""
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                insert(cursor, rows)
+            return []
+        except AWAY:
+            raise
+        except DatabaseError as error:
+            if len(rows) == 1:
+                logger.error("%s still refuses a row: %s", table, str(error).splitlines()[0])
+                return list(rows)
+        if not self._takes_any(table):
+            return list(rows)
+        middle = len(rows) // 2
+        return self._pay_rows(table, rows[:middle], insert) + self._pay_rows(table, rows[middle:], insert)
+
+    def _takes_any(self, table: str) -> bool:
+        """Whether the table is there at all; row by row is worth trying only then."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+            return bool(cursor.fetchone()[0])
+
+    def _path(self, table: str, number: int) -> Path:
+        return self.folder / f"{table}-{number:016d}.json"
+
+    def _save(self, path: Path, rows: Rows) -> None:
+        """On the disk when this returns; written twice it is the same."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as stream:
+            stream.write(msgspec.json.encode(rows))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
