@@ -19,8 +19,7 @@ from apps.training.recipes import Recipe
 if TYPE_CHECKING:
     from xgboost import Booster
 
-MIN_POSITIVES_TRAIN = 10
-MIN_POSITIVES_VALIDATION = 5
+MIN_POSITIVES_TRAIN, MIN_POSITIVES_VALIDATION = 10, 5  # and as many negatives
 
 Round = Callable[[int, float], None]
 """Called after each round with its number and the validation's PR-AUC; raises to stop."""
@@ -52,7 +51,8 @@ def fit(
     """
     import xgboost
 
-    _check_enough(data.label[train], data.label[validation])
+    if problem := lacking(data.label[train], data.label[validation]):
+        raise PlatformError(*problem)
     x_validation = data.x[validation]
     matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], max_bin=recipe.xgboost.max_bin, nthread=threads)
     watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, nthread=threads)
@@ -120,20 +120,16 @@ def _importances(booster: Booster) -> dict[str, float]:
     return {name: value / total for name, value in sorted(gain.items(), key=lambda item: (-item[1], item[0]))}
 
 
-def _check_enough(train: Floats, validation: Floats) -> None:
-    for part, label, least in (
-        ("training", train, MIN_POSITIVES_TRAIN),
-        ("validation", validation, MIN_POSITIVES_VALIDATION),
-    ):
-        if label.sum() < least:
-            raise PlatformError(
-                "NOT_ENOUGH_POSITIVES",
-                f"The {part} part has {int(label.sum())} positive rows of {len(label)}; {least} are needed. "
-                "Take more data or an easier target.",
-            )
-        if (label == 0).sum() < least:
-            raise PlatformError(
-                "NOT_ENOUGH_NEGATIVES",
-                f"The {part} part has {int((label == 0).sum())} negative rows; {least} are needed. "
-                "Take a harder target.",
-            )
+def lacking(train: Floats, validation: Floats) -> tuple[str, str] | None:
+    """What keeps these labels from being fitted, as a code and a sentence; None where nothing does."""
+    parts = (("training", train, MIN_POSITIVES_TRAIN), ("validation", validation, MIN_POSITIVES_VALIDATION))
+    for part, label, least in parts:
+        positives, rows = int(label.sum()), len(label)
+        counted = (
+            f"The {part} part has {positives} positive rows of {rows}; {least} of each kind are needed. Take more data"
+        )
+        if positives < least:
+            return "NOT_ENOUGH_POSITIVES", f"{counted} or an easier target."
+        if rows - positives < least:
+            return "NOT_ENOUGH_NEGATIVES", f"{counted} or a harder target."
+    return None
