@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -48,16 +49,18 @@ def judge_alone() -> Iterator[bool]:
         yield cursor.fetchone()[0]
 
 
-# Times and levels are compared as `training.labels` compares them; seq orders trades of one instant.
+# Times and levels are compared as `training.labels` compares them; seq orders trades of one instant. Models that ask
+# the same of a coin at the same moment share one case.
 PREDICTIONS_JUDGE = """
 WITH targets AS (
-    SELECT * FROM unnest(%(models)s::bigint[], %(closes)s::bool[], %(rises)s::bool[], %(targets)s::float8[],
-                         %(stops)s::float8[], %(latencies)s::interval[], %(horizons)s::interval[])
-        AS t(active_model_id, is_close, rises, target_factor, stop_factor, latency, horizon)
+    SELECT * FROM unnest(%(models)s::bigint[], %(labels)s::int[], %(closes)s::bool[], %(rises)s::bool[],
+                         %(targets)s::float8[], %(stops)s::float8[], %(latencies)s::interval[],
+                         %(horizons)s::interval[])
+        AS t(active_model_id, label, is_close, rises, target_factor, stop_factor, latency, horizon)
 ), gaps AS (
     SELECT * FROM unnest(%(gap_starts)s::timestamptz[], %(gap_ends)s::timestamptz[]) AS g(started_at, ended_at)
 ), due AS (
-    SELECT p.active_model_id, p.mint, p.as_of, p.probability, p.tag, t.is_close, t.rises, t.target_factor,
+    SELECT p.active_model_id, p.mint, p.as_of, p.probability, p.tag, t.label, t.is_close, t.rises, t.target_factor,
            t.stop_factor, p.as_of + t.latency AS entry_at, p.as_of + t.latency + t.horizon AS horizon_at
     FROM targets t JOIN predictions p USING (active_model_id)
     WHERE p.as_of > %(since)s AND p.as_of <= %(until)s
@@ -65,16 +68,20 @@ WITH targets AS (
       AND NOT EXISTS (SELECT FROM model_predictions m WHERE m.active_model_id = p.active_model_id
                       AND m.mint = p.mint AND m.as_of = p.as_of AND m.as_of > %(since)s)
     ORDER BY horizon_at DESC, p.active_model_id, p.mint LIMIT %(limit)s
+), cases AS (
+    SELECT DISTINCT ON (mint, as_of, label)
+           mint, as_of, label, is_close, rises, target_factor, stop_factor, entry_at, horizon_at
+    FROM due ORDER BY mint, as_of, label
 ), known AS (
-    SELECT due.*, entry.price AS entry_price,
+    SELECT cases.*, entry.price AS entry_price,
            greatest(as_of, least(s.ended_at, gap.started_at, 'infinity'::timestamptz)) AS known_to,
            coalesce(s.ended_at <= gap.started_at, s.ended_at IS NOT NULL) AS tracking_ended
-    FROM due
+    FROM cases
     LEFT JOIN coin_streams s USING (mint)
-    LEFT JOIN LATERAL (SELECT min(started_at) AS started_at FROM gaps WHERE ended_at > due.as_of) gap ON true
+    LEFT JOIN LATERAL (SELECT min(started_at) AS started_at FROM gaps WHERE ended_at > cases.as_of) gap ON true
     LEFT JOIN LATERAL (
         SELECT price_sol AS price FROM coin_transactions
-        WHERE mint = due.mint AND timestamp <= entry_at AND timestamp > entry_at - interval '1 day'
+        WHERE mint = cases.mint AND timestamp <= entry_at AND timestamp > entry_at - interval '1 day'
         ORDER BY timestamp DESC, seq DESC, trade_key DESC LIMIT 1
     ) entry ON true
 ), facts AS (
@@ -116,12 +123,12 @@ WITH targets AS (
     FROM facts
     WHERE entry_price IS NOT NULL OR known_to < entry_at OR horizon_at <= %(hopeless)s
 ), told AS (
-    SELECT judged.*, CASE
+    SELECT due.active_model_id, due.probability, due.tag, judged.*, CASE
         WHEN verdict = 'not_applicable' THEN CASE WHEN tracking_ended THEN 'tracking_ended' ELSE 'gap' END
         WHEN verdict = 'expired' THEN 'no_trades'
-        WHEN verdict = 'failed' AND stop_at IS NOT NULL AND NOT is_close THEN 'stop_reached'
+        WHEN verdict = 'failed' AND stop_at IS NOT NULL AND NOT judged.is_close THEN 'stop_reached'
         ELSE '' END AS reason
-    FROM judged
+    FROM due JOIN judged USING (mint, as_of, label)
 ), written AS (
     INSERT INTO model_predictions (active_model_id, mint, as_of, horizon_at, probability, tag, entry_price_sol,
         change_pct, highest_pct, highest_at, lowest_pct, lowest_at, status, reason)
@@ -159,8 +166,10 @@ def predictions_judge(
     `since` is a lower bound of their `as_of`; those whose entry price is unknown wait until their horizon is older than
     `hopeless`, then expire. Returns how many were looked at, how many judged, and the verdicts on alerts.
     """
+    labels = [replace(target, active_model_id=0) for target in targets]
     parameters: dict[str, Any] = {
         "models": [target.active_model_id for target in targets],
+        "labels": [labels.index(label) for label in labels],
         "closes": [target.is_close for target in targets],
         "rises": [target.rises for target in targets],
         "targets": [target.target_factor for target in targets],
