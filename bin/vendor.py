@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Copy the front-end files named in static/vendor.json out of npm tarballs into static/vendor, with a lock file.
 
-`bin/vendor.py` downloads (`npm pack`, no scripts run) and compares with the lock; `--update` writes the lock anew after a
-change of versions; `--check` only compares the files with the lock, offline. Icons become one SVG sprite.
+`bin/vendor.py` downloads (`npm pack`, no scripts run) and compares with the lock; `--update` writes the lock anew
+after a change of versions; `--check` only compares the files with the lock, offline. Icons become one SVG sprite.
 """
 
 import hashlib

@@ -52,7 +52,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
             form = TokenForm()
         except PlatformError as error:
             form.add_error(None, error.message)
-    rows = [token_row(token) for token in ApiToken.objects.filter(user=request.user)[:100]]
+    rows = [token_row(token) for token in ApiToken.objects.filter(user__username=request.user.get_username())[:100]]
     return render(request, "core/tokens.html", {"form": form, "fresh": fresh, "rows": rows})
 
 

@@ -59,8 +59,8 @@ def page_of(request: HttpRequest, rows: QuerySet[Any], shape: Callable[[Any], An
 
 def render_page(request: HttpRequest, template: str, fragment: str, context: dict[str, Any]) -> HttpResponse:
     """The whole page, or only `fragment` (a template of its own) when htmx asks for a part."""
-    htmx = getattr(request, "htmx", None)
-    part = bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+    htmx: Any = getattr(request, "htmx", None)
+    part = htmx and not htmx.boosted and not htmx.history_restore_request
     return render(request, fragment if part else template, context)
 
 

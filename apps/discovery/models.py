@@ -1,4 +1,4 @@
-"""Tables of discovery. Names of tables and metric columns are fixed by contract; money is in lamports and base units."""
+"""Tables of discovery. Tables and metric columns have the names of the contract; money is in lamports, base units."""
 
 from django.db import models
 from pgvector.django import HnswIndex, VectorField

@@ -17,7 +17,7 @@ from apps.discovery import curve
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
 
 SILENT_AFTER = timedelta(seconds=30)
-SORTS = {
+SORTS: dict[str, Any] = {
     "age": "-started_at",
     "trade": F("last_trade_at").desc(nulls_last=True),
     "cap": F("last_market_cap_sol").desc(nulls_last=True),
@@ -58,7 +58,8 @@ def creates_only_text() -> str:
     """Why there are no trades, and how to get them."""
     return _(
         "Without an API key PumpPortal sends only new coins and graduations, no trades. "
-        "Fund the wallet of a PumpPortal API key with at least 0.02 SOL, put the key into .env as PUMPPORTAL_API_KEY and restart. "
+        "Fund the wallet of a PumpPortal API key with at least 0.02 SOL, put the key into .env as "
+        "PUMPPORTAL_API_KEY and restart. "
         "10,000 trades cost 0.01 SOL."
     )
 
