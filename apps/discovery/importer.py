@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 from typing import Any
 
 import numpy as np
@@ -132,24 +135,55 @@ def import_file(
     """Import one history, adding to `result`. Raises CsvError at the first wrong line; what came before it is in."""
     began, seconds_before = time.perf_counter(), result.seconds
     run = _Run(Tracker(config))
-    for chunk in recordings.read_trade_chunks(path):
-        if until_ms is not None and len(chunk) and int(chunk.received_at_ms[0]) >= until_ms:
-            break  # in order of time, so nothing wanted follows
-        wanted = _wanted(chunk, since_ms, until_ms)
-        rows = _fold(run, chunk, wanted)
-        with transaction.atomic(), connection.cursor() as cursor:
-            _write(cursor, run, rows, result)
-            result.rates += _write_rates(cursor, run, chunk, wanted)
-        result.rows += len(wanted)
-        result.seconds = seconds_before + time.perf_counter() - began
-        progress(result)
-    run.tracker.now_us = _FOREVER_US
-    run.tracker.close_windows()
-    with transaction.atomic(), connection.cursor() as cursor:
-        _write(cursor, run, [], result)
-        result.coins += _write_coins(cursor, run)
+    with _Background() as writing:
+        for chunk in recordings.read_trade_chunks(path):
+            if until_ms is not None and len(chunk) and int(chunk.received_at_ms[0]) >= until_ms:
+                break  # in order of time, so nothing wanted follows
+            wanted = _wanted(chunk, since_ms, until_ms)
+            writing.submit(_write, result, _fold(run, chunk, wanted), _taken(run), _rates(run, chunk, wanted))
+            result.rows += len(wanted)
+            result.seconds = seconds_before + time.perf_counter() - began
+            progress(result)
+        run.tracker.now_us = _FOREVER_US
+        run.tracker.close_windows()
+        writing.submit(_write, result, [], _taken(run), [])
+        writing.submit(_write_coins, result, run)
     result.seconds = seconds_before + time.perf_counter() - began
     progress(result)
+
+
+class _Background:
+    """One thread that commits a chunk while the next is folded; at most one waits. Raises what the thread raised."""
+
+    def __enter__(self) -> Self:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="import")
+        self._pending: Future[None] | None = None
+        return self
+
+    def submit(self, action: Callable[..., None], *values: Any) -> None:
+        if self._pending is not None:
+            self._pending.result()
+        self._pending = self._executor.submit(_committed, action, *values)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._pending is not None and error is None:
+                self._pending.result()
+        finally:
+            self._executor.submit(_close_connection)
+            self._executor.shutdown()
+
+
+def _close_connection() -> None:
+    """The connection of the thread that calls."""
+    connection.close()
+
+
+def _committed(action: Callable[..., None], *values: Any) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        action(cursor, *values)
 
 
 def _wanted(chunk: TradeChunk, since_ms: int | None, until_ms: int | None) -> NDArray[np.int64]:
@@ -273,15 +307,29 @@ def _load_coins(run: _Run, trades: list[tuple[int, int, Trade]]) -> None:
 # --- writing --------------------------------------------------------------------------------------------
 
 
-def _write(cursor: CursorWrapper, run: _Run, rows: list[TradeRow], result: Imported) -> None:
+def _taken(run: _Run) -> list[MetricRow]:
+    """The windows closed since the last call."""
     windows: list[MetricRow] = run.tracker.windows
+    run.tracker.start_batch()
+    return windows
+
+
+def _write(
+    cursor: CursorWrapper,
+    result: Imported,
+    rows: list[TradeRow],
+    windows: list[MetricRow],
+    rates: list[tuple[float, int]],
+) -> None:
     result.trades += insert_trades(cursor, rows)
     result.windows += insert_metrics(cursor, windows, keep_fuller=True)
-    run.tracker.start_batch()
+    if rates:
+        cursor.execute(_INSERT_RATES, [[str(value) for value, _ in rates], [at_us for _, at_us in rates]])
+        result.rates += int(cursor.rowcount)
 
 
-def _write_rates(cursor: CursorWrapper, run: _Run, chunk: TradeChunk, wanted: NDArray[np.int64]) -> int:
-    """SOL/USD as recorded: a row for each change, at most one a minute."""
+def _rates(run: _Run, chunk: TradeChunk, wanted: NDArray[np.int64]) -> list[tuple[float, int]]:
+    """SOL/USD as recorded, with its time: a pair for each change, at most one a minute."""
     kept: list[tuple[float, int]] = []
     minute, rate = run.rate
     for at_ms, value in zip(chunk.received_at_ms[wanted].tolist(), chunk.sol_usd[wanted].tolist(), strict=True):
@@ -289,14 +337,11 @@ def _write_rates(cursor: CursorWrapper, run: _Run, chunk: TradeChunk, wanted: ND
             minute, rate = at_ms // _MINUTE_MS, value
             kept.append((value, at_ms * 1000))
     run.rate = (minute, rate)
-    if kept:
-        cursor.execute(_INSERT_RATES, [[str(value) for value, _ in kept], [at_us for _, at_us in kept]])
-        return int(cursor.rowcount)
-    return 0
+    return kept
 
 
-def _write_coins(cursor: CursorWrapper, run: _Run) -> int:
-    """Master data and tracking state of every coin of the file; how many there are."""
+def _write_coins(cursor: CursorWrapper, result: Imported, run: _Run) -> None:
+    """Master data and tracking state of every coin of the file."""
     mints = list(run.first_us)
     pools = ["bonk" if mint.endswith(NONSTANDARD_SUFFIX) else "pump" for mint in mints]
     cursor.execute(_INSERT_COINS, [mints, pools, list(run.first_us.values())])
@@ -307,4 +352,4 @@ def _write_coins(cursor: CursorWrapper, run: _Run) -> int:
         cursor.execute(_SET_NONSTANDARD, [sorted(run.nonstandard)])
     if run.graduated:
         cursor.execute(_SET_GRADUATED, [list(run.graduated), list(run.graduated.values())])
-    return len(mints)
+    result.coins += len(mints)
