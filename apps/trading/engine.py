@@ -48,9 +48,11 @@ def round_once() -> bool:
         return False
     _begin(feed_at)
     alerts_take(alerts, strategies, feed_at)
-    advance(to=feed_at)
+    more = len(alerts) == ALERTS_A_ROUND
+    if not more:  # those that wait are to be decided on before time goes on
+        advance(to=feed_at)
     TraderProgress.objects.filter(id=1).update(updated_at=timezone.now())
-    return len(alerts) == ALERTS_A_ROUND
+    return more
 
 
 def _begin(feed_at: datetime) -> None:
@@ -180,7 +182,9 @@ def _advance_step(since: datetime, since_seq: int, until: datetime) -> int:
     _roll_days(since, until)
     seq = exits_judge(since=since, since_seq=since_seq, to=until)
     while (order := queries.order_next_due(until)) is not None:
-        _follow_up(order_execute(order_id=order.pk), until)
+        order = _execute(order.pk)
+        if order.position_id is not None and order.due_at is not None:
+            exits_judge(since=order.due_at, since_seq=-1, to=until, ids=[order.position_id])
     TraderProgress.objects.filter(id=1).update(processed_at=until, processed_seq=seq)
     return seq
 
@@ -194,16 +198,16 @@ def _roll_days(since: datetime, until: datetime) -> None:
             wallet_roll_day(wallet=wallet_locked(wallet_id), at=until)
 
 
-def _follow_up(order: Order, to: datetime) -> None:
-    """Go on judging the position that an executed order has changed, from the instant of its execution."""
-    if order.position_id is None or order.due_at is None:
-        return
+@transaction.atomic
+def _execute(order_id: int) -> Order:
+    """Execute a due order; a refused exit is repeated in the same transaction, so that it is never forgotten."""
+    order = order_execute(order_id=order_id)
     if order.status == Order.Status.REJECTED and order.side == "sell":
-        _judge_again(order, to)
-    exits_judge(since=order.due_at, since_seq=-1, to=to, ids=[order.position_id])
+        _judge_again(order)
+    return order
 
 
-def _judge_again(order: Order, to: datetime) -> None:
+def _judge_again(order: Order) -> None:
     """After a refused sale: leave again at once if there is still a reason, with a fresh quote.
 
     Inside a gap nothing can be priced; the next try is at its end.
@@ -215,7 +219,7 @@ def _judge_again(order: Order, to: datetime) -> None:
         at = market.gap_ended_at
         Position.objects.filter(orders=order).update(judged_at=at, judged_seq=-1)
     positions = queries.positions_to_judge(Q(id=order.position_id))
-    if at > to or market.reserves is None:
+    if market.reserves is None:
         return
     for position in positions:
         mark = mark_of(position, market.reserves, at, costs_of(position.wallet))

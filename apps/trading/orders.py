@@ -16,7 +16,7 @@ from apps.core import live
 from apps.core.units import sol_to_lamports
 from apps.discovery import curve
 from apps.trading import metrics, queries, risk
-from apps.trading.fills import FillRejectedError, RejectCode, buy_budget, quote_buy, quote_sell
+from apps.trading.fills import FillRejectedError, RejectCode, Standing, buy_budget, quote_buy, quote_sell
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, Wallet
 from apps.trading.risk import DenyCode
@@ -186,20 +186,23 @@ def order_sell(*, intent: SellIntent) -> Order:
     order = _sell_order(intent, position, denied)
     if denied is None:
         order.quoted_base_units = intent.base_units
-        order.quoted_lamports = _quoted_proceeds(position.mint, intent)
+        order.quoted_lamports = _quoted_proceeds(position, intent)
         _reserve(order, wallet, needed)
     order.save()
     order_announce(order)
     return order
 
 
-def _quoted_proceeds(mint: str, intent: SellIntent) -> int:
-    """What the curve would pay now, after its fees; 0 where it cannot be priced (the venue will say so)."""
-    market = queries.market_at(mint, intent.decided_at)
+def _quoted_proceeds(position: Position, intent: SellIntent) -> int:
+    """What the curve would pay now, after its fees; 0 where it cannot be priced (the venue will say so).
+
+    Of our own fills only those of this position are counted, as where its exits are judged.
+    """
+    market = queries.market_at(position.mint, intent.decided_at)
     if market.reserves is None:
         return 0
     try:
-        standing = queries.standing_of(mint)
+        standing = Standing(position.curve_lamports, position.quantity_base_units)
         quote = quote_sell(market.reserves, standing, intent.base_units, curve.fees_at(intent.decided_at))
     except FillRejectedError:
         return 0
