@@ -108,7 +108,7 @@ WITH targets AS (
         WHERE mint = known.mint AND timestamp > entry_at AND timestamp <= least(horizon_at, known_to)
         ORDER BY timestamp DESC, seq DESC, trade_key DESC LIMIT 1
     ) last ON true
-), judged AS (
+), judged AS MATERIALIZED (
     SELECT facts.*, CASE
         WHEN known_to < entry_at THEN 'not_applicable'
         WHEN entry_price IS NULL THEN 'expired'
