@@ -5,14 +5,15 @@ Coordinates of the data are floats; what is drawn lies in a box of WIDTH x HEIGH
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 WIDTH, HEIGHT = 400, 260
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
 STEPS = 5
 
 Point = tuple[float, float]
@@ -30,14 +31,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Titles, the data range that is shown, and how the numbers of the axes are written."""
+    """Titles, the data range that is shown, and the form of the numbers beside it."""
 
     x_title: str
     y_title: str
     x_range: Point = (0.0, 1.0)
     y_range: Point = (0.0, 1.0)
-    x_form: str = "{:.1f}"
-    y_form: str = "{:.1f}"
+    form: str = "{:.1f}"
 
     def x(self, value: float) -> float:
         return LEFT + _share(value, self.x_range) * (WIDTH - LEFT - RIGHT)
@@ -55,8 +55,13 @@ def curves(lines: Sequence[Line], axes: Axes, label: str, marks: Sequence[Point]
     return _picture(label, _grid(axes) + drawn + points)
 
 
-def bars(counts: Sequence[float], axes: Axes, label: str, limit: float | None = None) -> SafeString:
-    """Bars of equal width over the whole x range; those at or above `limit` (in units of x) stand out."""
+def histogram(counts: Sequence[int], axes: Axes, label: str, limit: float) -> SafeString:
+    """Bars of equal width over the whole x range, their heights as the logarithm of the count: few stand beside many.
+
+    Those at or above `limit` (in units of x) stand out. The y range of `axes` is replaced.
+    """
+    decades = max(math.ceil(math.log10(max(counts, default=0) + 1)), 1)
+    axes = replace(axes, y_range=(0.0, float(decades)))
     low, high = axes.x_range
     width = (high - low) / max(len(counts), 1)
     drawn = format_html_join(
@@ -64,16 +69,18 @@ def bars(counts: Sequence[float], axes: Axes, label: str, limit: float | None = 
         '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>',
         (_bar(axes, low + width * place, width, count, limit) for place, count in enumerate(counts)),
     )
-    guide = Line([(limit, axes.y_range[0]), (limit, axes.y_range[1])], "guide") if limit is not None else Line([])
-    return _picture(label, _grid(axes) + drawn + _polyline(guide, axes))
+    powers = [
+        (math.log10(10**power + 1) if power else 0.0, f"{10**power if power else 0:,}") for power in range(decades + 1)
+    ]
+    guide = Line([(limit, 0.0), (limit, float(decades))], "guide")
+    return _picture(label, _grid(axes, powers) + drawn + _polyline(guide, axes))
 
 
-def _bar(axes: Axes, start: float, width: float, count: float, limit: float | None) -> tuple[str, ...]:
-    left, right, top = axes.x(start), axes.x(start + width), axes.y(count)
-    css = "bar hot" if limit is not None and start + width > limit else "bar"
-    title = f"{axes.x_form.format(start)}–{axes.x_form.format(start + width)}: {count:,.0f}"
-    bottom = axes.y(axes.y_range[0])
-    return css, _n(left + 0.5), _n(top), _n(max(right - left - 1, 0.5)), _n(bottom - top), title
+def _bar(axes: Axes, start: float, width: float, count: int, limit: float) -> tuple[str, ...]:
+    left, right, top = axes.x(start), axes.x(start + width), axes.y(math.log10(count + 1))
+    css = "bar hot" if start + width > limit else "bar"
+    title = f"{axes.form.format(start)}–{axes.form.format(start + width)}: {count:,}"
+    return css, _n(left + 0.5), _n(top), _n(max(right - left - 1, 0.5)), _n(axes.y(0.0) - top), title
 
 
 def _picture(label: str, inside: SafeString) -> SafeString:
@@ -82,20 +89,18 @@ def _picture(label: str, inside: SafeString) -> SafeString:
     )
 
 
-def _grid(axes: Axes) -> SafeString:
-    """Lines and numbers of both axes, with their titles."""
+def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> SafeString:
+    """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the even ones."""
+    ticks = y_ticks or [(y, axes.form.format(y)) for y in _ticks(axes.y_range)]
     across = format_html_join(
         "",
         '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',
-        (
-            (LEFT, _n(axes.y(y)), WIDTH - RIGHT, _n(axes.y(y)), LEFT - 6, _n(axes.y(y) + 4), axes.y_form.format(y))
-            for y in _ticks(axes.y_range)
-        ),
+        ((LEFT, _n(axes.y(y)), WIDTH - RIGHT, _n(axes.y(y)), LEFT - 6, _n(axes.y(y) + 4), text) for y, text in ticks),
     )
     below = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, axes.x_form.format(x)) for x in _ticks(axes.x_range)),
+        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, axes.form.format(x)) for x in _ticks(axes.x_range)),
     )
     titles = format_html(
         '<text x="{}" y="{}" text-anchor="middle">{}</text><text x="12" y="{}" text-anchor="middle" '

@@ -93,11 +93,15 @@ class ActiveForm(WorkForm):
 
     def __init__(self, active: ActiveModel, data: Any = None) -> None:
         initial = {name: getattr(active, name) for name in (*PLAIN, "custom_name")}
-        super().__init__(data, {**initial, "whitelist": "\n".join(active.whitelist)})
+        super().__init__(
+            data, {**initial, "threshold": round(active.threshold, 4), "whitelist": "\n".join(active.whitelist)}
+        )
         self.active = active
 
     def save(self) -> ActiveModel:
         fields = {"custom_name": self.cleaned_data["custom_name"].strip(), **self.settings()}
+        if "threshold" not in self.changed_data:  # it is shown rounded: leave it as exact as it is
+            del fields["threshold"]
         return services.model_configure(active=self.active, fields=fields)
 
 
@@ -111,11 +115,13 @@ class ImportForm(WorkForm):
         initial: dict[str, Any] = {"send_mode": ActiveModel.SendMode.ALERTS}
         if chosen:
             phases = chosen.recipe.get("data", {}).get("phases", [])
-            initial |= {"model": chosen.pk, "threshold": f"{chosen.threshold:.4f}", "phases": phases}
+            initial |= {"model": chosen.pk, "phases": phases}
         super().__init__(data, initial)
         self.fields["model"].choices = choices  # type: ignore[attr-defined]
         self.fields["custom_name"].required = self.fields["threshold"].required = False
         self.fields["custom_name"].help_text = _("Empty: the model's own name.")
+        if chosen:
+            self.fields["threshold"].widget.attrs["placeholder"] = f"{chosen.threshold:.4f}"
         self.fields["threshold"].help_text = _("Empty: the model's own. A score at or above it is an alert.")
 
     def save(self) -> ActiveModel:

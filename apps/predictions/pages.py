@@ -110,7 +110,7 @@ def live_counts(scores: Sequence[Any] | None, alerts: Sequence[Any] | None) -> d
     return {
         "scores": f"{scores[1]:,}" if scores else "0",
         "coins": f"{scores[2]:,}" if scores else "0",
-        "milliseconds": f"{display.number(scores[7], 1)} ms" if scores else display.NONE,
+        "milliseconds": display.number(scores[7], 1) if scores else display.NONE,
         "newest": display.clock(scores[9]) if scores else display.NONE,
         "alerts": f"{alerts[2]:,}" if alerts else "0",
         "pending": f"{alerts[3]:,}" if alerts else "0",
@@ -188,8 +188,8 @@ def histogram(active: ActiveModel, since: datetime) -> SafeString:
     counts = queries.score_histogram(active.pk, since, BINS)
     if not any(counts):
         return SafeString("")
-    axes = svg.Axes(_("Probability"), _("Scores"), (0.0, 1.0), (0.0, float(max(counts))), "{:.2f}", "{:,.0f}")
-    return svg.bars(counts, axes, _("Scores by probability"), limit=active.threshold)
+    axes = svg.Axes(_("Probability"), _("Scores"), form="{:.2f}")
+    return svg.histogram(counts, axes, _("Scores by probability"), active.threshold)
 
 
 # --- Alerts and scores ---------------------------------------------------------------------------------

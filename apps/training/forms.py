@@ -12,7 +12,7 @@ from apps.training import features, queries, services
 from apps.training.models import Job, Model
 from apps.training.recipes import Booster, Label, Recipe, Split, recipe_parse
 
-KINDS = [("path", _("touches it on the way")), ("close", _("stands there at the end"))]
+KINDS = [("path", _("touches it")), ("close", _("ends there"))]
 MINUTE = "%Y-%m-%dT%H:%M"
 LABEL, SPLIT, BOOSTER = Label(), Split(), Booster()
 
@@ -32,9 +32,11 @@ class RecipeForm(StyledForm):
 
     name = forms.CharField(label=_("Name"), max_length=100, help_text=_("Letters, digits, spaces and . : + - _"))
     description = forms.CharField(label=_("Notes"), required=False, max_length=2000)
-    kind = forms.ChoiceField(label=_("The price …"), choices=KINDS, initial=LABEL.kind)
+    kind = forms.ChoiceField(
+        label=_("The price …"), choices=KINDS, initial=LABEL.kind, help_text=_("At any moment, or at the end.")
+    )
     change_pct = forms.FloatField(
-        label=_("Change, %"), initial=LABEL.change_pct, help_text=_("From the entry; a fall is negative.")
+        label=_("Change, %"), initial=round(LABEL.change_pct), help_text=_("From the entry; a fall is negative.")
     )
     horizon_seconds = forms.IntegerField(label=_("Within, seconds"), initial=LABEL.horizon_seconds, min_value=1)
     stop_pct = forms.FloatField(
@@ -42,7 +44,7 @@ class RecipeForm(StyledForm):
     )
     latency_seconds = forms.FloatField(
         label=_("Entry after, seconds"),
-        initial=LABEL.latency_seconds,
+        initial=round(LABEL.latency_seconds),
         help_text=_("From the score to the earliest possible buy."),
     )
     phases = forms.TypedMultipleChoiceField(label=_("Phases"), coerce=int, widget=forms.CheckboxSelectMultiple)
@@ -65,12 +67,12 @@ class RecipeForm(StyledForm):
     )
     max_depth = forms.IntegerField(label=_("Depth of a tree"), initial=BOOSTER.max_depth, min_value=1)
     learning_rate = forms.FloatField(label=_("Learning rate"), initial=BOOSTER.learning_rate)
-    min_child_weight = forms.FloatField(label=_("Least weight of a leaf"), initial=BOOSTER.min_child_weight)
+    min_child_weight = forms.FloatField(label=_("Least weight of a leaf"), initial=round(BOOSTER.min_child_weight))
     subsample = forms.FloatField(label=_("Share of rows a tree"), initial=BOOSTER.subsample)
     balanced = forms.BooleanField(label=_("Weigh positives up to balance"), required=False)
     seed = forms.IntegerField(label=_("Seed"), initial=7, min_value=0)
     costs_pct = forms.FloatField(
-        label=_("Costs of a trade, %"), initial=3.0, help_text=_("Both ways; the threshold must earn them.")
+        label=_("Costs of a trade, %"), initial=3, help_text=_("Both ways; the threshold must earn them.")
     )
     min_alerts = forms.IntegerField(
         label=_("Alerts at least"), initial=30, min_value=1, help_text=_("In the validation part, at the threshold.")

@@ -34,6 +34,8 @@ TYPES: dict[str, Title] = {
 }
 PARTS: dict[str, Title] = {"test": gettext_lazy("Test"), "validation": gettext_lazy("Validation")}
 OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
+# Messages that only repeat the status.
+ENDED = {str(status.label) for status in Job.Status} | {"waiting", "cancelled"}
 MOST_IMPORTANT = 20
 
 
@@ -186,7 +188,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "tone": tone,
         "status": _("stopping") if job.cancel_requested and job.status == Job.Status.RUNNING else status,
         "progress": f"{job.progress * 100:.0f}",
-        "message": "" if job.message == job.status else job.message,
+        "message": "" if job.message in ENDED else job.message,
         "priority": job.priority,
         "created": display.clock(job.created_at),
         "took": display.seconds(took),
@@ -263,8 +265,7 @@ def test_row(result: TestResult) -> dict[str, Any]:
         "id": result.pk,
         "model_id": None if result.model.is_deleted else result.model_id,
         "model": result.model.name,
-        "from": display.moment(result.test_from),
-        "to": display.moment(result.test_to),
+        "span": time_span(result.test_from, result.test_to),
         "overlaps": result.overlaps_training,
         "rows": f"{result.rows:,}",
         "unknown": f"{result.rows_unknown:,}",
@@ -288,8 +289,7 @@ def comparison_row(comparison: Comparison) -> dict[str, Any]:
     return {
         "id": comparison.pk,
         "models": sorted(model.name for model in comparison.compared.all()),
-        "from": display.moment(comparison.test_from),
-        "to": display.moment(comparison.test_to),
+        "span": time_span(comparison.test_from, comparison.test_to),
         "winner": comparison.winner.name if comparison.winner else "",
         "reason": comparison.reason,
         "created": display.clock(comparison.created_at),
@@ -372,6 +372,13 @@ def data_facts() -> dict[str, Any]:
         ],
         "unknown": [_gap(gap["from"], gap["to"]) for gap in reversed(found["unknown"][-ROWS_A_PAGE:])],
     }
+
+
+def time_span(start: datetime, end: datetime) -> str:
+    """A stretch of time, the date once where both ends share it: `2026-03-01 00:40 – 01:00`."""
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    form = "%H:%M" if first.date() == last.date() else "%Y-%m-%d %H:%M"
+    return f"{first:%Y-%m-%d %H:%M} – {last.strftime(form)}"
 
 
 def _gap(start: datetime, end: datetime) -> dict[str, str]:

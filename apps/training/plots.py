@@ -53,7 +53,7 @@ def calibration_of(points: Sequence[tuple[float, float]]) -> SafeString:
     if not points:
         return EMPTY
     top = _round_up(max(max(point) for point in points))
-    axes = Axes(_("Predicted"), _("Observed"), (0.0, top), (0.0, top), "{:.2f}", "{:.2f}")
+    axes = Axes(_("Predicted"), _("Observed"), (0.0, top), (0.0, top), "{:.2f}")
     lines = [Line([(0.0, 0.0), (top, top)], "guide", title=_("perfect")), Line(sorted(points), dots=True)]
     return curves(lines, axes, _("Observed against predicted share"))
 
