@@ -89,6 +89,11 @@ class ModelDetail(ModelOut):
     xgboost_version: str
 
     @staticmethod
+    def resolve_importances(model: Model) -> dict[str, float]:
+        """Largest first (the database does not keep an order)."""
+        return dict(sorted(model.importances.items(), key=lambda one: (-one[1], one[0])))
+
+    @staticmethod
     def resolve_scores(model: Model) -> dict[str, Any]:
         """With curves and calibration."""
         return dict(model.scores)

@@ -54,8 +54,9 @@ def fit(
     if problem := lacking(data.label[train], data.label[validation]):
         raise PlatformError(*problem)
     x_validation = data.x[validation]
-    matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], max_bin=recipe.xgboost.max_bin, nthread=threads)
-    watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, nthread=threads)
+    bins = {"max_bin": recipe.xgboost.max_bin, "nthread": threads}
+    matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], **bins)
+    watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, **bins)
     booster = xgboost.train(
         parameters(recipe, data.label[train], threads),
         matrix,
@@ -95,7 +96,8 @@ def parameters(recipe: Recipe, label: Floats, threads: int) -> dict[str, Any]:
         **chosen,
         "objective": "binary:logistic",
         "tree_method": "hist",
-        "eval_metric": "aucpr",
+        # The last one stops: log loss keeps probabilities calibrated, but means nothing once positives weigh more.
+        "eval_metric": ["aucpr", "logloss"] if weight == 1 else ["logloss", "aucpr"],
         "scale_pos_weight": weight,
         "seed": recipe.seed,
         "nthread": threads,
@@ -114,10 +116,10 @@ def _callback(on_round: Round) -> Any:
 
 
 def _importances(booster: Booster) -> dict[str, float]:
-    """Share of the total gain of each used feature, largest first."""
+    """Share of the total gain of each used feature."""
     gain = {name: float(value) for name, value in booster.get_score(importance_type="total_gain").items()}  # type: ignore[arg-type]
     total = sum(gain.values()) or 1.0
-    return {name: value / total for name, value in sorted(gain.items(), key=lambda item: (-item[1], item[0]))}
+    return {name: value / total for name, value in gain.items()}
 
 
 def lacking(train: Floats, validation: Floats) -> tuple[str, str] | None:

@@ -188,7 +188,7 @@ def test_a_waiting_job_is_cancelled_at_once(db):
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_running_job_stops_soon_after_it_was_cancelled(make_recipe):
-    market.fill(60)
+    market.fill()
     endless = {"n_estimators": 5000, "early_stopping_rounds": 1000, "learning_rate": 0.001, "max_depth": 8}
     services.train_request(recipe=make_recipe(xgboost=endless))
     job = services.job_claim(worker="me", now=timezone.now())

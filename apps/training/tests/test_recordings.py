@@ -3,24 +3,17 @@
 A slice of each day keeps this short; docs/recipes/plus20_5min.toml is the whole.
 """
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 
-from apps.core.scratch import database_url
 from apps.training import leakcheck, services
-from apps.training.models import Job, Model, TestResult
+from apps.training.models import Model, TestResult
 from apps.training.recipes import recipe_parse
+from apps.training.tests.worker import trainer, wait_for
 
 pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 
@@ -33,36 +26,6 @@ RECIPE = {
     "split": {"validation": 0.25, "test": 0.0},
     "xgboost": {"n_estimators": 60, "early_stopping_rounds": 15, "learning_rate": 0.1, "max_depth": 4},
 }
-
-
-@contextmanager
-def trainer() -> Iterator[subprocess.Popen]:
-    """A Celery worker on the queue `training`, on the database of this test."""
-    options = ["-Q", "training", "-c", "1", "-n", "trainer-test@%h", "--without-gossip", "--without-mingle"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "pumpsite", "worker", *options],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def wait_for(job: Job, seconds: float = 120) -> Job:
-    """The job once it has ended."""
-    end = time.monotonic() + seconds
-    while job.status in (Job.Status.PENDING, Job.Status.RUNNING):
-        assert time.monotonic() < end, (job.status, job.message)
-        time.sleep(0.1)
-        job.refresh_from_db()
-    assert job.status == Job.Status.COMPLETED, (job.error_code, job.error)
-    return job
 
 
 def import_slice(folder: Path, start: datetime, end: datetime) -> None:

@@ -63,7 +63,7 @@ def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
         "rows": {"train": model.rows_train, "validation": model.rows_validation, "test": model.rows_test},
         "threshold": model.threshold,
         "scores": model.scores,
-        "importances": dict(list(model.importances.items())[:20]),
+        "importances": dict(sorted(model.importances.items(), key=lambda one: -one[1])[:20]),
         "data_hash": model.data_hash,
         "artifact_sha256": model.artifact_sha256,
         **result,
