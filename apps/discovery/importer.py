@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from typing import Any
 
 import numpy as np
 from django.db import connection, transaction

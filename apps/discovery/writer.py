@@ -1,8 +1,8 @@
 """One batch of the stream, one transaction: rows, coins, highs and the journal cursor together.
 
-Rows go by COPY into temporary tables of this connection and from there with ON CONFLICT DO NOTHING. Every statement is
-absolute, and the cursor is a fence: a writer that is not where the table says writes nothing. Amounts of time travel as
-epoch microseconds.
+Rows go by COPY straight into their table; where some are there already, by way of temporary tables of this connection
+and ON CONFLICT DO NOTHING. Every statement is absolute, and the cursor is a fence: a writer that is not where the table
+says writes nothing. Amounts of time travel as epoch microseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+import psycopg
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.discovery.owed import Owed
@@ -218,15 +219,16 @@ def ensure_temporary(cursor: CursorWrapper) -> None:
 def copy_rows(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """COPY rows of plain values; text in them must be free of tabs, backslashes and line ends (addresses are)."""
     line = "\t".join(["%s"] * len(rows[0])) + "\n"
-    with cursor.copy(f"COPY {table} FROM STDIN WITH (FORMAT text, NULL 'None')") as copy:
+    statement = f"COPY {table} FROM STDIN WITH (FORMAT text, NULL 'None')"
+    with connection.wrap_database_errors, cursor.copy(statement) as copy:
         for start in range(0, len(rows), 5_000):
             copy.write("".join([line % row for row in rows[start : start + 5_000]]))
 
 
 def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
     """Trades not yet there; how many."""
-    if not rows:
-        return 0
+    if not rows or _copied(cursor, TRADES, TRADE_COLUMNS, rows):
+        return len(rows)
     ensure_temporary(cursor)
     copy_rows(cursor, "incoming_trades", rows)
     cursor.execute(_INSERT_TRADES)
@@ -235,12 +237,37 @@ def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
 
 def insert_metrics(cursor: CursorWrapper, rows: Sequence[MetricRow], *, keep_fuller: bool = False) -> int:
     """Windows not yet there (or, for histories, fuller than what is there); how many."""
-    if not rows:
-        return 0
+    if not rows or _copied(cursor, METRICS, METRIC_COLUMNS, rows):
+        return len(rows)
     ensure_temporary(cursor)
     copy_rows(cursor, "incoming_metrics", rows)
     cursor.execute(_UPSERT_METRICS if keep_fuller else _INSERT_METRICS)
     return int(cursor.rowcount)
+
+
+def _copied(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+    """COPY rows straight into their table, twice as fast; False (and nothing done) where some are there already."""
+    try:
+        with transaction.atomic():
+            copy_rows(cursor, f"{table} ({_names(columns)})", _with_times(rows))
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
+            raise
+        return False
+    return True
+
+
+def _with_times(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows whose second value, epoch microseconds, is written as the database reads it."""
+    seconds: dict[int, str] = {}
+    timed = []
+    for row in rows:
+        second, rest = divmod(row[1], 1_000_000)
+        text = seconds.get(second)
+        if text is None:
+            text = seconds[second] = moment(second * 1_000_000).strftime("%Y-%m-%d %H:%M:%S")
+        timed.append((row[0], f"{text}.{rest:06d}+00", *row[2:]))
+    return timed
 
 
 def notify(cursor: CursorWrapper, feed_us: int, windows: int, trades: int) -> None:
