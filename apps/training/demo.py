@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from apps.core.errors import PlatformError
 from apps.training import dataset, fitting, selections, services
+from apps.training.columns import Floats
 from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_parse
 
@@ -13,19 +14,16 @@ logger = logging.getLogger(__name__)
 NAME = "demo"
 RETRAIN_AFTER = (timedelta(minutes=5), timedelta(minutes=20))
 RETRY_AFTER = timedelta(minutes=1)
+ENOUGH = 4
 
 
 def recipe(number: int) -> Recipe:
-    """The demo's recipe: +20 % within a minute, from an entry two seconds later, on coins in their first minutes.
-
-    The first model asks for half a minute: the purge between the parts and the rows whose future is not known yet cost
-    two horizons of a stream that has just begun.
-    """
+    """The demo's recipe: +20 % within a minute, from an entry two seconds later, on coins in their first minutes."""
     first = number == 1
     return recipe_parse(
         {
             "name": f"{NAME}-{number}",
-            "label": {"kind": "path", "change_pct": 20, "horizon_seconds": 30 if first else 60, "latency_seconds": 2},
+            "label": {"kind": "path", "change_pct": 20, "horizon_seconds": 60, "latency_seconds": 2},
             "data": {"phases": [1]},
             "split": {"validation": 0.3, "test": 0.0 if first else 0.2},
             "xgboost": {"n_estimators": 150, "early_stopping_rounds": 20, "learning_rate": 0.1, "max_depth": 4},
@@ -52,7 +50,7 @@ def _failed_lately(now: datetime) -> bool:
 
 
 def _is_enough(first: Recipe) -> bool:
-    """Whether both parts hold the positives that a fit asks for."""
+    """Whether both parts hold several times the positives and negatives that a fit asks for at least."""
     try:
         selection = selections.selection_of(first)
         data = dataset.load(selection, ["price_close"])
@@ -60,4 +58,13 @@ def _is_enough(first: Recipe) -> bool:
     except PlatformError as error:
         logger.debug("the demo waits: %s", error.message)
         return False
-    return not fitting.lacking(data.label[split.train], data.label[split.validation])
+    train, validation = data.label[split.train], data.label[split.validation]
+    return _rarer(train) >= ENOUGH * fitting.MIN_POSITIVES_TRAIN and (
+        _rarer(validation) >= ENOUGH * fitting.MIN_POSITIVES_VALIDATION
+    )
+
+
+def _rarer(label: Floats) -> int:
+    """How many rows the rarer answer has."""
+    positives = int(label.sum())
+    return min(positives, len(label) - positives)
