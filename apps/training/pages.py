@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE, Page, page_number
 from apps.discovery.models import Phase
-from apps.training import demo, features, plots, queries
+from apps.training import demo, features, fitting, plots, queries
+from apps.training.columns import Floats
 from apps.training.models import Comparison, Job, Model, TestResult
 
 Title = str | Promise
@@ -420,18 +421,26 @@ def feature_row(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- The new model's preview ---------------------------------------------------------------------------
-def preview_facts(counts: Mapping[str, int], least_positives: int) -> dict[str, Any]:
-    """What a recipe would find, and whether that is enough for a fit."""
+def preview_facts(counts: Mapping[str, int], labels: Mapping[str, Floats]) -> dict[str, Any]:
+    """What a recipe would find, how its parts would look, and whether that is enough for a fit."""
     rows, positives = counts["rows"], counts["positives"]
+    lacking = fitting.lacking(labels["train"], labels["validation"])
     return {
         "rows": f"{rows:,}",
         "coins": f"{counts['coins']:,}",
         "positives": f"{positives:,}",
         "base_rate": display.ratio_pct(positives / rows if rows else None),
         "left_out": [(COUNTS[name], f"{counts[name]:,}") for name in LEFT_OUT if counts[name]],
-        "too_few": positives < least_positives,
-        "least": least_positives,
+        "parts": [
+            {"name": SPLIT_PARTS[name], "rows": f"{len(label):,}", "positives": f"{int(label.sum()):,}"}
+            for name, label in labels.items()
+        ],
+        "lacking": lacking[1] if lacking else "",
     }
 
 
+SPLIT_PARTS: dict[str, Title] = {
+    "train": gettext_lazy("Training"),
+    **{name: PARTS[name] for name in ("validation", "test")},
+}
 LEFT_OUT = ("rows_nonstandard_curve", "rows_of_known_coins", "rows_unknown")

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from apps.core.errors import PlatformError
-from apps.training import queries, splits
+from apps.training import dataset, queries, splits
+from apps.training.columns import Floats
 from apps.training.dataset import Dataset, Selection
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
@@ -36,6 +37,18 @@ def split_of(data: Dataset, recipe: Recipe, selection: Selection) -> splits.Spli
         validation=recipe.split.validation,
         test=recipe.split.test,
     )
+
+
+def parts_of(recipe: Recipe) -> tuple[dict[str, int], dict[str, Floats]]:
+    """What a recipe finds before any fit: counts, and the labels of its training, validation and test part.
+
+    Raises NO_DATA, NO_KNOWN_ROWS.
+    """
+    selection = selection_of(recipe)
+    data = dataset.load(selection, ["price_close"])
+    split = split_of(data, recipe, selection)
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    return data.counts.as_json(), {name: data.label[rows] for name, rows in parts.items()}
 
 
 def overlaps(model: Model, start: datetime, end: datetime) -> bool:

@@ -9,11 +9,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.training import dataset, fitting, pages, selections, services
+from apps.training import pages, selections, services
 from apps.training.forms import CompareForm, ModelForm, ModelTestForm, PreviewForm, RecipeForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
-
-LEAST_POSITIVES = fitting.MIN_POSITIVES_TRAIN + fitting.MIN_POSITIVES_VALIDATION
 
 
 # --- Models --------------------------------------------------------------------------------------------
@@ -46,8 +44,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     form, context = PreviewForm(request.POST), {}
     try:
         if form.is_valid():
-            counts = dataset.preview(selections.selection_of(form.recipe())).as_json()
-            context = pages.preview_facts(counts, LEAST_POSITIVES)
+            context = pages.preview_facts(*selections.parts_of(form.recipe()))
     except PlatformError as error:
         context = {"error": error.message}
     return render(request, "training/_preview.html", {"found": context})

@@ -110,7 +110,7 @@ def test_the_preview_counts_before_the_click(send, filled):
 def test_the_preview_says_what_is_wrong(send, filled):
     assert "label.change_pct" in send("preview", **recipe_fields(change_pct="0")).content.decode()
     assert "not filled in" in send("preview", **recipe_fields(horizon_seconds="")).content.decode()
-    assert "Too few positive rows" in send("preview", **recipe_fields(change_pct="5000")).content.decode()
+    assert "Not enough for a fit." in send("preview", **recipe_fields(change_pct="5000")).content.decode()
 
 
 def test_the_form_queues_a_training_that_succeeds(send, filled):
