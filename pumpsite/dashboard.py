@@ -1,6 +1,7 @@
 """The dashboard: the whole pipeline at a glance, read from every part's tables, live."""
 
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from django.conf import settings
@@ -8,17 +9,23 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from apps.core import display, live
 from apps.core.htmx import oob
+from apps.core.sparkline import sparkline
 from apps.discovery import pages as discovery
-from apps.discovery.models import CoinStream
+from apps.discovery.models import Coin, CoinMetric, CoinStream
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.trading import figures, queries
+from apps.trading.models import Position
 from apps.trading.valuation import Valued, positions_valued
 from apps.training.models import Job, Model
+from pumpsite.health import health_parts
+
+MOST_RESULTS = 300
 
 RATES = """
 SELECT (SELECT count(*) FROM discovered_coins WHERE first_seen_at > %(since)s),
@@ -54,6 +61,7 @@ def context() -> dict[str, Any]:
         "pipe": pipeline(now, stats),
         "stats": {
             "equity": display.sol(stats.equity_lamports),
+            "equity_value": stats.equity_lamports,
             "unrealized": display.signed_sol(stats.unrealized_pnl_lamports),
             "unrealized_tone": display.tone(stats.unrealized_pnl_lamports),
             "realized": display.signed_sol(stats.realized_pnl_lamports),
@@ -62,12 +70,14 @@ def context() -> dict[str, Any]:
             "today_tone": display.tone(stats.realized_today_lamports),
             "wins": _("%(won)d of %(closed)d") % {"won": stats.winners, "closed": stats.closed_positions},
             "state": stats.trading_state,
+            "state_tone": "good" if stats.trading_state == "ACTIVE" else "wait",
         },
         "coins": newest_coins(now),
         "alerts": newest_alerts(),
-        "positions": [position_row(valued, now) for valued in open_positions(now)],
+        "positions": open_positions(now),
         "notice": notice(),
-        "badge": discovery.badge(),
+        "health": health_rows(),
+        "curve": results_curve(),
         "feed_at": display.clock(now),
         "jobs": [job_row(job) for job in Job.objects.filter(status__in=("PENDING", "RUNNING"))[:3]],
     }
@@ -84,58 +94,70 @@ def pipeline(now: datetime, stats: figures.Stats) -> list[dict[str, str]]:
     edge = {"bad": "bad", "wait": "warn-edge"}.get(badge["tone"], "ok")
     per_minute = _("in a minute")
     steps = (
-        ("radio", _("Feed"), badge["text"], _("%(n)s trades/min") % {"n": f"{trades:,}"}, edge, "discovery:settings"),
-        (
-            "coins",
-            _("Coins"),
-            f"{coins:,}",
-            _("%(n)s tracked, %(new)s new") % {"n": f"{tracked:,}", "new": new},
-            _ok(tracked),
+        _step("radio", _("Feed"), badge["text"], _("%(n)s trades/min") % {"n": f"{trades:,}"}, "discovery:settings"),
+        _step(
+            "coins", _("Coins"), coins, _("%(n)s tracked, %(new)s new") % {"n": f"{tracked:,}", "new": new},
             "discovery:overview",
         ),
-        ("layers", _("Windows"), f"{windows:,}", per_minute, _ok(windows), "discovery:streams"),
-        (
-            "brain",
-            _("Scores"),
-            f"{scores:,}",
-            _("%(n)d of %(m)d models at work") % {"n": working, "m": models},
-            _ok(scores),
+        _step("layers", _("Windows"), windows, per_minute, "discovery:streams"),
+        _step(
+            "brain", _("Scores"), scores, _("%(n)d of %(m)d models at work") % {"n": working, "m": models},
             "predictions:log",
         ),
-        ("bell", _("Alerts"), f"{alerts:,}", per_minute, _ok(alerts), "predictions:alerts"),
-        ("send", _("Orders"), f"{orders:,}", per_minute, _ok(orders), "trading:trades"),
-        (
-            "briefcase",
-            _("Positions"),
-            f"{stats.open_positions:,}",
-            _("%(n)d closed") % {"n": stats.closed_positions},
-            _ok(stats.open_positions),
+        _step("bell", _("Alerts"), alerts, per_minute, "predictions:alerts"),
+        _step("send", _("Orders"), orders, per_minute, "trading:trades"),
+        _step(
+            "briefcase", _("Positions"), stats.open_positions, _("%(n)d closed") % {"n": stats.closed_positions},
             "trading:positions",
         ),
-    )
-    return [dict(zip(("icon", "label", "value", "note", "edge", "url"), step, strict=True)) for step in steps]
+    )  # fmt: skip
+    return [steps[0] | {"edge": edge}, *steps[1:]]
 
 
-def _ok(count: int) -> str:
-    return "ok" if count else ""
+def _step(icon: str, label: str, value: int | str, note: str, url: str) -> dict[str, str]:
+    """One tile of the pipeline; its edge says whether anything passes."""
+    text = value if isinstance(value, str) else f"{value:,}"
+    return {"icon": icon, "label": label, "value": text, "note": note, "edge": "ok" if value else "", "url": url}
+
+
+def health_rows() -> list[dict[str, str]]:
+    """What the platform stands on: name, tone and a word for each part."""
+    names = {"database": _("Database"), "redis": "Valkey", "stream": _("Stream"), "workers": _("Workers")}
+    rows = []
+    for key, part in health_parts().items():
+        missing = ", ".join(part.get("missing", ()))
+        word = _("runs") if part["ok"] else _("missing: %(names)s") % {"names": missing} if missing else _("away")
+        rows.append({"name": names[key], "tone": "good" if part["ok"] else "bad", "word": word})
+    return rows
+
+
+def results_curve() -> SafeString:
+    """The sum of the newest realized results, one point a closed position."""
+    newest = Position.objects.filter(status="CLOSED").order_by("-closed_at", "-id")
+    results = list(newest.values_list("realized_pnl_lamports", flat=True)[:MOST_RESULTS])
+    return sparkline([0.0, *accumulate(map(float, reversed(results)))] if results else [], _("Realized results"))
 
 
 def newest_coins(now: datetime) -> list[dict[str, Any]]:
-    rows = CoinStream.objects.select_related("coin", "phase").order_by("-started_at", "coin_id")[:10]
+    rows = CoinStream.objects.select_related("coin", "phase").order_by("-started_at", "coin_id")[:12]
     return [discovery.stream_row(stream, now) for stream in rows]
 
 
+def symbols_of(mints: set[str]) -> dict[str, str]:
+    """What coins are called; the shortened mint where they are called nothing."""
+    known = dict(Coin.objects.filter(mint__in=mints).values_list("mint", "symbol"))
+    return {mint: known.get(mint, "").strip() or display.mint_short(mint) for mint in mints}
+
+
 def newest_alerts() -> list[dict[str, Any]]:
-    alerts = list(AlertEvaluation.objects.order_by("-as_of", "-alert_id")[:10])
+    alerts = list(AlertEvaluation.objects.order_by("-as_of", "-alert_id")[:8])
     names = dict(ActiveModel.objects.values_list("id", "custom_name"))
-    symbols = dict(
-        CoinStream.objects.filter(coin_id__in={a.mint for a in alerts}).values_list("coin_id", "coin__symbol")
-    )
+    symbols = symbols_of({alert.mint for alert in alerts})
     tones = {"success": "good", "failed": "bad", "pending": "wait"}
     return [
         {
             "mint": alert.mint,
-            "symbol": symbols.get(alert.mint, "").strip() or display.mint_short(alert.mint),
+            "symbol": symbols[alert.mint],
             "model": names.get(alert.active_model_id, display.NONE),
             "at": display.clock(alert.as_of),
             "probability": display.ratio_pct(alert.probability, 0),
@@ -147,8 +169,10 @@ def newest_alerts() -> list[dict[str, Any]]:
     ]
 
 
-def open_positions(now: datetime) -> list[Valued]:
-    return positions_valued(list(queries.positions_open().order_by("-opened_at", "-id")[:10]), now)
+def open_positions(now: datetime) -> list[dict[str, Any]]:
+    held = positions_valued(list(queries.positions_open().order_by("-opened_at", "-id")[:8]), now)
+    symbols = symbols_of({one.position.mint for one in held})
+    return [position_row(one, now) | {"symbol": symbols[one.position.mint]} for one in held]
 
 
 def position_row(valued: Valued, now: datetime) -> dict[str, Any]:
@@ -156,8 +180,6 @@ def position_row(valued: Valued, now: datetime) -> dict[str, Any]:
     return {
         "id": position.pk,
         "mint": position.mint,
-        "mint_short": display.mint_short(position.mint),
-        "wallet": position.wallet.alias,
         "cost": display.sol(valued.cost_lamports),
         "value": display.sol(valued.value_lamports),
         "gain": display.signed_sol(gain),
@@ -188,8 +210,9 @@ def notice() -> str:
     ).exists():
         return _("The first model is being trained on what was streamed so far.")
     return _(
-        "Collecting data: the first model is trained by itself as soon as there is enough, usually within minutes."
-    )
+        "Collecting data: %(n)s windows so far. The first model is trained by itself as soon as there is enough, "
+        "usually within five minutes."
+    ) % {"n": f"{CoinMetric.objects.count():,}"}
 
 
 live.register("dashboard", render_live)

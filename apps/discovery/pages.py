@@ -129,7 +129,7 @@ def stream_row(stream: CoinStream, now: datetime) -> dict[str, Any]:
         "cap": display.number(stream.last_market_cap_sol),
         "cap_value": stream.last_market_cap_sol or 0,
         "progress": display.pct(progress),
-        "progress_value": progress or 0,
+        "progress_value": progress,
         "volume": display.sol(stream.volume_lamports, 2),
         "trades": f"{stream.trades_total:,}",
         "last_trade": display.clock(stream.last_trade_at),
@@ -204,7 +204,7 @@ def coin_facts(coin: Coin, stream: CoinStream | None) -> dict[str, Any]:
         "phase": stream.phase.name if stream else _("not tracked"),
         "age": display.seconds((now - stream.started_at).total_seconds()) if stream else display.NONE,
         "created": display.moment(coin.created_at),
-        "creator": coin.creator or display.NONE,
+        "creator": coin.creator,
         "pool": coin.pool or display.NONE,
         "cap": display.number(stream.last_market_cap_sol if stream else coin.market_cap_sol),
         "price": display.price(stream.last_price_sol if stream else None),
@@ -214,7 +214,7 @@ def coin_facts(coin: Coin, stream: CoinStream | None) -> dict[str, Any]:
         "trades": f"{stream.trades_total:,}" if stream else "0",
         "reserves": display.sol(stream.virtual_sol_lamports if stream else None, 3),
         "progress": display.pct(progress),
-        "progress_value": progress or 0,
+        "progress_value": progress,
         "initial_buy": display.sol(coin.initial_buy_lamports, 3),
         "uri": coin.uri,
         "description": coin.description,
@@ -265,14 +265,14 @@ SELECT extract(epoch FROM time_bucket(%(bucket)s * INTERVAL '1 second', "timesta
        first(price_sol, seq) * 1e6, max(price_sol) * 1e6, min(price_sol) * 1e6, last(price_sol, seq) * 1e6,
        sum(sol_amount) / 1e9
 FROM coin_transactions
-WHERE mint = %(mint)s
+WHERE mint = %(mint)s AND "timestamp" >= to_timestamp(%(since)s)
 GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
 """
 
 
-def candles(mint: str, bucket_seconds: int, limit: int = 500) -> list[dict[str, Any]]:
-    """The newest candles, oldest first; prices in SOL per million tokens."""
+def candles(mint: str, bucket_seconds: int, since: int = 0, limit: int = 500) -> list[dict[str, Any]]:
+    """The newest candles from `since` (epoch seconds) on, oldest first; prices in SOL per million tokens."""
     with connection.cursor() as cursor:
-        cursor.execute(CANDLES, {"mint": mint, "bucket": bucket_seconds, "limit": limit})
+        cursor.execute(CANDLES, {"mint": mint, "bucket": bucket_seconds, "since": since, "limit": limit})
         names = ("time", "open", "high", "low", "close", "volume")
         return [dict(zip(names, (row[0], *map(float, row[1:])), strict=True)) for row in reversed(cursor.fetchall())]

@@ -61,8 +61,10 @@ def coin(request: HttpRequest, mint: str) -> HttpResponse:
 
 @require_safe
 def coin_candles(request: HttpRequest, mint: str) -> JsonResponse:
-    """The chart's data."""
-    return JsonResponse({"items": pages.candles(mint, _bucket(request))})
+    """The chart's data: all of it, or only from the candle that starts at `since` (epoch seconds) on."""
+    text = request.GET.get("since", "0")
+    since = int(text) if text.isdecimal() and len(text) < 11 else 0
+    return JsonResponse({"items": pages.candles(mint, _bucket(request), since)})
 
 
 def _bucket(request: HttpRequest) -> int:

@@ -22,24 +22,34 @@
   volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
 
   let running = false;
-  const load = async (first) => {
+  let newest = 0;
+  let count = 0;
+  const show = (items) => {
+    for (const { time, volume: value, ...prices } of items) {
+      if (time > newest) count += 1;
+      newest = Math.max(newest, time);
+      candles.update({ time, ...prices });
+      volume.update({ time, value });
+    }
+    box.dataset.candles = String(count);
+    box.dataset.newest = String(newest);
+  };
+  const load = async () => {
     if (running) return;
     running = true;
     try {
-      const answer = await fetch(box.dataset.url, { headers: { Accept: "application/json" } });
+      const first = newest === 0;
+      const answer = await fetch(`${box.dataset.url}&since=${newest}`, { headers: { Accept: "application/json" } });
       if (!answer.ok) return;
-      const { items } = await answer.json();
-      candles.setData(items);
-      volume.setData(items.map(({ time, volume: value }) => ({ time, value })));
-      box.dataset.candles = String(items.length);
+      show((await answer.json()).items);
       if (first) chart.timeScale().fitContent();
     } finally {
       running = false;
     }
   };
-  load(true);
+  load();
   let due = null;
-  new MutationObserver(() => { due ??= setTimeout(() => { due = null; load(false); }, 1000); })
+  new MutationObserver(() => { due ??= setTimeout(() => { due = null; load(); }, 1000); })
     .observe(document.body, { attributes: true, attributeFilter: ["data-updates"] });
   document.addEventListener("theme", () => {
     chart.applyOptions(look());

@@ -1,4 +1,4 @@
-// One websocket a page: HTML messages replace elements by id (morphed, changed numbers flash), JSON messages become events.
+// One websocket a page: HTML messages replace elements by id (morphed), JSON messages become events; changed numbers flash.
 (() => {
   const topics = document.body.dataset.topics;
   if (!topics) return;
@@ -13,6 +13,8 @@
     state.classList.toggle("wait", !connected);
     state.lastElementChild.textContent = connected ? state.dataset.on : state.dataset.off;
   };
+
+  const values = (part) => [...part.querySelectorAll("[id][data-value]")].map((cell) => [cell.id, cell.dataset.value]);
 
   const flash = (before) => {
     for (const [id, old] of before) {
@@ -32,7 +34,7 @@
       const old = document.getElementById(fresh.id);
       if (!old) continue;
       fresh.removeAttribute("hx-swap-oob");
-      const before = [...old.querySelectorAll("[id][data-value]")].map((cell) => [cell.id, cell.dataset.value]);
+      const before = values(old);
       Idiomorph.morph(old, fresh, { ignoreActiveValue: true });
       flash(before);
       window.htmx?.process(document.getElementById(fresh.id));
@@ -40,6 +42,10 @@
     document.body.dataset.updates = String(++updates);
     window.htmx?.trigger(document.body, "live");
   };
+
+  let swapped = [];
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => { swapped = values(detail.target); });
+  document.addEventListener("htmx:afterSettle", () => { flash(swapped); swapped = []; });
 
   const connect = () => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";

@@ -20,6 +20,6 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("change", (event) => event.target.closest("[data-autosubmit]")?.form?.requestSubmit());
 document.addEventListener("submit", (event) => {
-  const question = event.target.dataset.confirm;
+  const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
 });
