@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.training import pages, selections, services
+from apps.training import data_pages, pages, selections, services
 from apps.training.forms import CompareForm, ModelForm, ModelTestForm, PreviewForm, RecipeForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
 
@@ -18,12 +18,12 @@ from apps.training.models import Comparison, Job, Model, TestResult
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """The models, what is being trained now, and what there is to learn from."""
-    page, figures = page_of(request, pages.models_found(), pages.model_row), pages.figures()
+    page, figures = page_of(request, pages.models_found(), pages.model_row), data_pages.figures()
     context = {
         "page": page,
         "figures": figures,
         "jobs": pages.jobs_open(),
-        "waiting": pages.waiting_text(bool(page.count), figures["has_data"]),
+        "waiting": data_pages.waiting_text(bool(page.count), figures["has_data"]),
         "topics": "training",
     }
     return render_page(request, "training/overview.html", "training/_overview.html", context)
@@ -44,7 +44,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     form, context = PreviewForm(request.POST), {}
     try:
         if form.is_valid():
-            context = pages.preview_facts(*selections.parts_of(form.recipe()))
+            context = data_pages.preview_facts(*selections.parts_of(form.recipe()))
     except PlatformError as error:
         context = {"error": error.message}
     return render(request, "training/_preview.html", {"found": context})
@@ -53,7 +53,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 @require_safe
 def data(request: HttpRequest) -> HttpResponse:
     """What there is to train on, by day and phase."""
-    return render(request, "training/data.html", {"data": pages.data_facts()})
+    return render(request, "training/data.html", {"data": data_pages.data_facts()})
 
 
 def model(request: HttpRequest, model_id: int) -> HttpResponse:
@@ -163,5 +163,5 @@ def comparison_delete(request: HttpRequest, comparison_id: int) -> HttpResponse:
 @require_safe
 def features(request: HttpRequest) -> HttpResponse:
     """Every feature: its formula, window, inputs and unit."""
-    context = {"page": pages.features_page(request), "windows": pages.feature_windows()}
+    context = {"page": data_pages.features_page(request), "windows": data_pages.feature_windows()}
     return render(request, "training/features.html", context)
