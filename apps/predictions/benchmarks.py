@@ -91,13 +91,23 @@ def alert_p99_ms() -> dict[str, Any]:
         for number in range(MODELS):
             services.model_import(model=_model(number), threshold=_threshold(number))
         _write_windows(_records(rng, COINS, 0, HISTORY_ROWS), HISTORY_ROWS)
+        _mark_scored(HISTORY_ROWS)
         with _scorer():
-            _wait_scored()
-            taken = [_round(rng, window) for window in range(HISTORY_ROWS + 1, HISTORY_ROWS + 1 + ALERT_ROUNDS)]
+            _round(rng, HISTORY_ROWS + 1)
+            taken = [_round(rng, window) for window in range(HISTORY_ROWS + 2, HISTORY_ROWS + 2 + ALERT_ROUNDS)]
         alerts, scores = AlertEvaluation.objects.count(), Prediction.objects.count()
     detail = {"p50_ms": round(float(np.median(taken)), 1), "max_ms": round(max(taken), 1), "rounds": len(taken),
               "coins": COINS, "models": MODELS, "alerts": alerts, "predictions": scores}  # fmt: skip
     return {"value": round(float(np.quantile(taken, 0.99)), 1), "unit": "ms", "detail": detail}
+
+
+def _mark_scored(windows: int) -> None:
+    """The history is behind the cursor: the scorer warms up from it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE scorer_state SET last_row_id = (SELECT max(row_id) FROM coin_metrics), scored_to = %s",
+            (START + windows * WINDOW,),
+        )
 
 
 def _round(rng: np.random.Generator, window: int) -> float:
@@ -235,7 +245,9 @@ def _booster(number: int, trees: int = TREES) -> Any:
     x = rng.exponential(1.0, (4000, len(features.NAMES))).astype(np.float32)
     matrix = xgboost.DMatrix(x, rng.random(4000) < 0.5, feature_names=list(features.NAMES))
     parameters = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.05, "seed": number}
-    return xgboost.train(parameters, matrix, trees)
+    booster = xgboost.train(parameters, matrix, trees)
+    booster.set_param({"nthread": inference.THREADS})
+    return booster
 
 
 def _model(number: int, label: dict[str, Any] = LABEL, trees: int = TREES) -> Model:

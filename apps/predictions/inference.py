@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Half of the cores: threads that wait for each other are slow where other processes want the cores too.
+THREADS = max(1, (os.cpu_count() or 1) // 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -95,7 +98,7 @@ class Boosters:
         except PlatformError as error:
             logger.error("model %s is not scored: %s %s", active.custom_name, error.code, error.message)
             return None
-        booster.set_param({"nthread": min(2, os.cpu_count() or 1)})
+        booster.set_param({"nthread": THREADS})
         return booster
 
 
