@@ -20,3 +20,19 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real recordings are not here ({folder})")
     return folder
+
+
+SEEDS = ("010_discovery.sql", "030_predictions.sql")
+
+
+@pytest.fixture(autouse=True)
+def seeded(request: pytest.FixtureRequest) -> None:
+    """Transactional tests empty every table afterwards: the rows of the migrations are put back before the next one."""
+    marker = request.node.get_closest_marker("django_db")
+    if "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction")):
+        request.getfixturevalue("transactional_db")
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            for name in SEEDS:
+                cursor.execute((ROOT / "sql" / name).read_text(encoding="utf-8"))

@@ -186,7 +186,7 @@ def test_a_waiting_job_is_cancelled_at_once(db):
         services.job_cancel(job=job, now=timezone.now())
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_a_running_job_stops_soon_after_it_was_cancelled(make_recipe):
     market.fill()
     endless = {"n_estimators": 5000, "early_stopping_rounds": 1000, "learning_rate": 0.001, "max_depth": 8}

@@ -15,7 +15,7 @@ from apps.training.models import Model, TestResult
 from apps.training.recipes import recipe_parse
 from apps.training.tests.worker import trainer, wait_for
 
-pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True)]
 
 TRAIN = (datetime(2025, 9, 6, 10, tzinfo=UTC), datetime(2025, 9, 6, 13, tzinfo=UTC))
 TEST = (datetime(2025, 9, 7, 0, tzinfo=UTC), datetime(2025, 9, 7, 1, 30, tzinfo=UTC))

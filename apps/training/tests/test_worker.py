@@ -12,7 +12,7 @@ from apps.training.models import Job, Model
 from apps.training.tests import market
 from apps.training.tests.worker import kill, trainer, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_job_survives_the_kill_of_its_worker_and_has_one_result(
