@@ -4,11 +4,14 @@ import logging
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.operation import Operation
@@ -21,6 +24,7 @@ from apps.discovery.api import router as find
 from apps.predictions.api import router as server
 from apps.trading.api import router as buy
 from apps.training.api import router as training
+from pumpsite.errors import database_away, surprise
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +70,7 @@ api.add_router("/training/", training)
 api.add_router("/buy/", buy)
 
 
+@csrf_exempt
 def not_found(request: HttpRequest, rest: str = "") -> HttpResponse:
     """Any other address below `/api/`."""
     return error_response(NotFoundError("ROUTE_NOT_FOUND", "There is no such address: see /api/docs.", path=rest))
@@ -113,8 +118,15 @@ def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return error_response(NotFoundError("NOT_FOUND", "What was asked for does not exist."))
 
 
+@api.exception_handler(RequestDataTooBig)
+def on_too_much(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return error_response(PlatformError("BODY_TOO_LARGE", f"Send at most {most:,} bytes.", status=413, most=most))
+
+
+@api.exception_handler(UnicodeEncodeError)
 @api.exception_handler(DataError)
-def on_data_error(request: HttpRequest, error: DataError) -> HttpResponse:
+def on_data_error(request: HttpRequest, error: Exception) -> HttpResponse:
     return error_response(PlatformError("VALUE_NOT_STORABLE", "A value is too large or holds characters not allowed."))
 
 
@@ -122,8 +134,7 @@ def on_data_error(request: HttpRequest, error: DataError) -> HttpResponse:
 @api.exception_handler(InterfaceError)
 def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.warning("the database did not answer a request: %s", type(error).__name__)
-    away = PlatformError("DATABASE_UNAVAILABLE", "The database does not answer: try again in a moment.", status=503)
-    response = error_response(away)
+    response = error_response(database_away())
     response.headers["Retry-After"] = "5"
     return response
 
@@ -132,5 +143,4 @@ def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
 def on_surprise(request: HttpRequest, error: Exception) -> HttpResponse:
     request_id = structlog.contextvars.get_contextvars().get("request_id", "")
     logger.error("request failed", exc_info=error)
-    message = "Something unexpected went wrong; the log tells more under this request id."
-    return error_response(PlatformError("INTERNAL_ERROR", message, status=500, request_id=request_id))
+    return error_response(surprise(request_id))

@@ -242,3 +242,20 @@ def test_documentation_is_for_callers(client: Client, person: Any, token_for: An
     assert "swagger-ui-bundle.js" in page
     inline = [part for part in page.split("<script")[1:] if "src=" not in part.split(">")[0]]
     assert all('type="application/json"' in part.split(">")[0] for part in inline)
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+def test_unknown_address_has_the_one_shape_for_every_method(method: str, db: None):
+    strict = Client(enforce_csrf_checks=True)
+    refused(getattr(strict, method)("/api/training/models/abc"), 404, "ROUTE_NOT_FOUND")
+
+
+def test_text_that_is_not_unicode_is_a_400(client: Client, db: None):
+    body = '{"username": "\\ud800", "password": "x"}'
+    refused(client.post("/api/auth/login", body, content_type="application/json"), 400, "VALUE_NOT_STORABLE")
+
+
+def test_too_large_body_is_a_413(client: Client, db: None, settings: Any):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    body = json.dumps({"username": "x" * 200, "password": "x"})
+    refused(client.post("/api/auth/login", body, content_type="application/json"), 413, "BODY_TOO_LARGE")

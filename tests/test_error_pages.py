@@ -41,3 +41,9 @@ def test_surprise_is_a_500_page_without_details(visitor: Client, staff: Any):
         answer = visitor.get("/")
     assert answer.status_code == 500
     assert "secret" not in answer.content.decode()
+
+
+def test_refusals_below_api_keep_the_one_shape(visitor: Client, db: None):
+    answer = visitor.get("/api/auth/status", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+    assert set(answer.json()) == {"status", "code", "message", "details"}
