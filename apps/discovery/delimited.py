@@ -8,7 +8,6 @@ no number at all is an error that names file, line and column.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -62,14 +61,17 @@ class Table:
         return CsvError(self.path, self.first_line + row, column, f"{self.field(row, column)[:40]!r} {reason}")
 
 
-def split_line(line: bytes) -> list[str]:
-    """The fields of one line, quotes removed."""
-    return next(csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r\n")]), [])
+def split_line(path: str, number: int, line: bytes) -> list[str]:
+    """The fields of one line, quotes removed. Raises CsvError where it is no comma-separated text."""
+    try:
+        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")], strict=True), [])
+    except (csv.Error, UnicodeDecodeError):
+        raise CsvError(path, number, None, "not a line of comma-separated text in UTF-8") from None
 
 
 def table(path: str, first_line: int, columns: Sequence[str], chunk: bytes) -> Table:
     """Offsets of a chunk of whole lines. Raises CsvError for a line with more or fewer fields than `columns`."""
-    text = _plain(chunk)
+    text = _plain(path, first_line, chunk)
     data = np.frombuffer(text, dtype=np.uint8)
     separators = np.flatnonzero((data == _COMMA) | (data == _NEWLINE))
     width = len(columns)
@@ -81,17 +83,17 @@ def table(path: str, first_line: int, columns: Sequence[str], chunk: bytes) -> T
     return Table(path, first_line, tuple(columns), text, starts, ends)
 
 
-def _plain(chunk: bytes) -> bytes:
+def _plain(path: str, first_line: int, chunk: bytes) -> bytes:
     if b"\r" in chunk:
         chunk = chunk.replace(b"\r\n", b"\n")
-    if b'"' in chunk:
-        chunk = _unquoted(chunk)
-    return chunk if chunk.endswith(b"\n") else chunk + b"\n"
+    if not chunk.endswith(b"\n"):
+        chunk += b"\n"
+    return _unquoted(path, first_line, chunk) if b'"' in chunk else chunk
 
 
-def _unquoted(chunk: bytes) -> bytes:
-    lines = csv.reader(io.StringIO(chunk.decode("utf-8", "replace"), newline=""))
-    return "".join(",".join(fields) + "\n" for fields in lines).encode()
+def _unquoted(path: str, first_line: int, chunk: bytes) -> bytes:
+    lines = enumerate(chunk[:-1].split(b"\n"), start=first_line)
+    return "".join(",".join(split_line(path, number, line)) + "\n" for number, line in lines).encode()
 
 
 def _uneven(path: str, first_line: int, width: int, text: bytes) -> CsvError:

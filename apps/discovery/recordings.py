@@ -186,7 +186,9 @@ def _recorded(line: _JournalLine, text: bytes, number: int) -> RecordedLine:
 
 
 def _header(path: str, line: bytes) -> tuple[str, ...]:
-    columns = tuple(name.strip() for name in delimited.split_line(line))
+    if not line.strip():
+        raise CsvError(path, 1, None, "the header is missing: the file is empty or begins with an empty line")
+    columns = tuple(name.strip() for name in delimited.split_line(path, 1, line))
     for name in REQUIRED:
         if name not in columns:
             raise CsvError(path, 1, name, "this column is missing in the header")

@@ -57,6 +57,26 @@ def test_quotes_windows_line_ends_a_byte_order_mark_and_column_order_are_read_al
     assert list(files.read_trades_csv(path)) == [plain]
 
 
+@pytest.mark.parametrize(
+    ("data", "line", "reason"),
+    [
+        (b"", 1, "the header is missing"),
+        (b"\n", 1, "the header is missing"),
+        (gzip.compress(b"packed, but not named so"), 1, "not a line of comma-separated text in UTF-8"),
+        (f"{HEADER}\n{ROW}\n".encode("utf-16"), 1, "not a line of comma-separated text in UTF-8"),
+        (f"{HEADER}\r{ROW}\r".encode(), 1, "not a line of comma-separated text in UTF-8"),
+        (f'{HEADER}\n{ROW}\n"never closed,\n{ROW}\n'.encode() * 3000, 3, "not a line of comma-separated text in UTF-8"),
+        (f'{HEADER}\n{ROW}\n"2025",more\n'.encode(), 3, "2 fields where the header has 10"),
+    ],
+)
+def test_what_is_no_table_is_named_by_file_and_line(tmp_path: Path, data: bytes, line: int, reason: str) -> None:
+    path = tmp_path / "trades.csv"
+    path.write_bytes(data)
+    with pytest.raises(CsvError, match=reason) as caught:
+        list(files.read_trades_csv(path))
+    assert (caught.value.path, caught.value.line) == (str(path), line)
+
+
 def test_statistics_that_are_missing_become_nan(tmp_path: Path) -> None:
     short = ",".join(ROW.split(",")[:7])
     (trade,) = files.read_trades_csv(_write(tmp_path, ",".join(files.REQUIRED), short))
