@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -243,7 +242,7 @@ def test_same_secret_is_sealed_differently_each_time() -> None:
     assert len({keys.seal(b"x", wallet_id=1, address="A", master=MASTER) for _ in range(5)}) == 5
 
 
-@pytest.mark.parametrize("text", ["", "short", "!" * 44, os.urandom(31).hex()])
+@pytest.mark.parametrize("text", ["", "short", "!" * 44, "ab" * 31])
 def test_wrong_master_key_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="32 bytes") as error:
         keys.master_key(text)
