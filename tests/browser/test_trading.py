@@ -1,0 +1,46 @@
+"""What a person does on the trading pages."""
+
+from collections.abc import Callable
+
+from apps.trading.models import Order, TradingState
+from tests.browser.conftest import Browsing, Site
+
+Browse = Callable[..., Browsing]
+
+
+def test_an_order_begins_on_the_coin_page_and_is_listed(browse: Browse, site: Site) -> None:
+    browsing, mint = browse(), site.world.busiest_mint
+    page = browsing.page
+    page.goto(f"/discovery/coins/{mint}/")
+    page.click("#coin a[href*='/trading/order/']")
+    assert page.input_value("[name=mint]") == mint
+    page.fill("[name=amount]", "0.05")
+    page.click("main form button:not([type=button])")
+    page.wait_for_url("**/trading/trades/**")
+    assert page.locator("[role=status]").count() == 1
+    assert Order.objects.filter(mint=mint, side="buy", alert_id=None).exists()
+    assert browsing.mistakes == []
+
+
+def test_the_kill_switch_is_one_click_away_and_shown_on_the_dashboard(browse: Browse) -> None:
+    page = browse().page
+    page.goto("/trading/")
+    page.click("button[name=state][value=REDUCING]")
+    page.wait_for_selector("button[value=REDUCING][aria-pressed=true]")
+    assert TradingState.objects.get(pk=1).state == "REDUCING"
+    page.goto("/")
+    assert "REDUCING" in page.inner_text("#dashboard")
+    page.goto("/trading/")
+    page.click("button[name=state][value=ACTIVE]")
+    page.wait_for_selector("button[value=ACTIVE][aria-pressed=true]")
+
+
+def test_selling_everything_asks_first(browse: Browse, site: Site) -> None:
+    browsing, asked = browse(), []
+    page = browsing.page
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.goto(site.pages["trading-wallet"])
+    orders = Order.objects.count()
+    page.click("form[action$='/sell-all/'] button")
+    page.wait_for_function("true")
+    assert len(asked) == 1 and Order.objects.count() == orders
