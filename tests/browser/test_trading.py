@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from apps.core.units import LAMPORTS_PER_SOL
+from apps.trading import services
 from apps.trading.models import Order, TradingState
 from tests.browser.conftest import Browsing, Site
 
@@ -9,16 +11,19 @@ Browse = Callable[..., Browsing]
 
 
 def test_an_order_begins_on_the_coin_page_and_is_listed(browse: Browse, site: Site) -> None:
+    services.wallet_create(alias="by-hand", balance_lamports=5 * LAMPORTS_PER_SOL)
     browsing, mint = browse(), site.world.busiest_mint
     page = browsing.page
+    site.world.live()
     page.goto(f"/discovery/coins/{mint}/")
     page.click("#coin a[href*='/trading/order/']")
     assert page.input_value("[name=mint]") == mint
+    page.select_option("[name=wallet]", "by-hand")
     page.fill("[name=amount]", "0.05")
     page.click("main form button:not([type=button])")
     page.wait_for_url("**/trading/trades/**")
     assert page.locator("[role=status]").count() == 1
-    assert Order.objects.filter(mint=mint, side="buy", alert_id=None).exists()
+    assert Order.objects.get(wallet__alias="by-hand").mint == mint
     assert browsing.mistakes == []
 
 
