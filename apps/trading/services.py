@@ -18,6 +18,7 @@ from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.units import LAMPORTS_PER_SOL, sol_to_lamports
 from apps.trading import queries
+from apps.trading.denials import DENIALS
 from apps.trading.models import Order, Position, Strategy, TradingState, TransferLog, Wallet
 from apps.trading.orders import BuyIntent, SellIntent, order_buy, order_sell, wallet_locked
 from apps.trading.positions import units_for_percent
@@ -51,28 +52,6 @@ STRATEGY_FIELDS = frozenset(
         "timeout_seconds",
     }
 )
-DENIALS = {
-    DenyCode.TRADING_HALTED: "Trading is halted: set it to ACTIVE first.",
-    DenyCode.TRADING_REDUCING: "Trading only leaves positions now: set it to ACTIVE to buy.",
-    DenyCode.REAL_TRADING_LOCKED: "Real trading is locked in this version: use a test wallet.",
-    DenyCode.WALLET_NOT_ACTIVE: "The wallet is not active: set its status to ACTIVE.",
-    DenyCode.TRADING_DISABLED: "Trading is switched off for this wallet: switch it on.",
-    DenyCode.FEED_STALE: "Nothing comes from the feed: wait until the stream is connected.",
-    DenyCode.COIN_UNKNOWN: "No reserves of this coin are known: check the mint.",
-    DenyCode.COIN_NONSTANDARD: "The coin is not on the standard curve and cannot be priced here.",
-    DenyCode.COIN_GRADUATED: "The coin has left its curve and cannot be priced here.",
-    DenyCode.CURVE_COMPLETE: "The curve of this coin is sold out.",
-    DenyCode.COIN_IN_GAP: "Trades of this coin may have been missed: wait for its next trade.",
-    DenyCode.COIN_STALE: "The coin has not traded for minutes: choose another.",
-    DenyCode.TRADE_REFUSED: "The amount is too small or too large for the curve.",
-    DenyCode.MAX_POSITION: "The wallet's largest position would be exceeded: buy less or raise the limit.",
-    DenyCode.MAX_OPEN_POSITIONS: "The wallet holds as many coins as it may: sell one or raise the limit.",
-    DenyCode.CONSECUTIVE_LOSSES: "The wallet has lost too often in a row: reset the counter or wait for the next day.",
-    DenyCode.DAILY_LOSS: "The wallet has lost as much as it may today: raise the limit or wait for the next day.",
-    DenyCode.INSUFFICIENT_BALANCE: "The balance does not cover the amount, its costs and the safety buffer.",
-    DenyCode.ORDER_IN_FLIGHT: "A sale of this position is under way: wait for it.",
-    DenyCode.NOTHING_TO_SELL: "There is nothing to sell.",
-}
 
 
 def _now() -> datetime:
@@ -205,8 +184,9 @@ def transfer(*, from_alias: str, to_alias: str, lamports: int | None = None) -> 
     if lamports is None and queries.positions_open(wallet=giver).exists():
         buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL))
     amount = giver.virtual_balance_lamports - fee - buffer if lamports is None else lamports
-    _require_amount(amount)
-    if amount + fee > giver.virtual_balance_lamports:
+    if lamports is not None:
+        _require_amount(amount)
+    if amount <= 0 or amount + fee > giver.virtual_balance_lamports:
         message = "The balance does not cover the amount and the network fee."
         raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.virtual_balance_lamports)
     _move(giver, -amount - fee)
@@ -251,6 +231,14 @@ def _manual_key(alias: str, key: str | None) -> str:
     return f"manual:{alias}:{key or uuid.uuid4().hex}"[:150]
 
 
+def _require_same_order(order: Order, *, side: str, mint: str, lamports: int | None = None) -> Order:
+    """The order a key named before, unless it was for something else."""
+    if (order.side, order.mint) != (side, mint) or (lamports is not None and order.lamports != lamports):
+        message = "This idempotency key was used for another order: choose a new one."
+        raise ConflictError("IDEMPOTENCY_KEY_USED", message, order_id=order.pk)
+    return order
+
+
 def _require_slippage(slippage_bps: int | None) -> int:
     slippage = settings.DEFAULT_SLIPPAGE_BPS if slippage_bps is None else slippage_bps
     if not 0 <= slippage <= 10_000:
@@ -271,7 +259,7 @@ def buy_manual(
     """Order a buy for `lamports` (curve fees included); it is executed after the latency. Adds to a held position.
 
     The same `idempotency_key` gives the same order again. Raises ConflictError with the code of a denial, which is
-    stored as an order too.
+    stored as an order too, or IDEMPOTENCY_KEY_USED.
     """
     _require_amount(lamports)
     intent = BuyIntent(
@@ -283,7 +271,8 @@ def buy_manual(
         decided_at=_manual_moment(),
         may_add=True,
     )
-    return _raise_denied(order_buy(intent=intent, feed_age_seconds=queries.feed_age_seconds()))
+    order = order_buy(intent=intent, feed_age_seconds=queries.feed_age_seconds())
+    return _raise_denied(_require_same_order(order, side="buy", mint=mint, lamports=lamports))
 
 
 def sell_manual(
@@ -294,21 +283,28 @@ def sell_manual(
     slippage_bps: int | None = None,
     idempotency_key: str | None = None,
 ) -> Order:
-    """Order the sale of `percent` of what a wallet holds of a coin; it is executed after the latency."""
-    position = queries.positions_open(wallet=wallet_get(alias=alias), mint=mint).first()
+    """Order the sale of `percent` of what a wallet holds of a coin; it is executed after the latency.
+
+    The same `idempotency_key` gives the same order again, also when nothing is held any more. Raises ConflictError
+    with the code of a denial, or IDEMPOTENCY_KEY_USED.
+    """
+    wallet, key = wallet_get(alias=alias), _manual_key(alias, idempotency_key)
+    if made := Order.objects.select_related("wallet", "strategy").filter(idempotency_key=key).first():
+        return _raise_denied(_require_same_order(made, side="sell", mint=mint))
+    position = queries.positions_open(wallet=wallet, mint=mint).first()
     if position is None:
         raise NotFoundError("POSITION_NOT_FOUND", "The wallet does not hold this coin.", alias=alias, mint=mint)
     if not 0 < percent <= 100:
         raise PlatformError("PERCENT_OUT_OF_RANGE", "Choose more than 0 and at most 100 percent.", percent=percent)
     intent = SellIntent(
-        key=_manual_key(alias, idempotency_key),
+        key=key,
         position_id=position.pk,
         base_units=units_for_percent(position.quantity_base_units, percent),
         slippage_bps=_require_slippage(slippage_bps),
         decided_at=_manual_moment(),
         reason=Position.ExitReason.MANUAL,
     )
-    return _raise_denied(order_sell(intent=intent))
+    return _raise_denied(_require_same_order(order_sell(intent=intent), side="sell", mint=mint))
 
 
 def sell_all(*, alias: str | None = None, slippage_bps: int | None = None) -> list[Order]:

@@ -60,6 +60,42 @@ def test_real_wallet_is_refused(api: Caller) -> None:
     assert not Wallet.objects.exists()
 
 
+def test_key_of_an_order_names_no_other_one(api: Caller, started: World) -> None:
+    mint, other = started.coin(1), started.coin(2)
+    started.wallet("w1")
+    started.feed(10)
+    body = {"wallet": "w1", "mint": mint, "amount_sol": "0.2", "idempotency_key": "once"}
+    api("post", "execute-buy", body, 202)
+    for change in ({"amount_sol": "0.3"}, {"mint": other}):
+        assert api("post", "execute-buy", {**body, **change}, 409)["code"] == "IDEMPOTENCY_KEY_USED"
+    sale = {"wallet": "w1", "mint": mint, "idempotency_key": "once"}
+    assert api("post", "execute-sell", sale, 409)["code"] == "IDEMPOTENCY_KEY_USED"
+    assert Order.objects.count() == 1
+
+
+def test_repeated_sale_is_answered_after_everything_is_sold(api: Caller, started: World) -> None:
+    mint = started.coin()
+    started.wallet("w1")
+    started.feed(10)
+    api("post", "execute-buy", {"wallet": "w1", "mint": mint, "amount_sol": "0.2"}, 202)
+    started.feed(11)
+    engine.round_once()
+    sale = {"wallet": "w1", "mint": mint, "idempotency_key": "out"}
+    first = api("post", "execute-sell", sale, 202)
+    started.feed(13)
+    engine.round_once()
+    assert api("get", f"positions/w1/{mint}")["status"] == "CLOSED"
+    again = api("post", "execute-sell", sale, 202)
+    assert (again["id"], again["status"]) == (first["id"], "FILLED")
+
+
+def test_sweep_of_an_empty_wallet_says_so(api: Caller, started: World) -> None:
+    for alias in ("w1", "w2"):
+        api("post", "wallets", {"alias": alias, "transfer_enabled": True}, 201)
+    body = {"from_wallet": "w1", "to_wallet": "w2", "sweep": True}
+    assert api("post", "transfer", body, 409)["code"] == "INSUFFICIENT_BALANCE"
+
+
 def test_manual_trade_goes_through_order_fill_and_sale(api: Caller, started: World) -> None:
     mint = started.coin()
     started.wallet("w1")
