@@ -106,7 +106,12 @@ DATABASES["default"].setdefault("OPTIONS", {})
 # The web process answers every request in a thread of its own: it shares a pool (asgi.py), the others keep theirs.
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
 if DATABASE_POOL_SIZE:
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_SIZE,
+        "timeout": 3,
+        "reconnect_timeout": 5,  # its pauses double: a longer patience would keep pages away long after an outage
+    }
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
 
@@ -265,8 +270,11 @@ LOGGING = {
     "filters": {
         "not_health": {"()": "apps.core.logs.NotHealth"},
         "broker_away": {"()": "apps.core.logs.BrokerAway"},
+        "outages": {"()": "apps.core.logs.Outages"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "structlog", "filters": ["outages"]},
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "celery.app.trace": {"level": "WARNING"},

@@ -1,5 +1,6 @@
 """`/health` tells what lives."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_absent_database_is_said_and_the_rest_unknown(client: Client, all_well: 
     body = response.json()
     assert response.status_code == 503
     assert [body[part]["ok"] for part in ("database", "redis", "stream", "workers")] == [False, True, False, False]
+
+
+def test_database_that_refuses_connections_is_said_at_once(
+    client: Client, all_well: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(connection.settings_dict, "PORT", "1")
+    began = time.monotonic()
+    response = client.get("/health")
+    assert (response.status_code, response.json()["database"]) == (503, {"ok": False})
+    assert time.monotonic() - began < 2
 
 
 def test_health_tells_strangers_no_details(client: Client, all_well: None):
