@@ -44,9 +44,9 @@ class AvailableOut(Schema):
 class LogLimits(Schema):
     """Most scores kept per coin and day, by tag; 0 is no limit. What is not kept does not alert."""
 
-    negative: int = Field(0, ge=0)
-    positive: int = Field(0, ge=0)
-    alert: int = Field(0, ge=0)
+    negative: int = Field(0, ge=0, le=services.MOST_LOGGED)
+    positive: int = Field(0, ge=0, le=services.MOST_LOGGED)
+    alert: int = Field(0, ge=0, le=services.MOST_LOGGED)
 
 
 class IgnoreSettings(Schema):

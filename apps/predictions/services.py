@@ -30,6 +30,7 @@ JUDGE_BACK = timedelta(days=2)
 HOPELESS_AFTER = timedelta(minutes=10)
 EXPIRE_AFTER = timedelta(days=1)
 MOST_LISTED = 10_000
+MOST_LOGGED = 10**9
 
 _boosters = inference.Boosters()
 
@@ -115,6 +116,9 @@ def model_check(*, active: ActiveModel) -> None:
         raise PlatformError("WHITELIST_TOO_LONG", f"A whitelist holds at most {MOST_LISTED:,} coins.")
     if unknown_tags := set(active.max_log_entries) - set(rules.TAGS):
         raise PlatformError("TAG_UNKNOWN", f"{sorted(unknown_tags)[0]!r} is none of {', '.join(rules.TAGS)}.")
+    limits = active.max_log_entries.values()
+    if not all(isinstance(limit, int) and 0 <= limit <= MOST_LOGGED for limit in limits):
+        raise PlatformError("LIMIT_OUT_OF_RANGE", f"Keep between 0 (no limit) and {MOST_LOGGED:,} scores of a tag.")
     if active.webhook_url:
         webhooks.url_check(active.webhook_url)
     if active.webhook_enabled and not webhooks.url_of(active):

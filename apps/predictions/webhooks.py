@@ -23,26 +23,39 @@ TIMEOUT = httpx2.Timeout(5.0, connect=3.0)
 LEASE = timedelta(seconds=60)
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 7200, 21600)
 _PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-def url_check(url: str) -> None:
-    """Raises PlatformError WEBHOOK_URL_REFUSED unless `url` is http(s) to a public address or to the operator's n8n.
+def url_check(url: str) -> str | None:
+    """The public address to call `url` at; None for the operator's own n8n, which may be anywhere.
 
-    Looks the host up; every address it resolves to must be public.
+    Looks the host up; every address it resolves to must be public. Raises PlatformError WEBHOOK_URL_REFUSED.
     """
     target = _endpoint(url)
     if target is None:
         raise _refused("Give an address that starts with http:// or https:// and names a host.")
     if target in _operator_endpoints():
-        return
+        return None
     try:
-        found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
-    except OSError as error:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(*target, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
         raise _refused(f"The host {target[0]} has no address; check its spelling.") from error
-    if not all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_global for entry in found):
+    if not all(_is_public(address) for address in found):
         raise _refused(
             "Private and loopback addresses are refused; to use your own n8n, set N8N_SERVER_WEBHOOK_URL to it."
         )
+    return found[0]
+
+
+def _is_public(text: str) -> bool:
+    """Whether an address, and the IPv4 address that it may carry (mapped, 6to4, Teredo, NAT64), is public."""
+    address = ipaddress.ip_address(text.split("%")[0])
+    carried: list[ipaddress.IPv4Address | ipaddress.IPv6Address | None] = []
+    if isinstance(address, ipaddress.IPv6Address):
+        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return all(one.is_global and not one.is_multicast for one in [address, *carried] if one is not None)
 
 
 def _endpoint(url: str) -> tuple[str, int] | None:
@@ -51,7 +64,7 @@ def _endpoint(url: str) -> tuple[str, int] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    if url != url.strip() or parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
         return None
     return parts.hostname, port or _PORTS[parts.scheme]
 
@@ -87,8 +100,7 @@ def delivery_send(*, delivery: WebhookDelivery, client: httpx2.Client, now: date
     """One attempt; any 2xx is success, everything else is tried again later. Never raises for the receiver's faults."""
     delivery.response_status, delivery.error = None, ""
     try:
-        url_check(delivery.url)
-        response = client.post(delivery.url, json=delivery.payload, headers=_headers(delivery, now))
+        response = _post(client, delivery, now)
         delivery.response_status = response.status_code
         if not response.is_success:
             delivery.error = f"HTTP {response.status_code}"
@@ -97,6 +109,18 @@ def delivery_send(*, delivery: WebhookDelivery, client: httpx2.Client, now: date
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         delivery.error = type(error).__name__ + ": " + str(error)[:200]
     _delivery_finish(delivery, now)
+
+
+def _post(client: httpx2.Client, delivery: WebhookDelivery, now: datetime) -> httpx2.Response:
+    """Calls the very address that was checked: a name looked up twice may answer differently (DNS rebinding)."""
+    address, headers, url = url_check(delivery.url), _headers(delivery, now), httpx2.URL(delivery.url)
+    if address is None:
+        return client.post(url, json=delivery.payload, headers=headers)
+    headers["host"] = url.netloc.decode("ascii")
+    pinned = url.copy_with(host=address)
+    return client.post(
+        pinned, json=delivery.payload, headers=headers, extensions={"sni_hostname": url.raw_host.decode()}
+    )
 
 
 def _headers(delivery: WebhookDelivery, now: datetime) -> dict[str, str]:

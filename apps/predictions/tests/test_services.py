@@ -33,6 +33,8 @@ def test_an_imported_model_takes_name_and_threshold_of_its_model() -> None:
         ({"threshold": 1.5}, "THRESHOLD_OUT_OF_RANGE"),
         ({"phases": [77]}, "PHASE_UNKNOWN"),
         ({"max_log_entries": {"odd": 1}}, "TAG_UNKNOWN"),
+        ({"max_log_entries": {"negative": 10**20}}, "LIMIT_OUT_OF_RANGE"),
+        ({"max_log_entries": {"alert": "many"}}, "LIMIT_OUT_OF_RANGE"),
         ({"webhook_url": "http://127.0.0.1/"}, "WEBHOOK_URL_REFUSED"),
         ({"webhook_enabled": True}, "WEBHOOK_URL_MISSING"),
         ({"whitelist": ["m"] * 10_001}, "WHITELIST_TOO_LONG"),

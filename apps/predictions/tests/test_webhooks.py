@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx2
 import pytest
 from django.utils import timezone
 
@@ -136,7 +138,8 @@ def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver, settin
         "http://127.0.0.1/x", "http://localhost:8000/", "http://10.0.0.1/", "http://192.168.1.1/", "http://[::1]/",
         "http://169.254.169.254/latest/meta-data", "http://0.0.0.0/", "http://[::ffff:127.0.0.1]/", "ftp://8.8.8.8/",
         "file:///etc/passwd", "http://", "no address", "http://user@8.8.8.8/", "http://8.8.8.8:99999/",
-        "http://2130706433/", "http://100.64.0.1/",
+        "http://2130706433/", "http://100.64.0.1/", "http://a..b/", " http://8.8.8.8/", "http://224.0.0.1/",
+        "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/",
     ],
 )  # fmt: skip
 def test_private_and_broken_addresses_are_refused(url: str) -> None:
@@ -151,6 +154,25 @@ def test_public_addresses_and_the_operators_own_n8n_are_allowed(settings: Any) -
     webhooks.url_check("http://localhost:5678/webhook/other")
     with pytest.raises(PlatformError):
         webhooks.url_check("http://localhost:5679/webhook/other")
+
+
+@pytest.mark.django_db
+def test_the_address_that_was_checked_is_the_one_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 8443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    called: list[httpx2.Request] = []
+
+    def transport(request: httpx2.Request) -> httpx2.Response:
+        called.append(request)
+        return httpx2.Response(200)
+
+    delivery = outbox("https://hooks.example:8443/x?y=1")
+    with httpx2.Client(transport=httpx2.MockTransport(transport)) as client:
+        webhooks.delivery_send(delivery=delivery, client=client, now=timezone.now())
+    assert delivery.status == WebhookDelivery.Status.SENT
+    assert str(called[0].url) == "https://8.8.8.8:8443/x?y=1"
+    assert called[0].headers["host"] == "hooks.example:8443"
+    assert called[0].extensions["sni_hostname"] == "hooks.example"
 
 
 def test_waits_grow_and_end() -> None:
