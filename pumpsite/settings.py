@@ -73,7 +73,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "apps.core.middleware.RequestLogMiddleware",
     "apps.core.middleware.api_errors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]

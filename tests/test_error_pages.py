@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog
 from django.db import OperationalError, connection
 from django.test import Client
 
@@ -33,6 +34,29 @@ def test_absent_database_is_a_503_page(visitor: Client, staff: Any):
         answer = visitor.get("/")
     assert answer.status_code == 503
     assert "10.0.0.7" not in answer.content.decode()
+
+
+def test_health_answers_a_signed_in_browser_too_while_the_database_is_away(visitor: Client, staff: Any):
+    visitor.force_login(staff)
+    asked: list[str] = []
+
+    def away(_: Any, sql: str, *__: Any) -> Any:
+        asked.append(sql)
+        raise OperationalError("away")
+
+    with connection.execute_wrapper(away):
+        answer = visitor.get("/health")
+        assert (answer.status_code, answer.json()["database"]) == (503, {"ok": False})
+        asked.clear()
+        assert visitor.get("/").status_code == 503
+    assert len(asked) == 1  # each further question would wait for the database again
+
+
+def test_lines_of_a_signed_in_request_name_the_user(staff: Any, client: Client):
+    client.force_login(staff)
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        client.get("/discovery/")
+    assert [line["user_id"] for line in lines if line["event"] == "request_finished"] == [staff.pk]
 
 
 def test_surprise_is_a_500_page_without_details(visitor: Client, staff: Any):

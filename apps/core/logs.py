@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import time
 from typing import Any
 
@@ -96,16 +97,20 @@ class Outages(logging.Filter):
     def _shorten(self, record: logging.LogRecord) -> bool:
         """Put a sentence in place of the traceback of an absent database; whether it was one."""
         fields = record.msg if isinstance(record.msg, dict) else {}
-        error = (record.exc_info or (None, None))[1] or fields.get("exc_info")
-        if isinstance(error, tuple):
-            error = error[1]
-        if not server_is_away(error):
+        if not server_is_away(_exception(record.exc_info or fields.get("exc_info"))):
             return False
         record.exc_info = record.exc_text = None
         fields.pop("exc_info", None)
         record.__dict__.pop("data", None)  # Celery's: the traceback again, and the task's arguments
         _append(record, ": the database is away")
         return True
+
+
+def _exception(told: object) -> object:
+    """The exception of a line, in any of the forms that logging and structlog take."""
+    if told is True:
+        return sys.exc_info()[1]
+    return told[1] if isinstance(told, tuple) else told
 
 
 def _text(record: logging.LogRecord) -> str:

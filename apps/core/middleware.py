@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import middleware
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django_structlog.middlewares import RequestMiddleware
 
 from apps.core.errors import PlatformError
 
@@ -14,14 +15,30 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class LoginRequiredMiddleware(middleware.LoginRequiredMiddleware):
-    """Django's, except for `/api/`: every operation there names its own authentication (by default `read`)."""
+    """Django's, except for `/api/`: every operation there names its own authentication (by default `read`).
+
+    Open pages are let through before the session is looked at: `/health` answers without the database.
+    """
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        if request.path_info.startswith(API):
+        if request.path_info.startswith(API) or not getattr(view_func, "login_required", True):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+class RequestLogMiddleware(RequestMiddleware):
+    """django-structlog's; a line names the user where the page has asked for him already.
+
+    Asking for a line's sake would make every address need the database, `/health` and the page that says that the
+    database is away among them, and each would wait for it.
+    """
+
+    @staticmethod
+    def bind_user_id(request: HttpRequest) -> None:
+        if hasattr(request, "_cached_user"):
+            RequestMiddleware.bind_user_id(request)
 
 
 def error_response(error: PlatformError) -> JsonResponse:

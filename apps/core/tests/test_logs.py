@@ -34,9 +34,13 @@ def test_failures_of_an_absent_database_are_one_line_without_a_traceback() -> No
     assert not any(outages.filter(line("Task %s failed", name, error=error)) for name in ("judge", "webhooks"))
 
 
-def test_structured_lines_are_shortened_alike() -> None:
-    record = line({"event": "request_failed", "code": 500, "exc_info": refused()})
-    assert Outages().filter(record)
+@pytest.mark.parametrize("as_flag", [True, False])
+def test_structured_lines_are_shortened_alike(as_flag: bool) -> None:
+    try:
+        raise refused()
+    except OperationalError as error:
+        record = line({"event": "request_failed", "code": 500, "exc_info": as_flag or error})
+        assert Outages().filter(record)
     assert record.msg == {"event": "request_failed: the database is away", "code": 500}
 
 
