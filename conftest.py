@@ -1,9 +1,12 @@
 """Fixtures for every test: where the recordings are, and a Redis database of their own."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from pytest_django.plugin import blocking_manager_key
 
 ROOT = Path(__file__).resolve().parent
 
@@ -25,14 +28,12 @@ def recordings() -> Path:
 SEEDS = ("010_discovery.sql", "030_predictions.sql")
 
 
-@pytest.fixture(autouse=True)
-def seeded(request: pytest.FixtureRequest) -> None:
-    """Transactional tests empty every table afterwards: the rows of the migrations are put back before the next one."""
-    marker = request.node.get_closest_marker("django_db")
-    if "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction")):
-        request.getfixturevalue("transactional_db")
-        from django.db import connection
-
-        with connection.cursor() as cursor:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A transactional test empties every table when it ends: put the rows of the migrations back for the next one."""
+    yield
+    marker = item.get_closest_marker("django_db")
+    if "transactional_db" in getattr(item, "fixturenames", ()) or (marker and marker.kwargs.get("transaction")):
+        with item.config.stash[blocking_manager_key].unblock(), connection.cursor() as cursor:
             for name in SEEDS:
                 cursor.execute((ROOT / "sql" / name).read_text(encoding="utf-8"))
