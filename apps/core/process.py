@@ -61,7 +61,7 @@ class Stop:
         return self
 
 
-def backoff(*, first: float = 0.5, most: float = 30.0) -> Iterator[float]:
+def backoff(*, first: float = 0.5, most: float = 5.0) -> Iterator[float]:
     """Seconds to wait before each further try: doubling from `first` up to `most`."""
     delay = first
     while True:
