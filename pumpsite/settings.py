@@ -4,6 +4,7 @@ Every name is documented in `.env.example` and `docs/handbuch/einstellungen.md`;
 A wrong value stops the start with one sentence (see `apps.core.checks`).
 """
 
+import os
 from pathlib import Path
 
 from apps.core.environment import Env, stop_start
@@ -12,7 +13,10 @@ from apps.core.prometheus import multiprocess_start
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
-env.read_env(env.str("ENV_FILE", default="") or BASE_DIR / ".env")
+ENV_FILE = Path(env.str("ENV_FILE", default="") or BASE_DIR / ".env")
+if "ENV_FILE" in os.environ and not ENV_FILE.exists():
+    stop_start(f"ENV_FILE names a file that does not exist: {ENV_FILE}.")
+env.read_env(ENV_FILE)
 RUNTIME_DIR = Path(env.str("RUNTIME_DIR", default="") or BASE_DIR / ".runtime")
 env.read_env(RUNTIME_DIR / "services.env")
 
@@ -115,7 +119,7 @@ if DATABASE_POOL_SIZE:
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_URL = env.redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 # Publish/subscribe knows no numbered databases: the number goes into the prefix.
 LIVE_PREFIX = f"live{REDIS_URL.rpartition('/')[2]}"
@@ -261,7 +265,10 @@ CONTENT_SECURITY_POLICY = {
 # --- Metrics and logs ---------------------------------------------------------------------------------
 # One folder shared by every process; set before the first metric is made.
 PROMETHEUS_MULTIPROC_DIR = Path(env.str("PROMETHEUS_MULTIPROC_DIR", default="") or RUNTIME_DIR / "prom")
-multiprocess_start(PROMETHEUS_MULTIPROC_DIR)
+try:
+    multiprocess_start(PROMETHEUS_MULTIPROC_DIR)
+except OSError as error:
+    stop_start(f"RUNTIME_DIR and PROMETHEUS_MULTIPROC_DIR must be folders that can be written: {error}.")
 
 LOGGING = {
     "version": 1,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-READERS = {"str", "bool", "int", "float", "list", "choice", "timezone", "db_url"}
+READERS = {"str", "bool", "int", "float", "list", "choice", "timezone", "db_url", "redis_url"}
 DEFAULTS_OF_READERS = {"timezone": "UTC", "bool": "false", "int": "0", "float": "0.0"}
 
 

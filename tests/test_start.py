@@ -23,6 +23,12 @@ READERS = [
     ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must be a PostgreSQL address"),
     ({"DATABASE_URL": "postgres://u:hidden-word@h:port/d"}, "DATABASE_URL must be a PostgreSQL address"),
     ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
+    ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must be an address such as redis://"),
+    ({"REDIS_URL": "redis://:hidden-word@h:99999/0"}, "REDIS_URL must be an address such as redis://"),
+    ({"REDIS_URL": "redis://h:6379/main"}, "REDIS_URL must be an address such as redis://"),
+    ({"ENV_FILE": "/no/such/file"}, "ENV_FILE names a file that does not exist: /no/such/file."),
+    ({"PROMETHEUS_MULTIPROC_DIR": "/etc/passwd"}, "PROMETHEUS_MULTIPROC_DIR must be folders that can be written"),
+    ({"RUNTIME_DIR": "/etc/passwd", "PROMETHEUS_MULTIPROC_DIR": ""}, "RUNTIME_DIR and PROMETHEUS_MULTIPROC_DIR must"),
 ]
 RULES = [
     ({"ENCRYPTION_KEY": "c2hvcnQ="}, "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters)."),
@@ -31,11 +37,13 @@ RULES = [
     ({"FLUSH_ROWS": "0"}, "FLUSH_ROWS must be above 0, not 0."),
     ({"FLUSH_MS": "-5"}, "FLUSH_MS must be above 0, not -5."),
     ({"TRADING_LATENCY_MS": "-1"}, "TRADING_LATENCY_MS must be 0 or above, not -1."),
+    ({"DEFAULT_JITO_TIP_LAMPORTS": "1" + 24 * "0"}, "DEFAULT_JITO_TIP_LAMPORTS must be 0 or above and at most"),
+    ({"WS_PING_INTERVAL": "inf"}, "WS_PING_INTERVAL must be above 0 and at most 1,000,000,000, not inf."),
+    ({"DATABASE_POOL_SIZE": "-1"}, "DATABASE_POOL_SIZE must be 0 or above, not -1."),
     ({"NETWORK_FEE_SOL": "nan"}, "NETWORK_FEE_SOL must be 0 or above, not nan."),
     ({"PAPER_FAILURE_RATE": "2"}, "PAPER_FAILURE_RATE must be a ratio between 0 and 1, not 2.0."),
     ({"SIMULATOR_PORT": "70000"}, "SIMULATOR_PORT must be a port between 1 and 65535, not 70000."),
     ({"WS_URI": "pumpportal.fun"}, "WS_URI must be an address that begins with ws:// or wss://."),
-    ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must be an address that begins with redis://"),
     ({"N8N_FIND_WEBHOOK_URL": "ftp://x"}, "N8N_FIND_WEBHOOK_URL must be an address that begins with http://"),
     ({"WS_RETRY_DELAY": "9", "WS_MAX_RETRY_DELAY": "3"}, "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."),
     ({"DEFAULT_SLIPPAGE_BPS": "10001"}, "DEFAULT_SLIPPAGE_BPS must be at most 10000 (100 %), not 10001."),
@@ -49,6 +57,7 @@ WAYS_TO_START = {
     "stream": ["python", "manage.py", "runstream"],
     "scorer": ["python", "manage.py", "scorer"],
     "trader": ["python", "manage.py", "trader"],
+    "simulator": ["python", "manage.py", "simulator", "--port", "0"],
 }
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -40,11 +39,12 @@ NOT_NEGATIVE = (
     "NETWORK_FEE_SOL",
     "SAFETY_BUFFER_SOL",
     "TRADING_LATENCY_MS",
+    "DATABASE_POOL_SIZE",
 )
+MOST = 10**9
 PORTS = ("PORT", "SIMULATOR_PORT")
 ADDRESSES = {
     "WS_URI": ("ws", "wss"),
-    "REDIS_URL": ("redis", "rediss", "unix"),
     "N8N_FIND_WEBHOOK_URL": ("http", "https"),
     "N8N_SERVER_WEBHOOK_URL": ("http", "https"),
     "SOLANA_RPC_URL": ("http", "https"),
@@ -57,13 +57,17 @@ def _value(name: str) -> Any:
     return getattr(settings, name)
 
 
+def _at_most(name: str) -> str:
+    return f" and at most {MOST:,}" if _value(name) > MOST else ""
+
+
 def numbers_wrong() -> Iterator[str]:
     for name in ABOVE_ZERO:
-        if not 0 < _value(name) < math.inf:
-            yield f"{name} must be above 0, not {_value(name)}."
+        if not 0 < _value(name) <= MOST:
+            yield f"{name} must be above 0{_at_most(name)}, not {_value(name)}."
     for name in NOT_NEGATIVE:
-        if not 0 <= _value(name) < math.inf:
-            yield f"{name} must be 0 or above, not {_value(name)}."
+        if not 0 <= _value(name) <= MOST:
+            yield f"{name} must be 0 or above{_at_most(name)}, not {_value(name)}."
     for name in PORTS:
         if not 1 <= _value(name) <= 65535:
             yield f"{name} must be a port between 1 and 65535, not {_value(name)}."

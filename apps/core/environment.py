@@ -7,12 +7,14 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import environ
 
 WRONG_SETTINGS = 78
 _SHOULD_BE = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_DATABASES = frozenset({"", *map(str, range(1024))})
 _TRUE = frozenset({"true", "on", "ok", "y", "yes", "1"})
 _FALSE = frozenset({"false", "off", "n", "no", "0", ""})
 _SECRET = ("KEY", "TOKEN", "URL", "PASSWORD")
@@ -53,6 +55,13 @@ class Env(environ.Env):
             stop_start(f"{var} must be a PostgreSQL address such as postgresql://user:password@host:5432/name.")
         return config
 
+    def redis_url(self, var: str, default: str) -> str:
+        """The address of a Redis; anything else stops the start."""
+        text = self.str(var, default=default).strip()
+        if not _is_redis(text):
+            stop_start(_sentence(var, "an address such as redis://:password@host:6379/0", text))
+        return text
+
     def choice(self, var: str, choices: Sequence[str], default: str) -> str:
         """One of `choices`."""
         text = self.str(var, default="").strip() or default
@@ -73,6 +82,16 @@ class Env(environ.Env):
             return cast(text) if text else default
         except ValueError:
             stop_start(_sentence(var, _SHOULD_BE[cast.__name__], text))
+
+
+def _is_redis(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    database = parts.path.removeprefix("/")
+    return parts.scheme == "unix" or (parts.scheme in ("redis", "rediss") and has_host and database in _DATABASES)
 
 
 def _sentence(var: str, should_be: str, text: str) -> str:

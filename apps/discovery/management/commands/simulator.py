@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.core.checks import require_settings
 from apps.discovery.pumpportal import simulator
 from apps.discovery.pumpportal.server import FeedServer, PortError, until_stopped
 
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print what was sent as one JSON line at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_settings()
         counts: Counter[str] = Counter()
         started = time.monotonic()
         server = FeedServer(port=options["port"], require_key=options["api_key_required"])
