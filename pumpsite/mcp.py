@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
 from django.utils import timezone
 from fastmcp import FastMCP
@@ -24,7 +25,9 @@ from mcp.types import ToolAnnotations
 from ninja import NinjaAPI
 from ninja.responses import NinjaJSONEncoder
 
+from apps.core.errors import PlatformError
 from apps.core.tokens import AuthenticationRequiredError, authenticate, bearer_of
+from pumpsite.errors import database_away
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +148,9 @@ class TokenRequired:
         except AuthenticationRequiredError as error:
             await _refuse(error, send)
             return
+        except (OperationalError, InterfaceError):
+            await _refuse(database_away(), send)
+            return
         await self._application(scope, receive, send)
 
 
@@ -155,8 +161,9 @@ def _token_check(header: str) -> None:
     authenticate(token, now=timezone.now())
 
 
-async def _refuse(error: AuthenticationRequiredError, send: Any) -> None:
-    response = JsonResponse(error.as_dict(), status=error.status, headers={"WWW-Authenticate": "Bearer"})
+async def _refuse(error: PlatformError, send: Any) -> None:
+    extra = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {"Retry-After": "5"}
+    response = JsonResponse(error.as_dict(), status=error.status, headers=extra)
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,7 +17,7 @@ from fastmcp.exceptions import ToolError
 from apps.core.models import ApiToken
 from apps.training.models import Model
 from pumpsite.api import api
-from tests.servers import daphne
+from tests.servers import daphne, free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,6 +131,13 @@ def test_session_cookie_alone_opens_nothing(address: str, staff: Any):
     cookies = {name: morsel.value for name, morsel in browser.cookies.items()}
     answer = httpx2.post(f"{address}/mcp", json={}, cookies=cookies)
     assert answer.status_code == 401
+
+
+def test_absent_database_is_a_503_in_the_one_shape(tmp_path: Path):
+    gone = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    with daphne(tmp_path / "daphne.log", DATABASE_URL=gone) as address:
+        answer = httpx2.post(f"{address}/mcp", headers={"Authorization": "Bearer pp_x"}, json={}, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
 
 
 def test_expired_token_is_refused_at_the_next_call(address: str, staff: Any, token_for: Callable[..., str]):

@@ -28,7 +28,7 @@ from apps.training.labels import LabelRule
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Label(_Part):
@@ -57,12 +57,14 @@ class Data(_Part):
 
     from_: AwareDatetime | None = Field(default=None, alias="from")
     to: AwareDatetime | None = None
-    phases: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+    phases: Annotated[list[Annotated[int, Field(ge=0, le=32_767)]], Field(min_length=1)] = [1, 2, 3]
 
     @model_validator(mode="after")
     def _in_order(self) -> Data:
         if self.from_ and self.to and self.from_ >= self.to:
             raise ValueError("`from` must be before `to`")
+        if any(moment and not 2000 <= moment.year < 2100 for moment in (self.from_, self.to)):
+            raise ValueError("`from` and `to` must lie between the years 2000 and 2100")
         return self
 
 
@@ -71,6 +73,12 @@ class Split(_Part):
 
     validation: float = Field(default=0.2, ge=0.05, le=0.5)
     test: float = Field(default=0.2, ge=0, le=0.5)
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Split:
+        if self.validation + self.test > 0.9:
+            raise ValueError("`validation` and `test` together must leave a tenth to train on")
+        return self
 
 
 class Booster(_Part):
@@ -86,7 +94,7 @@ class Booster(_Part):
     reg_lambda: float = Field(default=1.0, ge=0)
     gamma: float = Field(default=0.0, ge=0)
     max_bin: int = Field(default=256, ge=2, le=1024)
-    scale_pos_weight: float | Literal["balanced"] = 1.0
+    scale_pos_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] = 1.0
 
 
 class Recipe(_Part):
@@ -101,7 +109,7 @@ class Recipe(_Part):
     xgboost: Booster = Booster()
     seed: int = Field(default=7, ge=0, le=2**31 - 1)
     costs_pct: float = Field(default=3.0, ge=0, le=100)
-    min_alerts: int = Field(default=30, ge=1)
+    min_alerts: int = Field(default=30, ge=1, le=1_000_000_000)
 
     @field_validator("features")
     @classmethod
