@@ -35,7 +35,8 @@ def stream_part() -> dict[str, Any]:
     if state is None:
         return {"ok": False, "state": "never started"}
     is_fresh = state.updated_at is not None and timezone.now() - state.updated_at < STREAM_SILENT_AFTER
-    return {"ok": is_fresh and state.connected, "state": state.state if is_fresh else "silent", "mode": state.mode}
+    shown = "silent" if not is_fresh else state.state if state.connected else "not connected"
+    return {"ok": is_fresh and state.connected, "state": shown, "mode": state.mode}
 
 
 def workers_part() -> dict[str, Any]:

@@ -50,11 +50,14 @@ def test_missing_worker_is_named(client: Client, all_well: None):
     assert (response.status_code, response.json()["workers"]) == (503, {"ok": False, "missing": ["scorer"]})
 
 
-@pytest.mark.parametrize(("connected", "ago"), [(False, 0), (True, 61)])
-def test_stream_that_is_not_connected_or_silent_is_unwell(client: Client, all_well: None, connected: bool, ago: float):
+@pytest.mark.parametrize(("connected", "ago", "state"), [(False, 0, "not connected"), (True, 61, "silent")])
+def test_stream_that_is_not_connected_or_silent_is_unwell(
+    client: Client, all_well: None, connected: bool, ago: float, state: str
+):
     stream(connected=connected, ago=ago)
     response = client.get("/health")
-    assert (response.status_code, response.json()["stream"]["ok"]) == (503, False)
+    told = response.json()["stream"]
+    assert (response.status_code, told["ok"], told["state"]) == (503, False, state)
 
 
 def test_absent_redis_is_said(client: Client, all_well: None, settings: Any):
