@@ -75,7 +75,7 @@ def context() -> dict[str, Any]:
         "coins": newest_coins(now),
         "alerts": newest_alerts(),
         "positions": open_positions(now),
-        "notice": notice(),
+        "notice": discovery.badge()["trouble"] or notice(),
         "health": health_rows(),
         "curve": results_curve(),
         "feed_at": display.clock(now),

@@ -17,6 +17,13 @@ from apps.discovery import curve
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
 
 SILENT_AFTER = timedelta(seconds=30)
+REASONS = {  # of `client.reason_of`
+    "its name cannot be resolved": gettext_lazy("its name cannot be resolved"),
+    "nothing listens there": gettext_lazy("nothing listens there"),
+    "it does not answer": gettext_lazy("it does not answer"),
+    "no trusted TLS connection": gettext_lazy("no trusted TLS connection"),
+    "connection lost": gettext_lazy("connection lost"),
+}
 SORTS: dict[str, Any] = {
     "age": "-started_at",
     "trade": F("last_trade_at").desc(nulls_last=True),
@@ -42,16 +49,46 @@ def feed_badge(request: HttpRequest) -> dict[str, Any]:
 
 
 def badge() -> dict[str, str]:
-    """`{"tone", "text", "title"}` of the feed."""
+    """`{"tone", "text", "title", "trouble"}` of the feed."""
     state = StreamState.objects.filter(pk=1).first()
     mode = {"simulator": _("Simulated"), "replay": _("Replay")}.get(state.mode if state else "", _("Live"))
-    if state is None or state.updated_at is None or timezone.now() - state.updated_at > SILENT_AFTER:
-        return {"tone": "bad", "text": _("Feed stopped"), "title": _("The stream process has not written for 30 s.")}
+    trouble = feed_trouble(state)
+    if state is None or _is_silent(state):
+        tone, text = "bad", _("Feed stopped")
+    elif not state.connected:
+        tone, text = "bad", _("%(mode)s: no connection") % {"mode": mode}
+    elif trouble:
+        tone, text = "wait", _("%(mode)s: new coins only") % {"mode": mode}
+    else:
+        tone, text = "info" if state.mode != "live" else "good", mode
+    return {"tone": tone, "text": text, "title": trouble or (state.detail if state else ""), "trouble": trouble}
+
+
+def _is_silent(state: StreamState) -> bool:
+    return state.updated_at is None or timezone.now() - state.updated_at > SILENT_AFTER
+
+
+def feed_trouble(state: StreamState | None) -> str:
+    """What keeps the feed from bringing all it could, and what to do about it; empty when nothing does."""
+    if state is None or _is_silent(state):
+        return _("The stream process has not written for 30 s.")
     if not state.connected:
-        return {"tone": "bad", "text": _("%(mode)s: no connection") % {"mode": mode}, "title": state.detail}
-    if state.state == "creates_only":
-        return {"tone": "wait", "text": _("%(mode)s: new coins only") % {"mode": mode}, "title": creates_only_text()}
-    return {"tone": "info" if state.mode != "live" else "good", "text": mode, "title": state.detail}
+        return disconnected_text(state)
+    return creates_only_text() if state.state == "creates_only" else ""
+
+
+def disconnected_text(state: StreamState) -> str:
+    """Why there is no connection, as far as it is known, and what to do."""
+    if state.mode == "simulator":
+        return _("The built-in simulator does not answer. It is tried again by itself.")
+    address = settings.WS_URI.split("?")[0]
+    if state.mode == "replay":
+        return _("The replay is over. Another one may be served at %(address)s.") % {"address": address}
+    reason = REASONS.get(state.detail, state.detail)
+    return _(
+        "No connection to %(address)s%(reason)s. It is tried again by itself, at least once a minute; nothing is to be "
+        "restarted. If it lasts: check this machine's internet connection, and WS_URI in .env."
+    ) % {"address": address, "reason": f" ({reason})" if reason else ""}
 
 
 def creates_only_text() -> str:
@@ -72,8 +109,8 @@ def feed_facts() -> dict[str, Any]:
         "badge": badge(),
         "address": _("built-in simulator") if state.mode == "simulator" else settings.WS_URI.split("?")[0],
         "state": state.state,
-        "detail": state.detail,
-        "creates_only": creates_only_text() if state.state == "creates_only" else "",
+        "detail": REASONS.get(state.detail, state.detail),
+        "trouble": feed_trouble(state),
         "feed_at": display.moment(state.feed_at),
         "lag": display.seconds(lag) if state.mode != "replay" else display.NONE,
         "frames": f"{state.frames_total:,}",

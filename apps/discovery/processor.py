@@ -59,6 +59,7 @@ class Processor:
         self.flush_rows, self.flush_seconds = flush_rows, flush_seconds
         self.ticks: Callable[[], int] = lambda: 0
         self.status: Callable[[], Status] | None = None
+        self._told: tuple[bool, str] | None = None
         self.on_followed: Callable[[dict[str, bool]], None] = lambda changes: None
         self.caught_up = threading.Event()
         self._woken, self._reload, self._stopping = threading.Event(), threading.Event(), threading.Event()
@@ -133,7 +134,15 @@ class Processor:
             self._insist(lambda: write_status(status()))
         else:
             self._report(batch, self._insist(lambda: write(batch, status(), self.owed)))
+        self._tell_feed(status())
         self._committed_at = time.monotonic()
+
+    def _tell_feed(self, status: Status) -> None:
+        """Let the pages say that the connection came or went; while it is gone nothing else makes them look."""
+        state = (status.connected, status.detail)
+        if self.announcer is not None and state != self._told:
+            self.announcer.changed(())
+        self._told = state
 
     def _report(self, batch: Batch, written: Written) -> None:
         metrics.TRANSACTIONS_SAVED.inc(written.trades)

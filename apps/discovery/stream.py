@@ -205,7 +205,7 @@ def _detail(receiver: Receiver, client: Client) -> str:
         return f"{receiver.lost} frames could not be written to the journal"
     if client.trades_refused:
         return "the feed sends no trades without a funded API key"
-    return "" if receiver.connected else "the feed is not connected"
+    return "" if receiver.connected else client.away_reason
 
 
 def _with_own_connection(action: Any) -> None:

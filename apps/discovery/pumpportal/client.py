@@ -11,13 +11,15 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from socket import gaierror
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from apps.discovery.journal import decode_line
@@ -30,7 +32,27 @@ JOURNAL_FORM = Subprotocol("pump-journal.v1")
 MAX_KEYS = 5_000
 SEND_INTERVAL_SECONDS = 0.02  # two messages each: half of what the server allows
 MAX_FRAME_BYTES = 2**20
+LOOPBACK_RETRY_SECONDS = 3.0  # a simulator or a replay is not burdened by being asked often
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy, ImportError)  # no SOCKS library
+
+
+def reason_of(error: BaseException) -> str:
+    """Why no connection came about, in words that are logged and shown (`pages.REASONS` translates them)."""
+    match error:
+        case gaierror():
+            return "its name cannot be resolved"
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case ConnectionError():
+            return "connection lost"
+        case TimeoutError():
+            return "it does not answer"
+        case ssl.SSLError():
+            return "no trusted TLS connection"
+        case InvalidStatus():
+            return f"HTTP status {error.response.status_code}"
+    return str(error)[:200] or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +100,7 @@ class Client:
         self.wanted: set[str] = set()
         self.reconnects = 0
         self.trades_refused = False
+        self.away_reason = ""
         self._stopping = False
         self._wake = asyncio.Event()
         self._socket: ClientConnection | None = None
@@ -111,17 +134,19 @@ class Client:
 
     async def run(self) -> None:
         """Connect, receive, reconnect; returns after `stop`."""
-        delay = self.settings.retry_seconds
+        delay, most = self.settings.retry_seconds, self.settings.max_retry_seconds
+        if self.settings.is_loopback:
+            most = min(most, LOOPBACK_RETRY_SECONDS)
         while not self._stopping:
             frames = self._frames
-            reason = await self._connect_once()
+            self.away_reason = reason = await self._connect_once()
             if self._stopping:
                 return
             delay = self.settings.retry_seconds if self._frames > frames else delay
             pause = delay * random.uniform(0.5, 1.0)
             logger.warning("the feed is away (%s): next try in %.1f s", reason, pause)
             await self._pause(pause)
-            delay = min(delay * 2, self.settings.max_retry_seconds)
+            delay = min(delay * 2, most)
             self.reconnects += 1
 
     async def stop(self) -> None:
@@ -141,8 +166,9 @@ class Client:
         """One connection from open to close; why it ended."""
         settings = self.settings
         try:
-            socket = await connect(
+            connection = await connect(
                 settings.address,
+                proxy=None if settings.is_loopback else True,
                 subprotocols=[JOURNAL_FORM] if settings.is_loopback else None,
                 compression=None if settings.is_loopback else "deflate",
                 ping_interval=settings.ping_interval_seconds or None,
@@ -153,9 +179,10 @@ class Client:
                 max_queue=4096,
                 user_agent_header="pump-platform",
             )
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            return type(error).__name__
-        return await self._converse(socket)
+        except UNREACHABLE as error:
+            return reason_of(error)
+        self.away_reason = ""
+        return await self._converse(connection)
 
     async def _converse(self, socket: ClientConnection) -> str:
         self._socket = socket

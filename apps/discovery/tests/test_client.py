@@ -101,6 +101,51 @@ async def test_client_sends_many_keys_in_few_messages(monkeypatch: pytest.Monkey
         await task
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("ws://127.0.0.1:1/api/data", "nothing listens there"),
+        ("ws://no-such-host.invalid/api/data", "its name cannot be resolved"),
+        ("{server}/elsewhere", "HTTP status 404"),
+        ("wss://{place}/api/data", "connection lost"),
+    ],
+)
+async def test_client_says_in_words_why_there_is_no_connection(uri: str, reason: str) -> None:
+    async with FeedServer(port=0) as server:
+        address = uri.format(server=server.uri, place=server.uri.split("/")[2])
+        client = Client(ClientSettings(uri=address, retry_seconds=0.01), Notes())
+        task = await running(client)
+        await until(lambda: client.reconnects)
+        assert client.away_reason == reason
+        await client.stop()
+        await task
+
+
+async def test_client_reaches_loopback_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    notes = Notes()
+    async with FeedServer(port=0) as server:
+        client = Client(settings_for(server), notes)
+        task = await running(client)
+        await until(lambda: notes.events)
+        assert (notes.events, client.away_reason) == (["connected"], "")
+        await client.stop()
+        await task
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "nonsense://x"])
+async def test_client_outlives_a_useless_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    client = Client(ClientSettings(uri="wss://feed.invalid/api/data", retry_seconds=0.01), Notes())
+    task = await running(client)
+    await until(lambda: client.reconnects >= 2)
+    assert client.away_reason
+    await client.stop()
+    await task
+
+
 async def test_client_drops_a_silent_connection() -> None:
     async with FeedServer(port=0) as server:
         client = Client(replace(settings_for(server), silence_seconds=0.05), Notes())

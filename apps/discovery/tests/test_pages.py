@@ -55,6 +55,39 @@ def test_an_empty_page_answers(page: Page, name: str, language: str) -> None:
     assert page(name, headers={"accept-language": language}).status_code == 200
 
 
+def feed_is(**fields: Any) -> None:
+    StreamState.objects.update_or_create(id=1, defaults={"updated_at": timezone.now(), "mode": "live"} | fields)
+
+
+@pytest.mark.parametrize("name", ["discovery:overview", "discovery:settings", "core:dashboard"])
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"connected": False, "detail": "its name cannot be resolved"},
+            "No connection to wss://feed.example/api/data (its name cannot be resolved).",
+        ),
+        ({"connected": False, "detail": "HTTP status 503"}, "(HTTP status 503)."),
+        ({"connected": False, "mode": "replay"}, "The replay is over."),
+        ({"connected": True, "state": "creates_only"}, "put the key into .env as PUMPPORTAL_API_KEY"),
+    ],
+)
+def test_a_page_says_in_plain_words_what_is_wrong_with_the_feed(
+    client: Client, db: None, settings: Any, name: str, fields: dict[str, Any], words: str
+) -> None:
+    settings.WS_URI = "wss://feed.example/api/data?api-key=secret"
+    client.force_login(get_user_model().objects.create_user("person"))
+    feed_is(**fields)
+    text = client.get(reverse(name)).content.decode()
+    assert text.count(words) == 2  # the badge of the header, and the note
+    assert "secret" not in text
+
+
+def test_a_feed_that_is_well_needs_no_words(page: Page, db: None) -> None:
+    feed_is(connected=True, state="running")
+    assert "note-box" not in page("overview").content.decode()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_needs_a_login(client: Client, db: None, name: str) -> None:
     response = client.get(reverse(f"discovery:{name}"))
