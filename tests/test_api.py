@@ -240,6 +240,7 @@ def test_documentation_is_for_callers(client: Client, person: Any, token_for: An
     client.force_login(person)
     page = client.get("/api/docs").content.decode()
     assert "swagger-ui-bundle.js" in page
+    assert 'data-api-csrf="true"' in page and 'data-csrf-token=""' not in page
     inline = [part for part in page.split("<script")[1:] if "src=" not in part.split(">")[0]]
     assert all('type="application/json"' in part.split(">")[0] for part in inline)
 

@@ -134,6 +134,7 @@ class ScopeAuth(AuthBase):
 
     openapi_type = "http"
     openapi_scheme = "bearer"
+    csrf = True  # the documentation page then sends the session's CSRF token
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
