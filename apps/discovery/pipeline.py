@@ -212,6 +212,7 @@ class Pipeline:
             if isinstance(message, Migrate):
                 self._note("quote_mint_migrate", seq, raw)
         elif isinstance(message, Trade):
+            self.state = "running"  # a trade of its own, not the first buy that every create carries
             self._trade(message, seq, raw)
         elif isinstance(message, Create):
             self._create(message, seq, raw)
@@ -242,7 +243,6 @@ class Pipeline:
             self._note("duplicate_trade", seq, raw)
             return
         coin = coin or self._coin_of_trade(trade)
-        self.state = "running"
         phase_id = self.tracker.trade(coin, trade)
         whale_lamports = self.tracker.config.thresholds.whale_lamports
         self._trades.append(trade_row(trade, key, seq, self.feed_us, phase_id, whale_lamports))

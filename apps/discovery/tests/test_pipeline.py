@@ -19,6 +19,7 @@ from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, OddFrame, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
+from apps.discovery.pumpportal.server import NEEDS_KEY
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Batch, Cursor, Entry
 from apps.discovery.tests import tables
@@ -128,6 +129,17 @@ def test_create_with_a_first_buy_counts_once_even_if_the_buy_comes_as_a_frame_of
     assert StreamState.objects.get().oddities["duplicate_trade"] == 1
     stream = CoinStream.objects.get()
     assert (stream.trades_total, stream.volume_lamports) == (1, 10**9)
+
+
+def test_first_buys_of_creates_do_not_pass_for_a_feed_with_trades() -> None:
+    bought = curve.buy_exact_in(curve.INITIAL, SECOND, curve.Fees(95, 5))
+    created = create("A" * 40, initialBuy=1_000_000.5, solAmount=0.03)
+    refused = (0, text_of({"message": NEEDS_KEY}))
+    assert feed(refused, (1, created)).state == "creates_only"
+    assert CoinTransaction.objects.count() == 1
+    tables.reset()
+    paid = trade("A" * 40, side="buy", quote=bought, trader="B" * 40, signature="S" * 80)
+    assert feed(refused, (1, created), (2, paid)).state == "running"
 
 
 def test_quote_mint_is_never_a_coin_and_is_kept_as_a_sample() -> None:

@@ -194,6 +194,9 @@ def test_feed_without_a_key_says_creates_only_and_does_not_ask_again(tmp_path: P
             feed.publish(Frame(create(mint, creator=mint), "create", mint))
         wait_until(lambda: CoinStream.objects.count() == 5, "the coins")
         wait_until(lambda: StreamState.objects.get().state == "creates_only", "the state")
+        feed.publish(Frame(create(ADDRESSES[5], creator=ADDRESSES[5]), "create", ADDRESSES[5]))
+        wait_until(lambda: CoinStream.objects.count() == 6, "the sixth coin")
+        assert StreamState.objects.get().state == "creates_only"
         assert stream.terminate() == 0
     refusals = [text for text in frames_in(stream.journal) if "only available" in text]
     assert 1 <= len(refusals) <= 5
