@@ -17,12 +17,15 @@ from apps.discovery import curve
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
 
 SILENT_AFTER = timedelta(seconds=30)
-REASONS = {  # of `client.reason_of`
+REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
     "its name cannot be resolved": gettext_lazy("its name cannot be resolved"),
     "nothing listens there": gettext_lazy("nothing listens there"),
     "it does not answer": gettext_lazy("it does not answer"),
     "no trusted TLS connection": gettext_lazy("no trusted TLS connection"),
     "connection lost": gettext_lazy("connection lost"),
+    "the feed sends no trades without a funded API key": gettext_lazy(
+        "the feed sends no trades without a funded API key"
+    ),
 }
 SORTS: dict[str, Any] = {
     "age": "-started_at",

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 STANDBY_SECONDS = 1.0
 WATCH_SECONDS = 2.0
 TICK_SECONDS = 0.2
+NO_TRADES = "the feed sends no trades without a funded API key"
 
 
 def feed_settings() -> ClientSettings:
@@ -203,9 +204,9 @@ async def _tick(receiver: Receiver, client: Client) -> None:
 def _detail(receiver: Receiver, client: Client) -> str:
     if receiver.lost:
         return f"{receiver.lost} frames could not be written to the journal"
-    if client.trades_refused:
-        return "the feed sends no trades without a funded API key"
-    return "" if receiver.connected else client.away_reason
+    if not receiver.connected:
+        return client.away_reason
+    return NO_TRADES if client.trades_refused else ""
 
 
 def _with_own_connection(action: Any) -> None:

@@ -23,6 +23,7 @@ from apps.discovery.pumpportal import replay
 from apps.discovery.pumpportal.server import Frame
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor
+from apps.discovery.stream import NO_TRADES
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket, create, trade
 from apps.discovery.tests.process import Feed, Network, StreamProcess, database_url, wait_until
@@ -188,15 +189,17 @@ def test_closed_socket_is_reopened_resubscribed_and_noted_as_a_gap(tmp_path: Pat
 
 
 def test_feed_without_a_key_says_creates_only_and_does_not_ask_again(tmp_path: Path) -> None:
-    with Feed(require_key=True) as feed, StreamProcess(tmp_path, feed.server.uri) as stream:
-        wait_until(is_connected, "the connection")
-        for mint in ADDRESSES[:5]:
-            feed.publish(Frame(create(mint, creator=mint), "create", mint))
-        wait_until(lambda: CoinStream.objects.count() == 5, "the coins")
-        wait_until(lambda: StreamState.objects.get().state == "creates_only", "the state")
-        feed.publish(Frame(create(ADDRESSES[5], creator=ADDRESSES[5]), "create", ADDRESSES[5]))
-        wait_until(lambda: CoinStream.objects.count() == 6, "the sixth coin")
-        assert StreamState.objects.get().state == "creates_only"
+    feed = Feed(require_key=True)
+    with StreamProcess(tmp_path, feed.server.uri) as stream:
+        with feed:
+            wait_until(is_connected, "the connection")
+            for mint in ADDRESSES[:5]:
+                feed.publish(Frame(create(mint, creator=mint), "create", mint))
+            wait_until(lambda: CoinStream.objects.count() == 5, "the coins")
+            wait_until(lambda: StreamState.objects.get().state == "creates_only", "the state")
+            wait_until(lambda: StreamState.objects.get().detail == NO_TRADES, "the reason")
+        wait_until(lambda: StreamState.objects.get().detail == "nothing listens there", "the reason of the next state")
+        assert not StreamState.objects.get().connected
         assert stream.terminate() == 0
     refusals = [text for text in frames_in(stream.journal) if "only available" in text]
     assert 1 <= len(refusals) <= 5
