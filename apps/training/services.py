@@ -225,7 +225,12 @@ def model_update(*, model: Model, name: str | None = None, description: str | No
 
 
 def model_delete(*, model: Model) -> None:
-    """Take a model out of sight; rows that refer to it stay, its name is free again."""
+    """Take a model out of sight; rows that refer to it stay, its name is free again. Raises MODEL_IS_ACTIVE.
+
+    Models at work are known here only by the reverse side of their foreign key.
+    """
+    if model.active.filter(is_active=True).exists():
+        raise ConflictError("MODEL_IS_ACTIVE", "This model is at work: stop it under Predictions first.")
     stamp = f" (deleted {model.pk})"
     Model.objects.filter(pk=model.pk).update(is_deleted=True, name=model.name[: 100 - len(stamp)] + stamp)
     transaction.on_commit(gauges_set)

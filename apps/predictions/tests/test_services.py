@@ -11,6 +11,7 @@ from apps.predictions import services
 from apps.predictions.models import ActiveModel, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, trained
+from apps.training import services as training
 from apps.training.models import Job, Model
 
 pytestmark = pytest.mark.django_db
@@ -143,3 +144,13 @@ def test_webhook_state_is_told_in_a_word(settings: Any) -> None:
     settings.N8N_SERVER_WEBHOOK_URL = "http://127.0.0.1:9/"
     services.model_configure(active=active, fields={"webhook_enabled": True})
     assert services.n8n_status(active=active)["status"] == "never_sent"
+
+
+def test_a_model_at_work_is_not_deleted_until_it_is_stopped(db: None) -> None:
+    active = at_work()
+    with pytest.raises(PlatformError, match="at work") as refused:
+        training.model_delete(model=active.model)
+    assert refused.value.code == "MODEL_IS_ACTIVE"
+    services.model_deactivate(active=active)
+    training.model_delete(model=active.model)
+    assert Model.objects.get(pk=active.model_id).is_deleted
