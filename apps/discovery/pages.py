@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.discovery import curve
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
+from apps.discovery.receiver import OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
 REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
@@ -23,6 +24,7 @@ REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
     "it does not answer": gettext_lazy("it does not answer"),
     "no trusted TLS connection": gettext_lazy("no trusted TLS connection"),
     "connection lost": gettext_lazy("connection lost"),
+    OLDER: gettext_lazy("the recording is older than what is stored"),
     "the feed sends no trades without a funded API key": gettext_lazy(
         "the feed sends no trades without a funded API key"
     ),
@@ -60,10 +62,10 @@ def badge() -> dict[str, str]:
         tone, text = "bad", _("Feed stopped")
     elif not state.connected:
         tone, text = "bad", _("%(mode)s: no connection") % {"mode": mode}
-    elif trouble:
+    elif trouble and state.state == "creates_only":
         tone, text = "wait", _("%(mode)s: new coins only") % {"mode": mode}
     else:
-        tone, text = "info" if state.mode != "live" else "good", mode
+        tone, text = "wait" if trouble else "info" if state.mode != "live" else "good", mode
     return {"tone": tone, "text": text, "title": trouble or (state.detail if state else ""), "trouble": trouble}
 
 
@@ -77,6 +79,11 @@ def feed_trouble(state: StreamState | None) -> str:
         return _("The stream process has not written for 30 s.")
     if not state.connected:
         return disconnected_text(state)
+    if state.mode == "replay" and state.detail == OLDER:
+        return _(
+            "The replayed recording is older than what is stored already, so its times cannot be kept and its windows "
+            "are worthless. Replay it into a database of its own, for instance in a second clone."
+        )
     return creates_only_text() if state.state == "creates_only" else ""
 
 

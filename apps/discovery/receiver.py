@@ -16,6 +16,8 @@ from apps.discovery.journal import JournalWriter, frame_line, gap_line
 logger = logging.getLogger(__name__)
 
 WAITING_LIMIT = 200_000
+OLDER_US = 60_000_000
+OLDER = "the recording is older than what is stored"
 Clock = Literal["wall", "recorded"]
 
 
@@ -28,6 +30,7 @@ class Receiver:
         self.clock: Clock = "wall"
         self.connected = False
         self.lost = 0
+        self.older = False  # the recording is older than what is known: its times cannot be kept
         self.last_us = max(last_us, journal.last_at_us or 0)
         self.tick_us = 0
         self._gap_reason, self._gap_from = ("restart", self.last_us) if self.last_us else ("", 0)
@@ -36,6 +39,7 @@ class Receiver:
     def on_connected(self, *, recorded: bool) -> None:
         """The socket is open; `recorded`: frames bring their own times."""
         self.clock = "recorded" if recorded else "wall"
+        self.older = False
         self.connected = True
         if not recorded:
             self._end_gap(self._stamp(_now_us()))
@@ -43,7 +47,9 @@ class Receiver:
 
     def on_frame(self, raw: str, at_us: int | None = None) -> None:
         """A frame; `at_us` its recorded time, now if there is none. Written at the next `flush`."""
-        stamp = self._stamp(at_us if at_us is not None else time.time_ns() // 1000)
+        if at_us is not None:
+            self._look_back(at_us)
+        stamp = self._stamp(at_us if at_us is not None else _now_us())
         if self._gap_reason:
             self._end_gap(stamp)
         self._waiting.append(frame_line(stamp, raw))
@@ -76,6 +82,11 @@ class Receiver:
         self.journal.sync_if_due()
         if self.clock == "wall" and not self._waiting and (self.connected or self.tick_us):
             self.tick_us = self._stamp(_now_us())
+
+    def _look_back(self, at_us: int) -> None:
+        if not self.older and at_us < self.last_us - OLDER_US:
+            self.older = True
+            logger.error("the replayed recording is older than what is stored: replay it into a database of its own")
 
     def _stamp(self, at_us: int) -> int:
         self.last_us = max(self.last_us, at_us)

@@ -22,7 +22,7 @@ from apps.discovery.journal import JournalBusyError, JournalWriter
 from apps.discovery.ownership import Ownership
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.pumpportal.client import Client, ClientSettings
-from apps.discovery.receiver import Receiver
+from apps.discovery.receiver import OLDER, Receiver
 from apps.discovery.services import stream_config_load
 from apps.discovery.writer import CursorMovedError, Status
 
@@ -206,6 +206,8 @@ def _detail(receiver: Receiver, client: Client) -> str:
         return f"{receiver.lost} frames could not be written to the journal"
     if not receiver.connected:
         return client.away_reason
+    if receiver.older:
+        return OLDER
     return NO_TRADES if client.trades_refused else ""
 
 

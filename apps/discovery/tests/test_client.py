@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,3 +228,14 @@ def test_frames_wait_while_the_disk_refuses_and_are_written_after(
     receiver.flush()
     journal.close()
     assert [entry.raw for entry in JournalReader(tmp_path, Cursor()).read()] == ["a", "b"]
+
+
+def test_recording_older_than_what_is_known_is_noticed_and_a_repeated_frame_is_not(tmp_path: Path) -> None:
+    receiver = Receiver(JournalWriter(tmp_path), last_us=100_000_000, wake=lambda: None)
+    receiver.on_connected(recorded=True)
+    receiver.on_frame("{}", 99_000_000)
+    assert not receiver.older
+    receiver.on_frame("{}", 30_000_000)
+    assert receiver.older
+    receiver.on_connected(recorded=True)
+    assert not receiver.older

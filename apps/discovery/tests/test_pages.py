@@ -18,6 +18,7 @@ from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, Phase, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
+from apps.discovery.receiver import OLDER
 from apps.discovery.services import config_as_dict, config_read, stream_config_load
 from apps.discovery.state import Cursor
 from apps.discovery.tests.frames import SmallMarket
@@ -69,6 +70,7 @@ def feed_is(**fields: Any) -> None:
         ),
         ({"connected": False, "detail": "HTTP status 503"}, "(HTTP status 503)."),
         ({"connected": False, "mode": "replay"}, "The replay is over."),
+        ({"connected": True, "mode": "replay", "detail": OLDER}, "Replay it into a database of its own"),
         ({"connected": True, "state": "creates_only"}, "put the key into .env as PUMPPORTAL_API_KEY"),
     ],
 )
