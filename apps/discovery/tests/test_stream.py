@@ -157,8 +157,11 @@ def test_second_stream_stands_by_and_takes_over_within_seconds(tmp_path: Path) -
         wait_until(lambda: "standing by" in first.log.read_text() + second.log.read_text(), "one to stand by")
         assert feed.server.clients == 1
         owner, other = (second, first) if "standing by" in first.log.read_text() else (first, second)
+        before = set(feed.server._clients)
         owner.kill()
-        wait_until(lambda: feed.server.clients == 1, "the other to take over", seconds=8)
+        wait_until(
+            lambda: any(client.creates for client in set(feed.server._clients) - before), "the takeover", seconds=8
+        )
         feed.publish(Frame(create(ADDRESSES[0]), "create", ADDRESSES[0]))
         wait_until(lambda: Coin.objects.filter(mint=ADDRESSES[0]).exists(), "its first coin")
         assert other.terminate() == 0
