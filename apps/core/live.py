@@ -98,7 +98,7 @@ def publish(topic: str, **data: Any) -> None:
     if _publisher is None:
         _publisher = _Publisher()
     body = json.dumps(data, cls=DjangoJSONEncoder) if data else ""
-    _publisher.publish(group_of(topic), {"type": "live.changed", "topic": topic, "data": body})
+    _publisher.publish(group_of(topic), {"type": "live.changed", "topic": topic, "data": body, "at": time.time()})
 
 
 def topics_of(query: str) -> list[str]:
@@ -116,15 +116,16 @@ def language_of(scope: dict[str, Any]) -> str:
 
 
 class _Rendered:
-    """Renders a topic once a second for each language, however many browsers look at it."""
+    """Renders a topic once for a change and a language, however many browsers look at it."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], tuple[float, asyncio.Future[str]]] = {}
 
-    async def get(self, topic: str, language: str) -> str:
-        now = time.monotonic()
+    async def get(self, topic: str, language: str, since: float) -> str:
+        """HTML of a rendering that began at `since` (epoch seconds) or later: it knows every change until then."""
+        now = time.time()
         kept = self._kept.get((topic, language))
-        if kept and now - kept[0] < RENDER_EVERY_SECONDS / 2 and kept[1].get_loop() is asyncio.get_running_loop():
+        if kept and kept[0] >= since and kept[1].get_loop() is asyncio.get_running_loop():
             return await asyncio.shield(kept[1])
         self._kept = {key: value for key, value in self._kept.items() if now - value[0] < RENDER_EVERY_SECONDS}
         future = asyncio.ensure_future(database_sync_to_async(_render)(topic, language))
@@ -160,7 +161,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         self.topics = topics_of(self.scope["query_string"].decode("latin1"))
         self.language = language_of(self.scope)
-        self.changed = set(self.topics)
+        self.changed = dict.fromkeys(self.topics, time.time())
         self.wake = asyncio.Event()
         self.wake.set()
         for topic in self.topics:
@@ -181,7 +182,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """A message of `publish`."""
         if message["data"]:
             await self.send(json.dumps({"topic": message["topic"], **json.loads(message["data"])}))
-        self.changed.add(message["topic"])
+        self.changed[message["topic"]] = message["at"]
         self.wake.set()
 
     async def render_changed(self) -> None:
@@ -189,15 +190,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while True:
             await self.wake.wait()
             self.wake.clear()
-            changed, self.changed = self.changed, set()
-            for topic in sorted(changed):
-                await self.send_rendered(topic)
+            changed, self.changed = self.changed, {}
+            for topic, since in sorted(changed.items()):
+                await self.send_rendered(topic, since)
             await asyncio.sleep(RENDER_EVERY_SECONDS)
 
-    async def send_rendered(self, topic: str) -> None:
+    async def send_rendered(self, topic: str, since: float) -> None:
         """Send one topic's HTML; a renderer that fails is logged and the connection goes on."""
         try:
-            html = await _rendered.get(topic, self.language)
+            html = await _rendered.get(topic, self.language, since)
         except Exception:  # the boundary to code of other apps; the viewer keeps the last state
             logger.exception("rendering %s failed", topic)
             return

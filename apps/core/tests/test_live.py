@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,12 +97,25 @@ async def test_many_changes_are_rendered_once(renderers):
     await communicator.disconnect()
 
 
-async def test_viewers_share_one_rendering(renderers):
+async def test_viewers_share_one_rendering_of_a_change(renderers):
     viewers = await asyncio.gather(*(connected("words") for _ in range(5)))
     for viewer in viewers:
+        await frames_until_quiet(viewer)
+    before = renderers["words"]
+    live.publish("words")
+    for viewer in viewers:
         await viewer.receive_from(timeout=5)
-    assert renderers["words"] <= 2
+    assert renderers["words"] - before <= 2
     await asyncio.gather(*(viewer.disconnect() for viewer in viewers))
+
+
+async def test_rendering_that_began_before_a_change_is_not_served_for_it(renderers):
+    began = time.time()
+    await live._rendered.get("words", "en", began)
+    await live._rendered.get("words", "en", began)
+    assert renderers["words"] == 1
+    await live._rendered.get("words", "en", time.time())
+    assert renderers["words"] == 2
 
 
 async def test_data_reaches_viewers_at_once():
