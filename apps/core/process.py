@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -112,7 +113,7 @@ class Heart(threading.Thread):
                 return
 
 
-class ServiceCommand(BaseCommand):
+class ServiceCommand(BaseCommand, ABC):
     """A command that runs until it is told to stop, and outlives the absence of the database."""
 
     name = ""
@@ -143,9 +144,9 @@ class ServiceCommand(BaseCommand):
                 connection.close()
                 stop.wait(delay)
 
+    @abstractmethod
     def run(self, stop: Stop) -> None:
         """Do the work until `stop` is set."""
-        raise NotImplementedError
 
 
 def _line(error: Exception) -> str:
