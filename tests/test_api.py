@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,7 +129,8 @@ def test_guessing_passwords_is_slowed_down(api: Any, person: Any):
     assert codes[0] == "LOGIN_FAILED" and codes[-1] == "TOO_MANY_ATTEMPTS"
 
 
-def test_login_of_a_user_with_a_second_factor_needs_its_code(api: Any, person: Any):
+def test_login_of_a_user_with_a_second_factor_needs_its_code(api: Any, person: Any, monkeypatch: Any):
+    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: 1_800_000_000.0))  # a code's 30 s do not run out
     secret = totp.generate_totp_secret()
     totp.TOTP.activate(person, secret)
     code = totp.format_hotp_value(totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time()))))
