@@ -1,4 +1,4 @@
-"""Measurements of discovery (`make bench NAME=...`), each in a scratch database."""
+"""How fast a recorded history is read in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,3 @@ def _bare_copy(path: Path) -> float:
             while block := stream.read(2**20):
                 copy.write(block)
         return time.perf_counter() - began
-
-
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"import_ratio_to_copy": import_ratio_to_copy}

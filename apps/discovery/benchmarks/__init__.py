@@ -1,0 +1,10 @@
+"""Measurements of discovery (`make bench NAME=...`), each in a scratch database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apps.discovery.benchmarks.imports import import_ratio_to_copy
+
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"import_ratio_to_copy": import_ratio_to_copy}
