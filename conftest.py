@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django.plugin import blocking_manager_key
 
@@ -14,6 +15,11 @@ ROOT = Path(__file__).resolve().parent
 def recordings_dir() -> Path:
     """The folder of real recordings; a user does not have it."""
     return Path(os.environ.get("SHARED_DATA_DIR") or ROOT.parent / "shared" / "data")
+
+
+def pytest_configure() -> None:
+    """Passwords of the tests' users need not be hard to guess, and hashing them well takes 50 ms each."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session")

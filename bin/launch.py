@@ -103,7 +103,7 @@ def choose_settings(mode: str, runtime: Path) -> None:
         return
     first = 17000 + zlib.crc32(str(runtime).encode()) % 900
     port = choose_port("SIMULATOR_PORT", "127.0.0.1", first, runtime / "simulator.port")
-    os.environ.setdefault("SIMULATOR_RATE", "4")  # a busy market: a model has enough to learn from within minutes
+    os.environ.setdefault("SIMULATOR_RATE", "5")  # a busy market: a model has enough to learn from within minutes
     os.environ |= {
         "FEED_MODE": "simulator",
         "SIMULATOR_PORT": str(port),

@@ -12,15 +12,17 @@ from apps.training.recipes import Recipe, recipe_parse
 
 
 def selection_of(recipe: Recipe) -> Selection:
-    """The rows of a recipe; open ends become all there is, up to where every label can be known. Raises NO_DATA."""
+    """The rows of a recipe, up to the end of the data at most; the split purges those whose labels look past it.
+
+    Raises NO_DATA.
+    """
     span = queries.metrics_span()
     if span is None:
         raise PlatformError("NO_DATA", "There are no metric rows yet: let the stream run or import a history.")
-    rule = recipe.label.rule()
-    decided = (queries.data_end() or span[1]) - timedelta(seconds=rule.reach_seconds)
     start = recipe.data.from_ or span[0] - timedelta(seconds=1)
-    end = min(recipe.data.to or decided, decided) if recipe.data.to is None else recipe.data.to
-    return Selection(start, max(end, start), tuple(recipe.data.phases), rule)
+    known = queries.data_end() or span[1]
+    end = min(recipe.data.to or known, known)
+    return Selection(start, max(end, start), tuple(recipe.data.phases), recipe.label.rule())
 
 
 def split_of(data: Dataset, recipe: Recipe, selection: Selection) -> splits.Split:

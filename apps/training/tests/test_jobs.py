@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.training import artifacts, dataset, runner, selections, services, tasks
+from apps.training import artifacts, dataset, queries, runner, selections, services, tasks
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.tests import market
 
@@ -67,6 +67,17 @@ def test_batches_do_not_change_the_dataset(filled, make_recipe, monkeypatch):
     assert dataset.load(selection, ["price_close", "volume_sol_300s"]).content_hash == whole.content_hash
 
 
+@pytest.mark.parametrize("to", [None, "2099-01-01T00:00:00Z"])
+def test_rows_take_part_up_to_the_last_whose_label_is_known(filled, make_recipe, to):
+    recipe = make_recipe(data={"to": to, "phases": [1]}, split={"validation": 0.3, "test": 0.0})
+    selection = selections.selection_of(recipe)
+    assert selection.end == queries.data_end()
+    data = dataset.load(selection, ["price_close"])
+    newest = data.as_of_us[selections.split_of(data, recipe, selection).validation].max()
+    last_us = queries.to_us(selection.end) - round(selection.rule.reach_seconds * 1e6)
+    assert last_us - 10_000_000 < newest <= last_us
+
+
 def test_a_test_is_on_coins_the_model_never_saw(filled, make_recipe):
     middle = hours(0.6)
     model = trained(make_recipe(data={"to": middle.isoformat(), "phases": [1]}))
@@ -114,7 +125,7 @@ def test_models_with_different_questions_are_not_compared(filled, make_recipe):
     [
         ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES"),
         ({"data": {"phases": [3]}}, "NO_DATA"),
-        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_DATA"),
+        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_KNOWN_ROWS"),
     ],
 )
 def test_what_cannot_be_trained_fails_with_a_code(filled, make_recipe, parts, code):
