@@ -94,9 +94,12 @@ def pipeline(now: datetime, stats: figures.Stats) -> list[dict[str, str]]:
     edge = {"bad": "bad", "wait": "warn-edge"}.get(badge["tone"], "ok")
     per_minute = _("in a minute")
     steps = (
-        _step("radio", _("Feed"), badge["text"], _("%(n)s trades/min") % {"n": f"{trades:,}"}, "discovery:settings"),
         _step(
-            "coins", _("Coins"), coins, _("%(n)s tracked, %(new)s new") % {"n": f"{tracked:,}", "new": new},
+            "radio", _("Feed"), badge["text"], _("%(n)s trades/min") % {"n": display.count(trades)},
+            "discovery:settings",
+        ),
+        _step(
+            "coins", _("Coins"), coins, _("%(n)s tracked, %(new)s new") % {"n": display.count(tracked), "new": new},
             "discovery:overview",
         ),
         _step("layers", _("Windows"), windows, per_minute, "discovery:streams"),
@@ -116,7 +119,7 @@ def pipeline(now: datetime, stats: figures.Stats) -> list[dict[str, str]]:
 
 def _step(icon: str, label: str, value: int | str, note: str, url: str) -> dict[str, str]:
     """One tile of the pipeline; its edge says whether anything passes."""
-    text = value if isinstance(value, str) else f"{value:,}"
+    text = value if isinstance(value, str) else display.count(value)
     return {"icon": icon, "label": label, "value": text, "note": note, "edge": "ok" if value else "", "url": url}
 
 
@@ -212,7 +215,7 @@ def notice() -> str:
     return _(
         "Collecting data: %(n)s windows so far. The first model is trained by itself as soon as there is enough, "
         "usually within five minutes."
-    ) % {"n": f"{CoinMetric.objects.count():,}"}
+    ) % {"n": display.count(CoinMetric.objects.count())}
 
 
 live.register("dashboard", render_live)

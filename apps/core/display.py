@@ -1,23 +1,35 @@
-"""Numbers and times as people read them. Formatted here, in Python, not in templates."""
+"""Numbers and times as people read them, in the reader's language. Formatted here, in Python, not in templates."""
 
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
 
 NONE = "–"
+_GERMAN = str.maketrans(",.", ".,")
+
+
+def localised(text: str) -> str:
+    """Digits as Python writes them (1,234.5) as the reader writes them (German: 1.234,5)."""
+    return text.translate(_GERMAN) if (get_language() or "").startswith("de") else text
+
+
+def count(value: int | None) -> str:
+    """How many there are."""
+    return NONE if value is None else localised(f"{value:,}")
 
 
 def sol(lamports: int | float | None, digits: int = 4) -> str:
     """Lamports as SOL."""
-    return NONE if lamports is None else f"{lamports / LAMPORTS_PER_SOL:,.{digits}f}"
+    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:,.{digits}f}")
 
 
 def signed_sol(lamports: int | None, digits: int = 4) -> str:
     """Lamports as SOL with their sign."""
-    return NONE if lamports is None else f"{lamports / LAMPORTS_PER_SOL:+,.{digits}f}"
+    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:+,.{digits}f}")
 
 
 def tokens(base_units: int | None) -> str:
@@ -26,7 +38,7 @@ def tokens(base_units: int | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    return NONE if value is None else f"{value:,.{digits}f}"
+    return NONE if value is None else localised(f"{value:,.{digits}f}")
 
 
 def short(value: float | None) -> str:
@@ -35,16 +47,16 @@ def short(value: float | None) -> str:
         return NONE
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "K")):
         if abs(value) >= limit:
-            return f"{value / (1e3 if unit == 'K' else limit):,.1f}{unit}"
-    return f"{value:,.0f}"
+            return localised(f"{value / (1e3 if unit == 'K' else limit):,.1f}") + unit
+    return localised(f"{value:,.0f}")
 
 
 def pct(value: float | None, digits: int = 1) -> str:
-    return NONE if value is None else f"{value:,.{digits}f} %"
+    return NONE if value is None else localised(f"{value:,.{digits}f} %")
 
 
 def signed_pct(value: float | None, digits: int = 1) -> str:
-    return NONE if value is None else f"{value:+,.{digits}f} %"
+    return NONE if value is None else localised(f"{value:+,.{digits}f} %")
 
 
 def ratio_pct(value: float | None, digits: int = 1) -> str:
@@ -54,7 +66,7 @@ def ratio_pct(value: float | None, digits: int = 1) -> str:
 
 def price(sol_per_token: float | None) -> str:
     """SOL per million tokens: 0.028 SOL reads better than 0.000000028."""
-    return NONE if sol_per_token is None else f"{sol_per_token * 1e6:,.4f}"
+    return NONE if sol_per_token is None else localised(f"{sol_per_token * 1e6:,.4f}")
 
 
 def tone(value: float | int | None) -> str:

@@ -11,6 +11,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 
+from apps.core import display
+
 ROWS_A_PAGE = 100
 
 
@@ -40,7 +42,7 @@ class Page:
 
     @property
     def count_text(self) -> str:
-        return f"{self.count:,}"
+        return display.count(self.count)
 
 
 def page_number(request: HttpRequest) -> int:

@@ -108,15 +108,15 @@ def live_counts(scores: Sequence[Any] | None, alerts: Sequence[Any] | None) -> d
     """Counts out of the rows of `queries.score_statistics` and `queries.alert_statistics`."""
     success, failed = (alerts[4], alerts[5]) if alerts else (0, 0)
     return {
-        "scores": f"{scores[1]:,}" if scores else "0",
-        "coins": f"{scores[2]:,}" if scores else "0",
+        "scores": display.count(scores[1]) if scores else "0",
+        "coins": display.count(scores[2]) if scores else "0",
         "milliseconds": display.number(scores[7], 1) if scores else display.NONE,
         "newest": display.clock(scores[9]) if scores else display.NONE,
-        "alerts": f"{alerts[2]:,}" if alerts else "0",
-        "pending": f"{alerts[3]:,}" if alerts else "0",
-        "judged": f"{success + failed:,}",
-        "success": f"{success:,}",
-        "undecided": f"{alerts[6] + alerts[7]:,}" if alerts else "0",
+        "alerts": display.count(alerts[2]) if alerts else "0",
+        "pending": display.count(alerts[3]) if alerts else "0",
+        "judged": display.count(success + failed),
+        "success": display.count(success),
+        "undecided": display.count(alerts[6] + alerts[7]) if alerts else "0",
         "rate": display.ratio_pct(success / (success + failed) if success + failed else None),
         "mean_change": display.signed_pct(alerts[8] if alerts else None),
         "mean_tone": display.tone(alerts[8] if alerts else None),
@@ -320,7 +320,7 @@ def statistics(hours: int) -> list[dict[str, Any]]:
             **promised(one.model),
             **_outcome_texts(*judged.get(one.pk, (0, 0))),
             "per_hour": _per_hour(alerts.get(one.pk), spans.get(one.pk, 0.0)),
-            "late": f"{scores[one.pk][8]:,}" if one.pk in scores else "0",
+            "late": display.count(scores[one.pk][8]) if one.pk in scores else "0",
         }
         for one in models_at_work()[:ROWS_A_PAGE]
     ]
@@ -338,7 +338,10 @@ def _judged_by_model(since: datetime) -> dict[int, tuple[int, int]]:
 def _outcome_texts(success: int, failed: int) -> dict[str, str]:
     """Judged scores of any tag, and the share that came true: what a blind guess would have reached meanwhile."""
     judged = success + failed
-    return {"judged_scores": f"{judged:,}", "live_base": display.ratio_pct(success / judged if judged else None)}
+    return {
+        "judged_scores": display.count(judged),
+        "live_base": display.ratio_pct(success / judged if judged else None),
+    }
 
 
 def _per_hour(alerts: Sequence[Any] | None, hours: float) -> str:

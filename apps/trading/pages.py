@@ -39,14 +39,14 @@ def summary() -> dict[str, Any]:
         "realized_tone": display.tone(stats.realized_pnl_lamports),
         "today": display.signed_sol(stats.realized_today_lamports),
         "today_tone": display.tone(stats.realized_today_lamports),
-        "open": f"{stats.open_positions:,}",
-        "in_flight": f"{stats.orders_in_flight:,}",
+        "open": display.count(stats.open_positions),
+        "in_flight": display.count(stats.orders_in_flight),
         "won": display.ratio_pct(stats.winners / closed if closed else None),
-        "closed": f"{closed:,}",
+        "closed": display.count(closed),
         "by_day": [result_row(row["day"].isoformat(), row) for row in figures.pnl_by_day(14)],
         "by_exit": [result_row(row["exit_reason"] or display.NONE, row) for row in figures.pnl_by_exit()],
         "costs": [(label, display.sol(lamports, 5)) for label, lamports in cost_labels(figures.costs_by_part())],
-        "codes": [(row["status"], row["code"], f"{row['orders']:,}") for row in figures.orders_by_code()],
+        "codes": [(row["status"], row["code"], display.count(row["orders"])) for row in figures.orders_by_code()],
     }
 
 
@@ -54,7 +54,7 @@ def result_row(title: str, row: dict[str, Any]) -> dict[str, str]:
     gain = int(row["realized_pnl_lamports"] or 0)
     return {
         "title": title,
-        "count": f"{row['positions']:,}",
+        "count": display.count(row["positions"]),
         "gain": display.signed_sol(gain),
         "tone": display.tone(gain),
     }

@@ -24,10 +24,10 @@ def figures() -> dict[str, Any]:
     span, end = queries.metrics_span(), queries.data_end()
     rows, exact = queries.metrics_count()
     return {
-        "models": f"{Model.objects.filter(is_deleted=False).count():,}",
-        "jobs": f"{Job.objects.filter(status__in=OPEN).count():,}",
-        "failed": f"{Job.objects.filter(status=Job.Status.FAILED).count():,}",
-        "rows": f"{rows:,}" if exact else "≈ " + display.short(rows),
+        "models": display.count(Model.objects.filter(is_deleted=False).count()),
+        "jobs": display.count(Job.objects.filter(status__in=OPEN).count()),
+        "failed": display.count(Job.objects.filter(status=Job.Status.FAILED).count()),
+        "rows": display.count(rows) if exact else "≈ " + display.short(rows),
         "from": display.moment(span[0]) if span else display.NONE,
         "to": display.moment(end),
         "length": display.seconds((span[1] - span[0]).total_seconds()) if span else display.NONE,
@@ -61,8 +61,8 @@ def data_facts() -> dict[str, Any]:
             {
                 "day": day["day"],
                 "phase": names.get(day["phase"], day["phase"]),
-                "rows": f"{day['rows']:,}",
-                "coins": f"{day['coins']:,}",
+                "rows": display.count(day["rows"]),
+                "coins": display.count(day["coins"]),
                 "bar": f"{day['rows'] / most * 100:.1f}",
             }
             for day in reversed(found["days"][-ROWS_A_PAGE:])
@@ -115,13 +115,13 @@ def preview_facts(counts: Mapping[str, int], labels: Mapping[str, Floats]) -> di
     rows, positives = counts["rows"], counts["positives"]
     lacking = fitting.lacking(labels["train"], labels["validation"])
     return {
-        "rows": f"{rows:,}",
-        "coins": f"{counts['coins']:,}",
-        "positives": f"{positives:,}",
+        "rows": display.count(rows),
+        "coins": display.count(counts["coins"]),
+        "positives": display.count(positives),
         "base_rate": display.ratio_pct(positives / rows if rows else None),
-        "left_out": [(COUNTS[name], f"{counts[name]:,}") for name in LEFT_OUT if counts[name]],
+        "left_out": [(COUNTS[name], display.count(counts[name])) for name in LEFT_OUT if counts[name]],
         "parts": [
-            {"name": SPLIT_PARTS[name], "rows": f"{len(label):,}", "positives": f"{int(label.sum()):,}"}
+            {"name": SPLIT_PARTS[name], "rows": display.count(len(label)), "positives": display.count(int(label.sum()))}
             for name, label in labels.items()
         ],
         "lacking": lacking[1] if lacking else "",

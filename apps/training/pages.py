@@ -59,7 +59,7 @@ def model_row(model: Model) -> dict[str, Any]:
         "part": PARTS.get(part, display.NONE),
         **score_texts(scores),
         "threshold": display.number(model.threshold, 3),
-        "rows": f"{model.rows_train + model.rows_validation + model.rows_test:,}",
+        "rows": display.count(model.rows_train + model.rows_validation + model.rows_test),
         "created": display.clock(model.created_at),
         "at_work": any(one.is_active for one in model.active.all()),
     }
@@ -75,15 +75,15 @@ def score_texts(scores: Mapping[str, Any]) -> dict[str, str]:
     """The measures of one sample as texts; a measure that is not defined is a dash."""
     base, precision = scores.get("base_rate"), scores.get("precision")
     return {
-        "sample_rows": f"{scores.get('rows', 0):,}",
-        "positives": f"{scores.get('positives', 0):,}",
+        "sample_rows": display.count(scores.get("rows", 0)),
+        "positives": display.count(scores.get("positives", 0)),
         "base_rate": display.ratio_pct(base),
         "pr_auc": display.number(scores.get("pr_auc"), 3),
         "base": display.number(base, 3),
         "roc_auc": display.number(scores.get("roc_auc"), 3),
         "log_loss": display.number(scores.get("log_loss"), 4),
         "brier": display.number(scores.get("brier"), 4),
-        "alerts": f"{scores.get('alerts', 0):,}",
+        "alerts": display.count(scores.get("alerts", 0)),
         "precision": display.ratio_pct(precision),
         "recall": display.ratio_pct(scores.get("recall")),
         "mcc": display.number(scores.get("mcc"), 3),
@@ -126,9 +126,9 @@ def model_facts(model: Model) -> dict[str, Any]:
         "from": display.moment(model.train_from),
         "to": display.moment(model.train_to),
         "rows_by_part": [
-            (_("Training"), f"{model.rows_train:,}"),
-            (_("Validation"), f"{model.rows_validation:,}"),
-            (_("Test"), f"{model.rows_test:,}"),
+            (_("Training"), display.count(model.rows_train)),
+            (_("Validation"), display.count(model.rows_validation)),
+            (_("Test"), display.count(model.rows_test)),
         ],
         "data_hash": model.data_hash,
         "sha256": model.artifact_sha256,
@@ -218,7 +218,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "finished": display.moment(job.finished_at),
         "heartbeat": display.clock(job.heartbeat_at),
         "params": json.dumps(job.params, indent=2, ensure_ascii=False),
-        "counts": [(COUNTS.get(name, name), f"{value:,}") for name, value in result.get("counts", {}).items()],
+        "counts": [(COUNTS.get(name, name), display.count(value)) for name, value in result.get("counts", {}).items()],
         "test_id": result.get("test_result_id"),
         "comparison_id": result.get("comparison_id"),
     }
@@ -273,9 +273,9 @@ def test_row(result: TestResult) -> dict[str, Any]:
         "model": result.model.name,
         "span": time_span(result.test_from, result.test_to),
         "overlaps": result.overlaps_training,
-        "rows": f"{result.rows:,}",
-        "unknown": f"{result.rows_unknown:,}",
-        "coins": f"{result.coins:,}",
+        "rows": display.count(result.rows),
+        "unknown": display.count(result.rows_unknown),
+        "coins": display.count(result.coins),
         "created": display.clock(result.created_at),
         **score_texts(result.scores),
     }
@@ -321,7 +321,7 @@ def comparison_facts(comparison: Comparison) -> dict[str, Any]:
             }
             for row in rows
         ],
-        "counts": [(COUNTS.get(name, name), f"{value:,}") for name, value in counts.items()],
+        "counts": [(COUNTS.get(name, name), display.count(value)) for name, value in counts.items()],
         "plot": plots.precision_recall_of_many([(row["name"], row["scores"]) for row in rows]),
         "legend": [(place, row["name"]) for place, row in enumerate(rows)],
     }
