@@ -17,6 +17,7 @@ from apps.core import display, live
 from apps.core.htmx import oob
 from apps.core.sparkline import sparkline
 from apps.discovery import pages as discovery
+from apps.discovery import pages_feed
 from apps.discovery.models import Coin, CoinMetric, CoinStream
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.trading import figures, queries
@@ -75,7 +76,7 @@ def context() -> dict[str, Any]:
         "coins": newest_coins(now),
         "alerts": newest_alerts(),
         "positions": open_positions(now),
-        "notice": discovery.badge()["trouble"] or notice(),
+        "notice": pages_feed.badge()["trouble"] or notice(),
         "health": health_rows(),
         "curve": results_curve(),
         "feed_at": display.clock(now),
@@ -90,7 +91,7 @@ def pipeline(now: datetime, stats: figures.Stats) -> list[dict[str, str]]:
         new, trades, windows, scores, alerts, orders = cursor.fetchone()
         cursor.execute(TOTALS)
         coins, tracked, working, models = cursor.fetchone()
-    badge = discovery.badge()
+    badge = pages_feed.badge()
     edge = {"bad": "bad", "wait": "warn-edge"}.get(badge["tone"], "ok")
     per_minute = _("in a minute")
     steps = (

@@ -97,7 +97,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "apps.core.context.site",
-                "apps.discovery.pages.feed_badge",
+                "apps.discovery.pages_feed.feed_badge",
             ],
         },
     },
@@ -137,6 +137,11 @@ CHANNEL_LAYERS = {
 }
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default="") or RUNTIME_DIR / "journal")
 JOURNAL_FSYNC = env.choice("JOURNAL_FSYNC", ["off", "interval", "always"], default="interval")
+JOURNAL_SEGMENT_MB = env.int("JOURNAL_SEGMENT_MB", default=64)
+JOURNAL_SEGMENT_MINUTES = env.int("JOURNAL_SEGMENT_MINUTES", default=60)
+JOURNAL_KEEP_GB = env.int("JOURNAL_KEEP_GB", default=50)
+JOURNAL_KEEP_DAYS = env.int("JOURNAL_KEEP_DAYS", default=0)
+JOURNAL_RESERVE_MB = env.int("JOURNAL_RESERVE_MB", default=256)
 FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
 FLUSH_MS = env.int("FLUSH_MS", default=250)
 

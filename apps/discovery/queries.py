@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from apps.discovery.loading import DatabaseStore, rebuild_windows
-from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamState
+from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamGap, StreamState
 from apps.discovery.state import Config
 from apps.discovery.windows import METRIC_COLUMNS, metric_row
 from apps.discovery.writer import moment
@@ -75,6 +75,12 @@ def analytics(mint: str, *, seconds: int, now: datetime) -> dict[str, Any]:
 def feed_at() -> datetime | None:
     """The time up to which the tables are complete."""
     return StreamState.objects.filter(pk=1).values_list("feed_at", flat=True).first()
+
+
+def gaps_between(start: datetime, end: datetime) -> list[tuple[datetime, datetime, str]]:
+    """Times without a connection that overlap [start, end], oldest first: from, to, reason."""
+    rows = StreamGap.objects.filter(ended_at__gt=start, started_at__lt=end).order_by("started_at", "id")
+    return list(rows.values_list("started_at", "ended_at", "reason"))
 
 
 def live_window(mint: str, config: Config, now: datetime) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.discovery import pages
+from apps.discovery import pages, pages_feed
 from apps.discovery.forms import ConfigForm, PhaseForm
 from apps.discovery.models import Coin, CoinStream
 
@@ -88,7 +88,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     form = ConfigForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _saved(form):
         return redirect("discovery:settings")
-    context = {"feed": pages.feed_facts(), "form": form, "topics": "coins"}
+    context = {"feed": pages_feed.feed_facts(), "form": form, "topics": "coins"}
     return render_page(request, "discovery/settings.html", "discovery/_feed.html", context)
 
 

@@ -38,7 +38,7 @@ UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy
 
 
 def reason_of(error: BaseException) -> str:
-    """Why no connection came about, in words that are logged and shown (`pages.REASONS` translates them)."""
+    """Why no connection came about, in words that are logged and shown (`pages_feed.REASONS` translates them)."""
     match error:
         case gaierror():
             return "its name cannot be resolved"
