@@ -174,6 +174,34 @@ class CoinTransaction(models.Model):
         ]
 
 
+class CoinCandle(models.Model):
+    """One minute of a coin, rolled up from its trades (hypertable by `timestamp`, the minute's start)."""
+
+    pk = models.CompositePrimaryKey("mint", "timestamp")
+    mint = models.CharField(max_length=64)
+    timestamp = models.DateTimeField()
+    price_open = models.FloatField(help_text="SOL per token, like the other three")
+    price_high = models.FloatField()
+    price_low = models.FloatField()
+    price_close = models.FloatField()
+    volume_lamports = models.BigIntegerField()
+    buy_volume_lamports = models.BigIntegerField()
+    trades = models.IntegerField()
+    buys = models.IntegerField()
+
+    class Meta:
+        db_table = "coin_candles_1m"
+
+
+class CandleDue(models.Model):
+    """A minute whose candles are to be rolled up (again): written in the transaction that writes its trades."""
+
+    minute = models.DateTimeField()
+
+    class Meta:
+        db_table = "coin_candles_due"
+
+
 class CoinPatternEmbedding(models.Model):
     """A stretch of a coin's metrics as a vector, for nearest-neighbour search."""
 
