@@ -18,6 +18,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.discovery.owed import Owed
+from apps.discovery.rollups import MINUTE_US, minutes_note
 from apps.discovery.state import TRADE_COLUMNS, Batch, CoinRow, TrackedCoin, TradeRow
 from apps.discovery.windows import METRIC_COLUMNS, TOKENS, MetricRow
 
@@ -226,8 +227,11 @@ def copy_rows(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]
 
 
 def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
-    """Trades not yet there; how many."""
-    if not rows or _copied(cursor, TRADES, TRADE_COLUMNS, rows):
+    """Trades not yet there, their minutes noted as due for the candles; how many."""
+    if not rows:
+        return 0
+    minutes_note(cursor, {row[1] // MINUTE_US for row in rows})
+    if _copied(cursor, TRADES, TRADE_COLUMNS, rows):
         return len(rows)
     ensure_temporary(cursor)
     copy_rows(cursor, "incoming_trades", rows)

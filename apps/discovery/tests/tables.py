@@ -19,9 +19,12 @@ KEPT = {
 }
 
 
+CANDLES = ("coin_candles_1m", "coin_candles_due")
+
+
 def reset() -> None:
     """Empty every table of discovery and seed phases and the stream's state again."""
-    names = ", ".join([*KEPT, "ref_coin_phases", "exchange_rates", "discovery_settings"])
+    names = ", ".join([*KEPT, *CANDLES, "ref_coin_phases", "exchange_rates", "discovery_settings"])
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {names} CASCADE")
         cursor.execute((Path(settings.BASE_DIR) / "sql" / "010_discovery.sql").read_text())

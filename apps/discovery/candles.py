@@ -1,0 +1,120 @@
+"""Candles of a coin in any bucket of 1 s to 1 d: the one implementation behind page, API and export.
+
+Whole minutes come from the rolled-up candles, and from the trades where a minute is not rolled up yet; shorter or odd
+buckets come from the trades. Open and close are the first and last trade by (time, seq). Buckets are aligned to the
+epoch; a time without a trade has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from apps.discovery.rollups import FIELDS, FOLD
+
+LONGEST_SECONDS = 86_400
+_AHEAD = timedelta(hours=1)  # trades kept for a coin that was not known yet are older than its stream
+_BUCKET = """time_bucket(%(bucket)s * INTERVAL '1 second', "timestamp", TIMESTAMPTZ 'epoch')"""
+
+SPAN = """
+    SELECT least(s.started_at, c.first_seen_at), s.last_trade_at
+    FROM discovered_coins c JOIN coin_streams s USING (mint) WHERE mint = %s
+"""
+RAW = f"""
+    SELECT {_BUCKET} AS bucket, {FOLD}
+    FROM coin_transactions t
+    WHERE mint = %(mint)s AND "timestamp" >= %(since)s AND "timestamp" < %(before)s
+    GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
+"""
+ROLLED = f"""
+    WITH due AS MATERIALIZED (
+        SELECT DISTINCT minute FROM coin_candles_due WHERE minute >= %(since)s AND minute < %(before)s),
+    minutes AS (
+        SELECT "timestamp", {FIELDS} FROM coin_candles_1m c
+        WHERE mint = %(mint)s AND "timestamp" >= %(since)s AND "timestamp" < %(before)s
+          AND NOT EXISTS (SELECT FROM due WHERE due.minute = c."timestamp")
+        UNION ALL
+        SELECT due.minute, {FOLD}
+        FROM due JOIN coin_transactions t
+          ON t."timestamp" >= due.minute AND t."timestamp" < due.minute + INTERVAL '1 minute'
+        WHERE t.mint = %(mint)s AND t."timestamp" >= %(since)s AND t."timestamp" < %(before)s
+        GROUP BY 1)
+    SELECT {_BUCKET}, first(price_open, "timestamp"), max(price_high), min(price_low), last(price_close, "timestamp"),
+           sum(volume_lamports)::bigint, sum(buy_volume_lamports)::bigint, sum(trades)::int, sum(buys)::int
+    FROM minutes GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
+"""
+GAPS = 'SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND started_at < %s ORDER BY started_at'
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """Prices in SOL per token; `time` is the start. A candle that touches a gap of the feed may lack trades."""
+
+    time: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume_lamports: int
+    buy_volume_lamports: int
+    trades: int
+    buys: int
+    touches_gap: bool = False
+
+    @property
+    def volume_sol(self) -> float:
+        return self.volume_lamports / 1e9
+
+
+def candles(
+    mint: str, *, bucket_seconds: int, limit: int, since: datetime | None = None, before: datetime | None = None
+) -> list[Candle]:
+    """The newest `limit` candles that start at or after `since` and before `before`, oldest first.
+
+    The bucket in which `since` lies counts whole, that of `before` counts with its trades before `before`.
+    Raises ValueError for a bucket outside 1 s to 1 d.
+    """
+    if not 1 <= bucket_seconds <= LONGEST_SECONDS:
+        raise ValueError(f"candles are of 1 to {LONGEST_SECONDS} seconds, not {bucket_seconds}")
+    with connection.cursor() as cursor:
+        span = _span(cursor, mint, since, before)
+        if span is None:
+            return []
+        first = _bucket_start(span[0], bucket_seconds)
+        values = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "since": first, "before": span[1]}
+        cursor.execute(_statement(bucket_seconds, span[1]), values)
+        rows = cursor.fetchall()[::-1]
+        if not rows:
+            return []
+        length = timedelta(seconds=bucket_seconds)
+        cursor.execute(GAPS, [rows[0][0], rows[-1][0] + length])
+        gaps = cursor.fetchall()
+    return [Candle(*row, any(row[0] < end and start < row[0] + length for start, end in gaps)) for row in rows]
+
+
+def _statement(bucket_seconds: int, before: datetime) -> str:
+    whole_minutes = bucket_seconds % 60 == 0 and not before.second and not before.microsecond
+    return ROLLED if whole_minutes else RAW
+
+
+def _span(
+    cursor: CursorWrapper, mint: str, since: datetime | None, before: datetime | None
+) -> tuple[datetime, datetime] | None:
+    """Where the coin's trades lie inside [since, before): so the database looks into those days only."""
+    cursor.execute(SPAN, [mint])
+    row = cursor.fetchone()
+    if row is None or row[1] is None:
+        return None
+    started, last = row
+    end = (last + timedelta(minutes=1)).replace(second=0, microsecond=0)
+    low = max(started - _AHEAD, since) if since else started - _AHEAD
+    high = min(end, before) if before else end
+    return (low, high) if low < high else None
+
+
+def _bucket_start(at: datetime, seconds: int) -> datetime:
+    whole = int(at.timestamp() // seconds) * seconds
+    return datetime.fromtimestamp(whole, UTC)
