@@ -1,28 +1,43 @@
 """The journal: every received frame with its receive time, on disk before anything else looks at it.
 
-A folder of segments `<first sequence number, 16 digits>.jsonl`; one JSON line a frame, `{"t_wall": epoch seconds,
-"raw": "exact text"}`, or a time without connection, `{"t_wall": ..., "gap": {"from": ..., "to": ..., "reason": ...}}`.
-Every line has a sequence number: its segment's first plus its index. One process writes (a lock file guards that), any
-number read. A line torn by a crash is cut off when the journal is opened for writing.
+A folder of segments (`segments.py`); one JSON line a frame, `{"t_wall": epoch seconds, "raw": "exact text"}`, or a time
+without connection, `{"t_wall": ..., "gap": {"from": ..., "to": ..., "reason": ...}}`. Every line has a sequence number:
+its segment's first plus its index. One process writes (a lock file guards that), any number read. A line torn by a
+crash is cut off when the journal is opened for writing.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from apps.discovery.segments import (
+    Source,
+    first_seq,
+    is_packed,
+    open_segment,
+    plain_name,
+    read_blocks,
+    segment_name,
+    segments,
+    sync_folder,
+)
 from apps.discovery.state import Cursor, Entry
 
 SEGMENT_BYTES = 64 * 2**20
+SEGMENT_SECONDS = 3600.0
 CHUNK_BYTES = 256 * 2**10
 FSYNC_SECONDS = 1.0
+SETTLED_NS = 2 * 10**9  # times of files are coarse: a folder that changed just now may change unseen
+TAIL_BYTES = 4 * 2**20
 
 _encode = msgspec.json.encode
 
@@ -52,19 +67,6 @@ def gap_line(from_us: int, to_us: int, reason: str) -> bytes:
     return b'{"t_wall":%d.%06d,"gap":%b}\n' % (to_us // 1_000_000, to_us % 1_000_000, _encode(gap))
 
 
-def segment_name(first_seq: int) -> str:
-    return f"{first_seq:016d}.jsonl"
-
-
-def segments(folder: Path) -> list[Path]:
-    """The segments in order."""
-    return sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit() and len(path.stem) == 16)
-
-
-def _first_seq(path: Path) -> int:
-    return int(path.stem)
-
-
 def _microseconds(seconds: float) -> int:
     """Raises ValueError for what is no time between 1970 and 2255."""
     at_us = round(seconds * 1_000_000)
@@ -89,66 +91,123 @@ def _entry(seq: int, line: _Line) -> Entry:
     return Entry(seq, _microseconds(line.t_wall), line.raw, bounds)
 
 
+class PartlyWrittenError(OSError):
+    """The disk took only the first `written` lines; these are in the journal, the others are not."""
+
+    def __init__(self, error: OSError, written: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.written = written
+
+
 class JournalWriter:
     """Appends lines. Raises JournalBusyError where another process writes, OSError where the disk fails.
 
     `fsync`: off, interval (once a second) or always. `least_seq`: the database may know of lines that the disk lost;
-    numbers never repeat.
+    numbers never repeat. `reserve_bytes`: what is left free on the disk for others (the database that reads this).
     """
 
     def __init__(
-        self, folder: Path, *, least_seq: int = 0, fsync: str = "interval", segment_bytes: int = SEGMENT_BYTES
+        self,
+        folder: Path,
+        *,
+        least_seq: int = 0,
+        fsync: str = "interval",
+        segment_bytes: int = SEGMENT_BYTES,
+        segment_seconds: float = SEGMENT_SECONDS,
+        reserve_bytes: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.fsync, self.segment_bytes = folder, fsync, segment_bytes
+        self.folder, self.fsync, self.reserve_bytes = folder, fsync, reserve_bytes
+        self.segment_bytes, self.segment_seconds = segment_bytes, segment_seconds
         self._lock = _locked(folder / "lock")
-        self.last_at_us: int | None = None
-        self._synced_at = time.monotonic()
+        self._synced_at = self._checked_at = time.monotonic()
         existing = segments(folder)
         self.next_seq = _repair(existing[-1]) if existing else 0
-        if existing:
-            self.last_at_us = _last_time(existing)
-        start_new = not existing or least_seq > self.next_seq
+        self.last_at_us = _last_time(existing)
+        start_new = not existing or least_seq > self.next_seq or is_packed(existing[-1])
         self.next_seq = max(self.next_seq, least_seq)
-        self._open(folder / segment_name(self.next_seq) if start_new else existing[-1])
+        self._file, self._size, self._torn = self._open(segment_name(self.next_seq) if start_new else existing[-1].name)
+        self._full = self._is_full()
 
-    def _open(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        self._size = os.fstat(self._file).st_size
+    def _open(self, name: str) -> tuple[int, int, bool]:
+        """File, size and whether a torn line is at its end."""
+        file = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        if self.fsync != "off":
+            sync_folder(self.folder)
+        self._opened_at = time.monotonic()
+        return file, os.fstat(file).st_size, False
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Write whole lines; after an OSError none of them is in the journal."""
-        if self._size >= self.segment_bytes:
+        """Write whole lines, in their order. After a PartlyWrittenError the first of them are in the journal, after any
+        other OSError none."""
+        if self._full:
+            raise OSError(errno.ENOSPC, "only the reserve is left on the disk")
+        if self._torn:
+            self._cut()
+        if self._size >= self.segment_bytes or (self._size and self._age() >= self.segment_seconds):
             self._rotate()
         data = b"".join(lines)
+        done = 0
         try:
-            written = os.write(self._file, data)
-            while written < len(data):
-                written += os.write(self._file, data[written:])
-        except OSError:
-            os.ftruncate(self._file, self._size)
-            raise
+            done = os.write(self._file, data)
+            while done < len(data):
+                done += os.write(self._file, data[done:])
+        except OSError as error:
+            raise self._partly(error, data[:done]) from None
         self._size += len(data)
         self.next_seq += len(lines)
         if self.fsync == "always":
-            os.fdatasync(self._file)
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                raise PartlyWrittenError(error, len(lines)) from None
+
+    def _partly(self, error: OSError, data: bytes) -> PartlyWrittenError:
+        """Keep the whole lines among `data`, which is in the file (a reader may have seen them), and cut the rest."""
+        written = data.count(b"\n")
+        self._size += data.rfind(b"\n") + 1
+        self.next_seq += written
+        self._torn = True
+        with suppress(OSError):  # tried again before the next line is written
+            self._cut()
+        return PartlyWrittenError(error, written)
+
+    def _cut(self) -> None:
+        os.ftruncate(self._file, self._size)
+        self._torn = False
+
+    def _age(self) -> float:
+        return time.monotonic() - self._opened_at
+
+    def _is_full(self) -> bool:
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize < self.reserve_bytes
 
     def sync_if_due(self) -> None:
-        """With `fsync` "interval": bring the file to the disk once a second."""
-        if self.fsync == "interval" and time.monotonic() - self._synced_at >= FSYNC_SECONDS:
+        """Once a second: look at the free space and, with `fsync` "interval", bring the file to the disk."""
+        now = time.monotonic()
+        if now - self._checked_at >= FSYNC_SECONDS:
+            self._checked_at = now
+            self._full = self._is_full()
+        if self.fsync == "interval" and now - self._synced_at >= FSYNC_SECONDS:
+            self._synced_at = now
             os.fdatasync(self._file)
-            self._synced_at = time.monotonic()
 
     def _rotate(self) -> None:
+        """Begin the next segment; where the disk refuses that, the old one stays open."""
         os.fdatasync(self._file)
-        os.close(self._file)
-        self._open(self.folder / segment_name(self.next_seq))
+        old = self._file
+        self._file, self._size, self._torn = self._open(segment_name(self.next_seq))
+        os.close(old)
 
     def close(self) -> None:
-        if self.fsync != "off":
-            os.fdatasync(self._file)
-        os.close(self._file)
-        os.close(self._lock)
+        """Also where the disk fails at the last moment (OSError): the lock is free afterwards."""
+        try:
+            if self.fsync != "off":
+                os.fdatasync(self._file)
+        finally:
+            os.close(self._file)
+            os.close(self._lock)
 
 
 def _locked(path: Path) -> int:
@@ -157,30 +216,39 @@ def _locked(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise JournalBusyError(f"another process writes the journal in {path.parent}") from None
+        raise JournalBusyError(f"another process is at work on the journal in {path.parent}") from None
     return lock
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Hold a lock file. Raises JournalBusyError where another process holds it."""
+    lock = _locked(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _repair(path: Path) -> int:
     """Cut a torn last line off; the number the next line gets."""
-    lines, whole = 0, 0
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        while chunk := stream.read(2**20):
-            lines += chunk.count(b"\n")
-            if b"\n" in chunk:
-                whole = stream.tell() - len(chunk) + chunk.rfind(b"\n") + 1
-    if whole < size:
+    lines = whole = size = 0
+    for block in read_blocks(path):
+        lines += block.count(b"\n")
+        if b"\n" in block:
+            whole = size + block.rfind(b"\n") + 1
+        size += len(block)
+    if whole < size and not is_packed(path):
         os.truncate(path, whole)
-    return _first_seq(path) + lines
+    return first_seq(path) + lines
 
 
 def _last_time(existing: Sequence[Path]) -> int | None:
     for path in reversed(existing):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            stream.seek(max(0, size - 4 * 2**20))
-            tail = stream.read().splitlines()
+        last = b""
+        for block in read_blocks(path):
+            last = (last + block)[-TAIL_BYTES:]
+        tail = last[: last.rfind(b"\n") + 1].splitlines()
         if tail:
             return _decode_lines(tail[-1] + b"\n", 0, 0)[0].at_us
     return None
@@ -191,8 +259,9 @@ class JournalReader:
 
     def __init__(self, folder: Path, cursor: Cursor) -> None:
         self.folder, self.cursor = folder, cursor
-        self._file: int | None = None
+        self._file: Source | None = None
         self._last_us = 0
+        self._seen_ns = 0  # when the folder changed last, if no segment followed then
 
     def read(self) -> list[Entry]:
         """The next whole lines, a chunk at most; empty at the end of what is written."""
@@ -208,7 +277,7 @@ class JournalReader:
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
     def _read_open(self) -> list[Entry]:
@@ -217,7 +286,7 @@ class JournalReader:
         assert self._file is not None
         size, data = CHUNK_BYTES, b""
         while not (cut := data.rfind(b"\n") + 1):
-            data = os.pread(self._file, size, self.cursor.offset)
+            data = self._file.pread(size, self.cursor.offset)
             if len(data) < size:
                 cut = data.rfind(b"\n") + 1
                 break
@@ -230,23 +299,30 @@ class JournalReader:
         return entries
 
     def _resume(self) -> bool:
-        path = self.folder / self.cursor.segment
-        if not self.cursor.segment or not path.exists():
+        if not self.cursor.segment:
             return False
-        self._file = os.open(path, os.O_RDONLY)
+        try:
+            self._file = open_segment(self.folder / self.cursor.segment)
+        except FileNotFoundError:
+            return False
         return True
 
     def _following(self) -> Path | None:
         """The first segment that starts where we are or later, other than the open one."""
+        changed_ns = self.folder.stat().st_mtime_ns
+        if changed_ns == self._seen_ns:
+            return None
+        self._seen_ns = changed_ns if time.time_ns() - changed_ns > SETTLED_NS else 0
         for path in segments(self.folder):
-            if _first_seq(path) >= self.cursor.next_seq and path.name != self.cursor.segment:
+            if first_seq(path) >= self.cursor.next_seq and plain_name(path) != self.cursor.segment:
                 return path
         return None
 
     def _move_to(self, path: Path) -> None:
         self.close()
-        self.cursor = Cursor(path.name, 0, _first_seq(path))
-        self._file = os.open(path, os.O_RDONLY)
+        self._seen_ns = 0
+        self.cursor = Cursor(plain_name(path), 0, first_seq(path))
+        self._file = open_segment(path)
 
 
 def _decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
@@ -267,52 +343,3 @@ def _decode_damaged(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
         last_us = entry.at_us
         entries.append(entry)
     return entries
-
-
-# --- for the command ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentInfo:
-    """What a segment holds. Times are epoch microseconds, None in an empty segment; `torn_bytes` after its last line;
-    `damaged`: numbers of lines that are none; `backwards`: lines older than the one before."""
-
-    name: str
-    first_seq: int
-    lines: int
-    frames: int
-    gaps: int
-    size_bytes: int
-    torn_bytes: int
-    first_us: int | None
-    last_us: int | None
-    damaged: list[int]
-    backwards: int
-
-
-def read_segment(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered whole lines of a segment, without their newline."""
-    with path.open("rb") as stream:
-        for seq, line in enumerate(stream, start=_first_seq(path)):
-            if line.endswith(b"\n"):
-                yield seq, line[:-1]
-
-
-def inspect_segment(path: Path) -> SegmentInfo:
-    """Read a whole segment and say what it holds."""
-    frames = gaps = whole = backwards = lines = 0
-    first_us = last_us = None
-    damaged: list[int] = []
-    for seq, text in read_segment(path):
-        lines, whole = lines + 1, whole + len(text) + 1
-        entry = decode_line(text, seq)
-        if entry is None:
-            damaged.append(seq)
-            continue
-        frames, gaps = frames + (entry.raw is not None), gaps + (entry.gap is not None)
-        backwards += last_us is not None and entry.at_us < last_us
-        first_us, last_us = first_us if first_us is not None else entry.at_us, entry.at_us
-    size = path.stat().st_size
-    return SegmentInfo(
-        path.name, _first_seq(path), lines, frames, gaps, size, size - whole, first_us, last_us, damaged, backwards
-    )

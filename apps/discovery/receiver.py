@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from apps.discovery.journal import JournalWriter, frame_line, gap_line
+from apps.discovery.journal import JournalWriter, PartlyWrittenError, frame_line, gap_line
 
 logger = logging.getLogger(__name__)
 
 WAITING_LIMIT = 200_000
+DISK_RETRY_SECONDS = 1.0
+DISK = "disk"
+NO_DISK = "the disk does not take the journal"
 OLDER_US = 60_000_000
 OLDER = "the recording is older than what is stored"
 Clock = Literal["wall", "recorded"]
@@ -30,6 +33,8 @@ class Receiver:
         self.clock: Clock = "wall"
         self.connected = False
         self.lost = 0
+        self.disk_error = ""  # why the journal takes nothing; empty while it does
+        self._retry_at = 0.0
         self.older = False  # the recording is older than what is known: its times cannot be kept
         self.last_us = max(last_us, journal.last_at_us or 0)
         self.tick_us = 0
@@ -41,12 +46,15 @@ class Receiver:
         self.clock = "recorded" if recorded else "wall"
         self.older = False
         self.connected = True
-        if not recorded:
+        if not recorded and not self._is_overfull:
             self._end_gap(self._stamp(_now_us()))
             self.flush()
 
     def on_frame(self, raw: str, at_us: int | None = None) -> None:
         """A frame; `at_us` its recorded time, now if there is none. Written at the next `flush`."""
+        if self.disk_error and self._is_overfull:
+            self._drop()
+            return
         if at_us is not None:
             self._look_back(at_us)
         stamp = self._stamp(at_us if at_us is not None else _now_us())
@@ -56,7 +64,8 @@ class Receiver:
 
     def on_recorded_gap(self, from_us: int, to_us: int, reason: str) -> None:
         """A gap that a replayed recording noted."""
-        self._waiting.append(gap_line(from_us, self._stamp(to_us), reason))
+        if not self._is_overfull:
+            self._waiting.append(gap_line(from_us, self._stamp(to_us), reason))
 
     def on_disconnected(self, reason: str) -> None:
         """The socket is gone; the gap ends with the next connection."""
@@ -65,21 +74,28 @@ class Receiver:
         self._start_gap(reason)
 
     def flush(self) -> None:
-        """Write what waits. Where the disk refuses, it waits on (up to a limit) and the next flush tries again."""
-        if not self._waiting:
+        """Write what waits. Where the disk refuses, it waits on, and is tried again once a second."""
+        if not self._waiting or (self.disk_error and time.monotonic() < self._retry_at):
             return
         try:
             self.journal.append(self._waiting)
+        except PartlyWrittenError as error:
+            del self._waiting[: error.written]
+            self._hold_back(error)
         except OSError as error:
             self._hold_back(error)
-            return
-        self._waiting = []
+        else:
+            self._waiting = []
+            self._go_on()
         self.wake()
 
     def tick(self) -> None:
         """Let feed time pass by the wall clock, where it is the clock; sync the journal when that is due."""
         self.flush()
-        self.journal.sync_if_due()
+        try:
+            self.journal.sync_if_due()
+        except OSError as error:
+            self._hold_back(error)
         if self.clock == "wall" and not self._waiting and (self.connected or self.tick_us):
             self.tick_us = self._stamp(_now_us())
 
@@ -101,12 +117,29 @@ class Receiver:
             self._waiting.append(gap_line(self._gap_from, to_us, self._gap_reason))
         self._gap_reason = ""
 
+    # --- the disk refuses ---------------------------------------------------------------------------------
+
+    @property
+    def _is_overfull(self) -> bool:
+        """Whether nothing more can wait: what comes now is lost, and the journal will say so by a gap."""
+        return bool(self.disk_error) and len(self._waiting) >= WAITING_LIMIT
+
+    def _drop(self) -> None:
+        if self._gap_reason != DISK:
+            logger.error("%d lines wait for the disk: what the feed sends now is lost", len(self._waiting))
+        self.lost += 1
+        self._start_gap(DISK)
+
     def _hold_back(self, error: OSError) -> None:
-        logger.error("the journal cannot be written (%s): %d lines wait", error.strerror, len(self._waiting))
-        if len(self._waiting) > WAITING_LIMIT:
-            self.lost += len(self._waiting)
-            self._waiting = []
-            self._start_gap("disk")
+        if not self.disk_error:
+            logger.error("the journal cannot be written (%s): frames wait in memory", error.strerror)
+        self.disk_error = error.strerror or type(error).__name__
+        self._retry_at = time.monotonic() + DISK_RETRY_SECONDS
+
+    def _go_on(self) -> None:
+        if self.disk_error:
+            logger.warning("the journal is written again; %d frames were lost so far", self.lost)
+            self.disk_error = ""
 
 
 def _now_us() -> int:

@@ -22,7 +22,8 @@ from apps.discovery.journal import JournalBusyError, JournalWriter
 from apps.discovery.ownership import Ownership
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.pumpportal.client import Client, ClientSettings
-from apps.discovery.receiver import OLDER, Receiver
+from apps.discovery.receiver import NO_DISK, OLDER, Receiver
+from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
 from apps.discovery.writer import CursorMovedError, Status
 
@@ -145,7 +146,14 @@ class Stream:
         return None
 
     def _open_journal(self, processor: Processor) -> JournalWriter:
-        return JournalWriter(self.folder, least_seq=processor.pipeline.cursor.next_seq, fsync=settings.JOURNAL_FSYNC)
+        return JournalWriter(
+            self.folder,
+            least_seq=processor.pipeline.cursor.next_seq,
+            fsync=settings.JOURNAL_FSYNC,
+            segment_bytes=settings.JOURNAL_SEGMENT_MB * 2**20,
+            segment_seconds=settings.JOURNAL_SEGMENT_MINUTES * 60,
+            reserve_bytes=settings.JOURNAL_RESERVE_MB * 2**20,
+        )
 
     def _connect(self, processor: Processor, receiver: Receiver, client: Client) -> None:
         loop = asyncio.get_running_loop()
@@ -168,6 +176,7 @@ class Stream:
             asyncio.create_task(client.run(), name="client"),
             asyncio.create_task(_tick(receiver, client), name="ticks"),
             asyncio.create_task(self._keep_owning(), name="ownership"),
+            asyncio.create_task(keep_tidy(self.folder), name="old segments"),
             asyncio.create_task(self._stopping.wait(), name="stop"),
         ]
         try:
@@ -191,19 +200,23 @@ class Stream:
 
 async def _tick(receiver: Receiver, client: Client) -> None:
     """Let time pass, and say how the connection is."""
-    counted = 0
+    counted = lost = 0
     while True:
         receiver.tick()
         metrics.WS_CONNECTED.set(receiver.connected)
+        metrics.JOURNAL_WRITABLE.set(not receiver.disk_error)
         if client.reconnects > counted:
             metrics.WS_RECONNECTS.inc(client.reconnects - counted)
             counted = client.reconnects
+        if receiver.lost > lost:
+            metrics.FRAMES_LOST.inc(receiver.lost - lost)
+            lost = receiver.lost
         await asyncio.sleep(TICK_SECONDS)
 
 
 def _detail(receiver: Receiver, client: Client) -> str:
-    if receiver.lost:
-        return f"{receiver.lost} frames could not be written to the journal"
+    if receiver.disk_error:
+        return f"{NO_DISK}: {receiver.disk_error}"
     if not receiver.connected:
         return client.away_reason
     if receiver.older:

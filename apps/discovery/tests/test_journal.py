@@ -135,5 +135,5 @@ def test_command_lists_prints_and_verifies(journal_dir: Path) -> None:
     assert out.getvalue().splitlines() == ['{"n":3}', '{"n":4}']
     path = journal.segments(journal_dir)[0]
     path.write_bytes(path.read_bytes() + b"broken\n" + gap_line(T0, T0 + 100, "closed"))
-    with pytest.raises(CommandError, match="1 places are damaged"):
+    with pytest.raises(CommandError, match="Problems found: 1"):
         call_command("journal", "--dir", str(journal_dir), "verify", stdout=io.StringIO())

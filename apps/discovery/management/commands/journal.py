@@ -1,10 +1,13 @@
-"""`manage.py journal ls|cat|verify`: look into the journal."""
+"""`manage.py journal ls|cat|export|verify|replay`: look into the journal, take parts of it, read it into the tables."""
 
 from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,90 +15,155 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.discovery.journal import SegmentInfo, inspect_segment, read_segment, segments
+from apps.discovery.excerpts import Exported, Selection, export, select
+from apps.discovery.inspection import SegmentInfo, describe_segment, verify_journal
+from apps.discovery.rebuilding import RebuildError, rebuild
+from apps.discovery.segments import segments
+
+TEXTS = {
+    "ls": "list the segments: times, frames, gaps, size on the disk and unpacked",
+    "cat": "print lines as they are, or only the frames",
+    "export": "write lines to one file that `manage.py replay` plays",
+    "verify": "read every byte: damaged lines, checksums, holes in the numbers (exit status 1 if anything is wrong)",
+    "replay": "read the whole journal into the tables of an empty database, by the code that runs live",
+}
 
 
 class Command(BaseCommand):
-    """Reads only; the stream may be running."""
+    """Only `replay` touches the database. All but `replay` may be used while the stream runs."""
 
     help = (
-        "Look into the journal of received frames. ls: its segments. cat: lines as they are, by their numbers. "
-        "verify: read everything and name what is damaged (exit status 1 if anything is)."
+        "The journal of received frames: a folder of segments <first number>.jsonl, packed (.jsonl.zst) once closed. "
+        "Every line has a number that never changes. Exit status: 0 done; 1 nothing there, damaged, or impossible."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dir", type=Path, default=Path(settings.JOURNAL_DIR), help="default JOURNAL_DIR")
         actions = parser.add_subparsers(dest="action", required=True)
-        for name, text in (("ls", "list the segments"), ("verify", "read every line")):
-            action = actions.add_parser(name, help=text)
-            action.add_argument("--json", action="store_true", help="one JSON line a segment")
-        cat = actions.add_parser("cat", help="print lines")
-        cat.add_argument("first", type=int, nargs="?", default=0, help="number of the first line (default 0)")
-        cat.add_argument("last", type=int, nargs="?", help="number of the last line (default: to the end)")
-        cat.add_argument("--raw", action="store_true", help="only the frames' exact texts, without times and gaps")
+        added = {name: actions.add_parser(name, help=text, description=text) for name, text in TEXTS.items()}
+        for name in ("ls", "verify"):
+            added[name].add_argument("--json", action="store_true", help="one JSON line a segment")
+        for name in ("cat", "export"):
+            _add_selection(added[name])
+        added["cat"].add_argument("--raw", action="store_true", help="only the frames' exact texts, no times, no gaps")
+        target = "file to write; packed if its name ends in .zst or .gz"
+        added["export"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=target)
+        added["export"].add_argument("--force", action="store_true", help="replace the file if it is there")
+        added["export"].add_argument("--json", action="store_true", help="print the result as one JSON line")
+        added["replay"].add_argument(
+            "--continue", dest="go_on", action="store_true", help="go on from where the tables stand in this journal"
+        )
+        added["replay"].add_argument("--json", action="store_true", help="print the result as one JSON line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = segments(options["dir"])
-        if not found:
-            raise CommandError(f"There is no journal in {options['dir']}.")
+        folder = options["dir"]
+        if not segments(folder):
+            raise CommandError(f"There is no journal in {folder}.")
         try:
-            getattr(self, f"_{options['action']}")(found, options)
+            getattr(self, f"_{options['action']}")(folder, options)
         except BrokenPipeError:
             sys.stderr.close()  # the reader has seen enough
 
-    def _ls(self, found: list[Path], options: dict[str, Any]) -> None:
-        for path in found:
-            self._tell(inspect_segment(path), as_json=options["json"])
+    def _ls(self, folder: Path, options: dict[str, Any]) -> None:
+        for path in segments(folder):
+            self._tell(describe_segment(path), as_json=options["json"])
 
-    def _verify(self, found: list[Path], options: dict[str, Any]) -> None:
-        wrong, expected = 0, None
-        for path in found:
-            info = inspect_segment(path)
+    def _verify(self, folder: Path, options: dict[str, Any]) -> None:
+        wrong, show = 0, self._progress()
+        for info in verify_journal(folder):
+            show(f"{info.name}: {info.lines:,} lines")
             self._tell(info, as_json=options["json"])
-            last = path is found[-1]
-            wrong += len(info.damaged) + info.backwards + (info.torn_bytes > 0 and not last)
-            if expected is not None and info.first_seq < expected:
-                self.stderr.write(f"{info.name} begins at {info.first_seq}, but the one before ends at {expected}.")
-                wrong += 1
-            expected = info.first_seq + info.lines
+            wrong += len(info.problems)
         if wrong:
-            raise CommandError(f"{wrong} places are damaged.")
+            raise CommandError(f"Problems found: {wrong}.")
 
-    def _cat(self, found: list[Path], options: dict[str, Any]) -> None:
-        first, last = options["first"], options["last"]
-        for index, path in enumerate(found):
-            begins_after = index + 1 < len(found) and int(found[index + 1].stem) <= first
-            if begins_after or (last is not None and int(path.stem) > last):
-                continue
-            for seq, line in read_segment(path):
-                if seq >= first and (last is None or seq <= last):
-                    self._print(line, raw=options["raw"])
+    def _cat(self, folder: Path, options: dict[str, Any]) -> None:
+        for entry, text in select(folder, _selection(options)):
+            if not options["raw"]:
+                self.stdout.write(text.decode("utf-8", "replace"))
+            elif entry.raw is not None:
+                self.stdout.write(entry.raw)
 
-    def _print(self, line: bytes, *, raw: bool) -> None:
-        text = line.decode("utf-8", "replace")
-        if not raw:
-            self.stdout.write(text)
-            return
+    def _export(self, folder: Path, options: dict[str, Any]) -> None:
+        target, show = options["output"], self._progress()
+        if target.exists() and not options["force"]:
+            raise CommandError(f"{target} is there already; --force replaces it.")
         try:
-            frame = json.loads(text).get("raw")
-        except (ValueError, AttributeError):
-            frame = text
-        if frame is not None:
-            self.stdout.write(frame)
+            done = export(folder, _selection(options), target, progress=lambda so_far: show(_exported(so_far)))
+        except OSError as error:
+            raise CommandError(f"{target}: {error.strerror}") from None
+        if not done.lines:
+            raise CommandError("No line of the journal is chosen: nothing was written.")
+        if options["json"]:
+            values = asdict(done) | {"file": str(target), "bytes": target.stat().st_size}
+            self.stdout.write(json.dumps(_with_times(values)))
+        else:
+            self.stdout.write(f"{target}: {_exported(done)}.")
+
+    def _replay(self, folder: Path, options: dict[str, Any]) -> None:
+        started, show = time.monotonic(), self._progress()
+        try:
+            done = rebuild(folder, go_on=options["go_on"], progress=lambda seq: show(f"line {seq:,}"))
+        except RebuildError as error:
+            raise CommandError(str(error)) from None
+        seconds = time.monotonic() - started
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(done) | {"seconds": round(seconds, 3)}))
+        else:
+            self.stdout.write(f"Lines {done.first_seq:,} to {done.end_seq - 1:,} are in the tables ({seconds:.1f} s).")
+
+    def _progress(self) -> Callable[[str], None]:
+        """Says how far it is, once a second, where somebody looks."""
+        shown = time.monotonic()
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= 1:
+                shown = time.monotonic()
+                self.stderr.write(f"\r{text}", ending="")
+
+        return show if self.stderr.isatty() else lambda text: None
 
     def _tell(self, info: SegmentInfo, *, as_json: bool) -> None:
         if as_json:
-            values = {name: getattr(info, name) for name in SegmentInfo.__slots__}
-            self.stdout.write(json.dumps(values | {"first_us": _iso(info.first_us), "last_us": _iso(info.last_us)}))
+            self.stdout.write(json.dumps(_with_times(asdict(info))))
             return
-        notes = [f"{len(info.damaged)} damaged (first: line {info.damaged[0]})"] if info.damaged else []
-        notes += [f"{info.torn_bytes} bytes of a torn line"] if info.torn_bytes else []
-        notes += [f"{info.backwards} lines go back in time"] if info.backwards else []
+        sizes = f"{info.size_bytes / 2**20:8.1f} MiB"
+        if info.content_bytes != info.size_bytes:
+            sizes += f" ({info.content_bytes / 2**20:.1f} unpacked)"
         self.stdout.write(
-            f"{info.name}  {info.frames:>9,} frames  {info.gaps:>4} gaps  {info.size_bytes / 2**20:8.1f} MiB  "
-            f"{_iso(info.first_us) or '-'}  {_iso(info.last_us) or '-'}  {'; '.join(notes)}".rstrip()
+            f"{info.name}  {info.frames:>9,} frames  {info.gaps:>4} gaps  {sizes}  "
+            f"{_iso(info.first_us) or '-'}  {_iso(info.last_us) or '-'}  {' '.join(info.problems)}".rstrip()
         )
+
+
+def _add_selection(action: ArgumentParser) -> None:
+    action.add_argument("first", type=int, nargs="?", default=0, help="number of the first line (default 0)")
+    action.add_argument("last", type=int, nargs="?", help="number of the last line (default: to the end)")
+    action.add_argument("--from", dest="since", type=_microseconds, help="ISO 8601 time; only lines from then on")
+    action.add_argument("--to", dest="until", type=_microseconds, help="ISO 8601 time; only lines before it")
+    action.add_argument("--mint", help="only frames that name this coin, and the gaps")
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    return Selection(options["first"], options["last"], options["since"], options["until"], options["mint"])
+
+
+def _exported(done: Exported) -> str:
+    return f"{done.frames:,} frames and {done.gaps} gaps up to {_iso(done.last_us)}"
+
+
+def _with_times(values: dict[str, Any]) -> dict[str, Any]:
+    return values | {"first_us": _iso(values["first_us"]), "last_us": _iso(values["last_us"])}
 
 
 def _iso(at_us: int | None) -> str | None:
     return None if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="milliseconds")
+
+
+def _microseconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is not an ISO 8601 time such as 2025-09-07T23:00:00Z") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
