@@ -100,6 +100,8 @@ class CoinStream(models.Model):
         ordering = ["-started_at", "coin_id"]
         indexes = [
             models.Index(fields=["-started_at"], name="streams_active", condition=models.Q(is_active=True)),
+            # creators.FOLDABLE: coins that have ended and are to be summarised
+            models.Index(fields=["ended_at", "coin"], name="streams_ended", condition=models.Q(is_active=False)),
         ]
 
     def __str__(self) -> str:
@@ -352,3 +354,48 @@ class DiscoverySetting(models.Model):
     class Meta:
         db_table = "discovery_settings"
         ordering = ["key"]
+
+
+class CreatorCoin(models.Model):
+    """How a creator dealt in a coin of theirs and what it came to: kept for good, also when its trades are dropped.
+
+    A summary of all trades up to `last_trade_at`; valid while the stream knows of none later (see `creators.py`).
+    """
+
+    coin = models.OneToOneField(Coin, models.CASCADE, primary_key=True, db_column="mint", related_name="dealings")
+    trades = models.IntegerField()
+    last_trade_at = models.DateTimeField()
+    bought_base_units = models.BigIntegerField(help_text="by the creator, the first buy included")
+    sold_base_units = models.BigIntegerField(help_text="by the creator")
+    sold80_at = models.DateTimeField(null=True, help_text="when the creator had first sold 80 % of what they bought")
+    top_market_cap_sol = models.FloatField(null=True, help_text="on its curve; NULL where it cannot be priced")
+
+    class Meta:
+        db_table = "creator_coins"
+        ordering = ["coin_id"]
+
+    def __str__(self) -> str:
+        return self.coin_id
+
+
+class CreatorHistory(models.Model):
+    """What was known of a coin's creator when the coin was created; never changes afterwards (see `creators.py`)."""
+
+    coin = models.OneToOneField(
+        Coin, models.CASCADE, primary_key=True, db_column="mint", related_name="creator_history"
+    )
+    creator = models.CharField(max_length=64)
+    as_of = models.DateTimeField()
+    coins = models.IntegerField(help_text="created before")
+    graduated = models.IntegerField(help_text="of them, those that had graduated")
+    died = models.IntegerField(help_text="of them, those that had been traded and then been silent")
+    sold80_seconds = models.FloatField(null=True, help_text="median age at which 80 % were sold")
+    top_market_cap_sol = models.FloatField(null=True, help_text="median")
+    since_last_seconds = models.FloatField(null=True, help_text="since the creation before")
+
+    class Meta:
+        db_table = "creator_histories"
+        ordering = ["as_of", "coin_id"]
+
+    def __str__(self) -> str:
+        return self.coin_id
