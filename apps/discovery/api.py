@@ -1,18 +1,18 @@
 """`/api/find/`: coins, streams, metrics, phases and the configuration of the feed."""
 
 import re
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
+from pydantic import AwareDatetime
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.tokens import admin, read
-from apps.discovery import queries, services
+from apps.discovery import candles, queries, services
 from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
 from apps.discovery.schemas import (
     AnalyticsOut,
@@ -171,13 +171,19 @@ def get_coin(request: HttpRequest, mint: str) -> dict[str, Any]:
 
 @router.get("/coins/{mint}/candles", response=CandlesOut, auth=read)
 def get_candles(
-    request: HttpRequest, mint: str, bucket: str = "5s", limit: int = Query(300, ge=1, le=2_000)
+    request: HttpRequest,
+    mint: str,
+    bucket: str = "5s",
+    limit: int = Query(300, ge=1, le=2_000),
+    since: AwareDatetime | None = None,
+    before: AwareDatetime | None = None,
 ) -> dict[str, Any]:
-    """The newest candles, oldest first; times without a trade have none."""
+    """The newest candles (of 1s to 1d, between `since` and `before`), oldest first; times without a trade have none."""
     coin_or_404(mint)
-    before = datetime.max.replace(tzinfo=timezone.now().tzinfo)
     seconds = seconds_of(bucket)
-    items = queries.candles(mint, bucket_seconds=seconds, limit=limit, before=before)
+    if seconds > candles.LONGEST_SECONDS:
+        raise PlatformError("WINDOW_INVALID", "Candles are of 1s to 1d.")
+    items = candles.candles(mint, bucket_seconds=seconds, limit=limit, since=since, before=before)
     return {"mint": mint, "bucket_seconds": seconds, "items": items, "count": len(items)}
 
 

@@ -46,7 +46,7 @@ ROLLED = f"""
            sum(volume_lamports)::bigint, sum(buy_volume_lamports)::bigint, sum(trades)::int, sum(buys)::int
     FROM minutes GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
 """
-GAPS = 'SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND started_at < %s ORDER BY started_at'
+GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND started_at < %s ORDER BY started_at"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads of discovery that need SQL: candles, figures over time, the window that is open now."""
+"""Reads of discovery that need SQL: figures over time, counts, the window that is open now."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 _FIRST = '(array_agg(price_sol ORDER BY "timestamp", seq))[1]'
 _LAST = '(array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1]'
-CANDLES = f"""
-    SELECT time_bucket(%(bucket)s * INTERVAL '1 second', "timestamp") AS bucket, {_FIRST}, max(price_sol),
-           min(price_sol), {_LAST}, sum(sol_amount)::bigint, count(*)
-    FROM coin_transactions
-    WHERE mint = %(mint)s AND "timestamp" < %(before)s
-    GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
-"""
 ANALYTICS = f"""
     SELECT count(*), coalesce(sum(sol_amount), 0)::bigint,
            coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0)::bigint,
@@ -35,18 +28,6 @@ ANALYTICS = f"""
     FROM coin_transactions
     WHERE mint = %(mint)s AND "timestamp" > %(since)s AND "timestamp" <= %(now)s
 """
-
-
-def candles(mint: str, *, bucket_seconds: int, limit: int, before: datetime) -> list[dict[str, Any]]:
-    """The newest candles before a moment, oldest first: `time` (start), open, high, low, close (SOL per token),
-    `volume_lamports`, `volume_sol`, `trades`. Times without a trade have none."""
-    values: dict[str, Any] = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "before": before}
-    with connection.cursor() as cursor:
-        cursor.execute(CANDLES, values)
-        rows = cursor.fetchall()
-    names = ("time", "open", "high", "low", "close", "volume_lamports", "trades")
-    found = [dict(zip(names, row, strict=True)) for row in reversed(rows)]
-    return [candle | {"volume_sol": candle["volume_lamports"] / 1e9} for candle in found]
 
 
 def analytics(mint: str, *, seconds: int, now: datetime) -> dict[str, Any]:

@@ -42,7 +42,7 @@ ROLL_UP = f"""
     JOIN coin_transactions t ON t."timestamp" >= due.minute AND t."timestamp" < due.minute + INTERVAL '1 minute'
     WHERE t."timestamp" >= %(first)s AND t."timestamp" < %(end)s
     GROUP BY t.mint, due.minute
-    ON CONFLICT (mint, "timestamp") DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in FIELDS.split(", "))}
+    ON CONFLICT (mint, "timestamp") DO UPDATE SET ({FIELDS}) = ROW (excluded.{FIELDS.replace(", ", ", excluded.")})
     WHERE excluded.trades > c.trades OR (excluded.trades = c.trades AND excluded IS DISTINCT FROM c)
 """
 FIRST_DUE = "SELECT min(minute) FROM coin_candles_due"

@@ -31,6 +31,7 @@ class ConfigOut(Schema):
 
     bad_names_pattern: str
     spam_burst_window: int
+    spam_burst_coins: int
     coin_cache_seconds: int
     stale_seconds: int
     whale_threshold_sol: float
@@ -45,6 +46,7 @@ class ConfigIn(Schema):
 
     bad_names_pattern: str | None = Field(None, max_length=1_000)
     spam_burst_window: int | None = None
+    spam_burst_coins: int | None = None
     coin_cache_seconds: int | None = None
     stale_seconds: int | None = None
     whale_threshold_sol: float | None = None
@@ -215,7 +217,7 @@ class AnalyticsOut(Schema):
 
 
 class CandleOut(Schema):
-    """`time` is the candle's start; prices are SOL per token."""
+    """`time` is the candle's start; prices are SOL per token. `touches_gap`: trades may be missing (feed was away)."""
 
     time: datetime
     open: float
@@ -224,7 +226,10 @@ class CandleOut(Schema):
     close: float
     volume_lamports: int
     volume_sol: float
+    buy_volume_lamports: int
     trades: int
+    buys: int
+    touches_gap: bool
 
 
 class CandlesOut(Schema):
