@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
 LAMPORTS_PER_SOL = 10**9
 BASE_UNITS_PER_TOKEN = 10**6
 BPS = 10_000
@@ -26,9 +28,8 @@ class CurveCompleteError(CurveError):
     """The curve's last token is sold (program error 6005): the coin trades on its pool or waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reserves:
-    """Virtual reserves in lamports and base units."""
+class Reserves(msgspec.Struct, frozen=True, gc=False):
+    """Virtual reserves in lamports and base units. A struct: one is made for every trade."""
 
     virtual_sol: int
     virtual_token: int
@@ -165,7 +166,9 @@ def reproduces(side: Side, net_lamports: int, base_units: int, after: Reserves) 
     `net_lamports` is PumpPortal's solAmount (what moved the curve). Never correct a trade by this; flag it.
     """
     before = reserves_before(side, net_lamports, base_units, after)
-    if min(before.virtual_sol, before.virtual_token, after.virtual_token, base_units) <= 0 or net_lamports < 0:
+    if before.virtual_sol <= 0 or before.virtual_token <= 0 or after.virtual_token <= 0:
+        return None
+    if base_units <= 0 or net_lamports < 0:
         return None
     if side == "sell":
         return "sell" if _gross_for_tokens(before, base_units) == net_lamports else None

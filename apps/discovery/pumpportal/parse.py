@@ -39,7 +39,8 @@ _KNOWN_CONTROLS = (
 )
 _LIMITS = {"name": 32, "symbol": 13, "uri": 200}
 _LOOSE = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_INT64 = 2**63
+_ZERO, _INT64 = Decimal(0), Decimal(2**63)
+_LAMPORTS, _BASE_UNITS = Decimal(curve.LAMPORTS_PER_SOL), Decimal(curve.BASE_UNITS_PER_TOKEN)
 _TOKENS = curve.SUPPLY // curve.BASE_UNITS_PER_TOKEN
 _PRODUCT = curve.INITIAL.virtual_sol * curve.INITIAL.virtual_token
 PRODUCT_TOLERANCE = 1e-6
@@ -48,7 +49,7 @@ _is_address = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}").fullmatch
 _is_signature = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,90}").fullmatch
 
 
-class Wire(msgspec.Struct, rename="camel"):
+class Wire(msgspec.Struct, rename="camel", gc=False):
     """Every key a frame may hold; all optional, because every one was missing in some frame."""
 
     tx_type: str | None = None
@@ -64,7 +65,7 @@ class Wire(msgspec.Struct, rename="camel"):
     v_sol_in_bonding_curve: Decimal | None = None
     tokens_in_pool: Decimal | None = None
     sol_in_pool: Decimal | None = None
-    market_cap_sol: Decimal | None = None
+    market_cap_sol: float | None = None  # a statistic, not an amount
     name: str | None = None
     symbol: str | None = None
     uri: str | None = None
@@ -74,6 +75,7 @@ class Wire(msgspec.Struct, rename="camel"):
 
 _FIELDS = {info.encode_name: info for info in msgspec.structs.fields(Wire)}
 _DECIMALS = {name for name, info in _FIELDS.items() if info.type == Decimal | None}
+_FLOATS = {name for name, info in _FIELDS.items() if info.type == float | None}
 _decode = msgspec.json.Decoder(Wire).decode
 
 
@@ -106,16 +108,22 @@ def _decode_loosely(text: str, odd: list[str]) -> Wire:
     for name, value in data.items():
         if name in _FIELDS and value is not None:
             if _fits(name, value):
-                kept[_FIELDS[name].name] = _wellformed(value) if isinstance(value, str) else value
+                kept[_FIELDS[name].name] = _kept(name, value)
             else:
                 odd.append("wrong_type")
     return Wire(**kept)
 
 
 def _fits(name: str, value: object) -> bool:
-    if name in _DECIMALS:
+    if name in _DECIMALS or name in _FLOATS:
         return isinstance(value, int | Decimal) and not isinstance(value, bool)
     return isinstance(value, bool if name == "is_mayhem_mode" else str)
+
+
+def _kept(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return _wellformed(value)
+    return float(Decimal(value)) if name in _FLOATS else value
 
 
 def _wellformed(text: str) -> str:
@@ -124,15 +132,15 @@ def _wellformed(text: str) -> str:
 
 
 def _message(wire: Wire, odd: list[str]) -> Message:
-    match wire.tx_type:
-        case "buy" | "sell":
-            return _trade(wire, odd)
-        case "create":
-            return _create(wire, odd)
-        case "migrate":
-            return Migrate(_mint(wire), _signature(wire, odd), _pool(wire, odd))
-        case None:
-            return _control(wire, odd)
+    kind = wire.tx_type
+    if kind == "buy" or kind == "sell":
+        return _trade(wire, odd)
+    if kind == "create":
+        return _create(wire, odd)
+    if kind == "migrate":
+        return Migrate(_mint(wire), _signature(wire, odd), _pool(wire, odd))
+    if kind is None:
+        return _control(wire, odd)
     raise _UnusableError("unknown_type")
 
 
@@ -149,15 +157,18 @@ def _trade(wire: Wire, odd: list[str]) -> Trade:
     mint, is_buy, pool = _mint(wire), wire.tx_type == "buy", _pool(wire, odd)
     if mint in QUOTE_MINTS:
         odd.append("quote_mint_trade")
-    sol, tokens = _lamports(wire.sol_amount, odd), _base_units(wire.token_amount, odd)
+    sol, tokens = _amount(wire.sol_amount, _LAMPORTS, odd), _amount(wire.token_amount, _BASE_UNITS, odd)
     if sol is None or tokens is None:
         raise _UnusableError("bad_amount")
     reserves = _reserves(wire, odd)
     price = _price(reserves, wire, sol, tokens)
-    standard = pool == "pump" and _is_standard(reserves, wire, odd)
-    if standard and reserves and not curve.reproduces("buy" if is_buy else "sell", sol, tokens, reserves):
-        odd.append("off_curve")
-    virtual_sol, virtual_token = (reserves.virtual_sol, reserves.virtual_token) if reserves else (None, None)
+    standard = False
+    virtual_sol = virtual_token = None
+    if reserves is not None:
+        virtual_sol, virtual_token = reserves.virtual_sol, reserves.virtual_token
+        standard = _is_standard(reserves, wire, odd)
+        if standard and not curve.reproduces("buy" if is_buy else "sell", sol, tokens, reserves):
+            odd.append("off_curve")
     trader, signature = _trader(wire, odd), _signature(wire, odd)
     return Trade(mint, is_buy, sol, tokens, price, virtual_sol, virtual_token, trader, signature, pool, standard)
 
@@ -171,7 +182,7 @@ def _create(wire: Wire, odd: list[str]) -> Create:
     reserves = _reserves(wire, odd)
     standard = pool == "pump" and not wire.is_mayhem_mode and mint not in QUOTE_MINTS
     standard = _is_standard(reserves, wire, odd) and standard
-    sol, tokens = _lamports(wire.sol_amount, odd), _base_units(wire.initial_buy, odd)
+    sol, tokens = _amount(wire.sol_amount, _LAMPORTS, odd), _amount(wire.initial_buy, _BASE_UNITS, odd)
     if sol is None or tokens is None:
         odd.append("bad_amount")
     creator, signature = _trader(wire, odd), _signature(wire, odd)
@@ -219,22 +230,24 @@ def _first_buy(
 
 
 def _mint(wire: Wire) -> str:
-    if not _is_address(wire.mint or ""):
+    mint = wire.mint
+    if mint is None or not _is_address(mint):
         raise _UnusableError("bad_mint")
-    assert wire.mint is not None
-    return wire.mint
+    return mint
 
 
 def _trader(wire: Wire, odd: list[str]) -> str | None:
-    if _is_address(wire.trader_public_key or ""):
-        return wire.trader_public_key
+    trader = wire.trader_public_key
+    if trader is not None and _is_address(trader):
+        return trader
     odd.append("no_trader")
     return None
 
 
 def _signature(wire: Wire, odd: list[str]) -> str | None:
-    if _is_signature(wire.signature or ""):
-        return wire.signature
+    signature = wire.signature
+    if signature is not None and _is_signature(signature):
+        return signature
     odd.append("no_signature")
     return None
 
@@ -249,34 +262,38 @@ def _pool(wire: Wire, odd: list[str]) -> str:
     return pool
 
 
-def _amount(value: Decimal | int | None, exponent: int, odd: list[str]) -> int | None:
-    """The decimal times 10^exponent as an integer, or None if it is missing, negative, not finite or beyond int64."""
+def _amount(value: Decimal | int | None, unit: Decimal, odd: list[str]) -> int | None:
+    """The decimal times `unit` as an integer, or None if it is missing, negative, not finite or beyond int64.
+
+    A product that is no whole number at once (28 digits) is made again with all its digits, and rounded.
+    """
     if value is None:
         return None
-    value = Decimal(value)
+    try:
+        scaled = value * unit
+        if _ZERO <= scaled < _INT64 and (whole := int(scaled)) == scaled:
+            return whole
+    except ArithmeticError:  # not a number, or an exponent beyond all bounds
+        return None
+    return _rounded(Decimal(value), unit, odd)
+
+
+def _rounded(value: Decimal, unit: Decimal, odd: list[str]) -> int | None:
     if not value.is_finite() or (value.is_signed() and value) or value.adjusted() > 18:
         return None
-    scaled = value.scaleb(exponent, _LOOSE)
+    scaled = _LOOSE.multiply(value, unit)
     whole = scaled.to_integral_value(ROUND_HALF_EVEN)
     if whole != scaled and "float_artefact" not in odd:
         odd.append("float_artefact")
     return int(whole) if whole < _INT64 else None
 
 
-def _lamports(value: Decimal | None, odd: list[str]) -> int | None:
-    return _amount(value, 9, odd)
-
-
-def _base_units(value: Decimal | None, odd: list[str]) -> int | None:
-    return _amount(value, 6, odd)
-
-
 def _reserves(wire: Wire, odd: list[str]) -> curve.Reserves | None:
     """The virtual reserves after the frame; None away from pool `pump` or where they make no sense."""
     if wire.pool != "pump":
         return None
-    sol = _lamports(wire.v_sol_in_bonding_curve, odd)
-    tokens = _base_units(wire.v_tokens_in_bonding_curve, odd)
+    sol = _amount(wire.v_sol_in_bonding_curve, _LAMPORTS, odd)
+    tokens = _amount(wire.v_tokens_in_bonding_curve, _BASE_UNITS, odd)
     if not sol or not tokens:
         odd.append("no_reserves")
         return None
@@ -288,23 +305,18 @@ def _is_standard(reserves: curve.Reserves | None, wire: Wire, odd: list[str]) ->
     if reserves is None:
         return False
     product = reserves.virtual_sol * reserves.virtual_token / _PRODUCT
-    market_cap = _market_cap(wire)
-    same_cap = market_cap is None or _close(market_cap, curve.market_cap_sol(reserves), MARKET_CAP_TOLERANCE)
-    if not _close(product, 1.0, PRODUCT_TOLERANCE) or not same_cap:
+    market_cap, expected = _market_cap(wire), curve.market_cap_sol(reserves)
+    if abs(product - 1.0) > PRODUCT_TOLERANCE or (
+        market_cap is not None and abs(market_cap - expected) > MARKET_CAP_TOLERANCE * expected
+    ):
         odd.append("identity_mismatch")
         return False
     return True
 
 
-def _close(value: float, expected: float, tolerance: float) -> bool:
-    return abs(value - expected) <= tolerance * expected
-
-
 def _market_cap(wire: Wire) -> float | None:
     value = wire.market_cap_sol
-    if value is None or not Decimal(value).is_finite() or not 0 < value < Decimal(10**15):
-        return None
-    return float(value)
+    return value if value is not None and 0 < value < 1e15 else None
 
 
 def _price(reserves: curve.Reserves | None, wire: Wire, sol: int, tokens: int) -> float:
@@ -314,7 +326,7 @@ def _price(reserves: curve.Reserves | None, wire: Wire, sol: int, tokens: int) -
     market_cap = _market_cap(wire)
     if market_cap is not None:
         return market_cap / _TOKENS
-    pool_sol, pool_tokens = _lamports(wire.sol_in_pool, []), _base_units(wire.tokens_in_pool, [])
+    pool_sol, pool_tokens = _amount(wire.sol_in_pool, _LAMPORTS, []), _amount(wire.tokens_in_pool, _BASE_UNITS, [])
     if pool_sol and pool_tokens:
         return curve.spot_price_sol(curve.Reserves(pool_sol, pool_tokens))
     if sol and tokens:
