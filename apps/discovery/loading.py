@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from apps.discovery.lifecycle import window_bounds
+from apps.discovery.meter import Reading
 from apps.discovery.pipeline import DOUBLES_US
 from apps.discovery.state import Config, Cursor, RecentCreate, Snapshot, TrackedCoin
 from apps.discovery.windows import Window
@@ -54,6 +55,9 @@ _RECENT_CREATES = f"""
     SELECT {_us("created_at")}, creator, name, symbol FROM discovered_coins
     WHERE first_seen_at > {_at()} AND created_at IS NOT NULL ORDER BY created_at, mint
 """
+_READING = f"""
+    SELECT {_us("at")}, frames, trades, judged, exact, compared, seamless FROM feed_meter ORDER BY at DESC LIMIT 1
+"""
 
 
 class DatabaseStore:
@@ -77,6 +81,8 @@ def load_snapshot(config: Config) -> Snapshot:
         snapshot.recent_keys = list(cursor.fetchall())
         cursor.execute(_RECENT_CREATES, [feed_us - config.rules.spam_window_us])
         snapshot.recent_creates = [RecentCreate(*row) for row in cursor.fetchall()]
+        cursor.execute(_READING)
+        snapshot.reading = Reading(*row) if (row := cursor.fetchone()) else None
     return snapshot
 
 

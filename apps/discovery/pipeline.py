@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 from apps.discovery import curve
 from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
+from apps.discovery.meter import CANARY_EVERY, Meter
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
 from apps.discovery.pumpportal.parse import UNUSABLE, parse
 from apps.discovery.state import (
@@ -97,6 +98,7 @@ class Pipeline:
         self.tracker.remember(snapshot.coins)
         self.cursor, self.state = snapshot.cursor, snapshot.state
         self.frames_total, self.oddities = snapshot.frames_total, Counter(snapshot.oddities)
+        self.meter = Meter(snapshot.reading)
         self._doubles = Doubles(snapshot.recent_keys)
         self._spam = SpamMemory()
         for create in snapshot.recent_creates:
@@ -110,6 +112,7 @@ class Pipeline:
 
     def feed(self, entries: Sequence[Entry], cursor: Cursor) -> None:
         """Take consecutive journal entries; `cursor` is the place after them."""
+        self._oldest_us = self._oldest_us or (entries[0].at_us if entries else 0)
         parsed = [parse(entry.raw) if entry.raw is not None else None for entry in entries]
         self._load_unknown([result.message for result in parsed if result is not None])
         for entry, result in zip(entries, parsed, strict=True):
@@ -124,6 +127,8 @@ class Pipeline:
         """Let feed time pass; it never goes back."""
         if now_us > self.tracker.now_us:
             self.tracker.now_us = now_us
+            if now_us >= self.meter.end_us:
+                self.meter.turn(now_us)
 
     def reconfigure(self, config: Config) -> None:
         """From now on by other phases, rules and thresholds."""
@@ -163,6 +168,8 @@ class Pipeline:
             odd_frames=self._odd_frames,
             gaps=self._gaps,
             counts=tracker.counts,
+            readings=self.meter.take(),
+            oldest_us=self._oldest_us,
         )
         tracker.forget_idle()
         tracker.start_batch()
@@ -184,6 +191,7 @@ class Pipeline:
         self._coins: dict[str, CoinRow] = {}
         self._odd_frames: list[OddSample] = []
         self._gaps: list[tuple[int, int, str]] = []
+        self._oldest_us = 0
 
     def _load_unknown(self, messages: Sequence[Message | None]) -> None:
         known = self.tracker.coins
@@ -199,6 +207,7 @@ class Pipeline:
 
     def _take_frame(self, parsed: Parsed, seq: int, raw: str) -> None:
         self.frames_total += 1
+        self.meter.frames += 1
         for kind in parsed.oddities:
             self._note(kind, seq, raw)
         message = parsed.message
@@ -213,6 +222,9 @@ class Pipeline:
                 self._note("quote_mint_migrate", seq, raw)
         elif isinstance(message, Trade):
             self.state = "running"  # a trade of its own, not the first buy that every create carries
+            self.meter.trades += 1
+            if not seq % CANARY_EVERY:
+                self._judge(message)
             self._trade(message, seq, raw)
         elif isinstance(message, Create):
             self._create(message, seq, raw)
@@ -232,6 +244,16 @@ class Pipeline:
             self.state = "creates_only"
         elif control.grants_trades:
             self.state = "running"
+
+    def _judge(self, trade: Trade) -> None:
+        """Hold a trade of a standard coin against the curve; a doubled one, after which nothing changed, is left out."""
+        coin = self.tracker.coins.get(trade.mint)
+        if coin is None or not coin.is_standard or coin.filtered:
+            return
+        if coin.virtual_sol is None or coin.virtual_token is None:
+            self.meter.judge_trade(trade, None)
+        elif (coin.virtual_sol, coin.virtual_token) != (trade.virtual_sol, trade.virtual_token):
+            self.meter.judge_trade(trade, curve.Reserves(coin.virtual_sol, coin.virtual_token))
 
     def _trade(self, trade: Trade, seq: int, raw: str) -> None:
         coin = self.tracker.coins.get(trade.mint)
@@ -273,6 +295,7 @@ class Pipeline:
         if coin is not None and coin.created:
             self._note("duplicate_create", seq, raw)
             return
+        self.meter.judge_create(create)
         coin = coin or self.tracker.add(create.mint)
         self._describe(coin, create)
         if coin.filtered:

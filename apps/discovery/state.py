@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from apps.discovery.lifecycle import Phases, Rules
+from apps.discovery.meter import Reading
 from apps.discovery.windows import MetricRow, Thresholds, Window
 
 TRADE_COLUMNS = (
@@ -144,6 +145,7 @@ class Snapshot:
     coins: list[TrackedCoin] = field(default_factory=list)
     recent_creates: list[RecentCreate] = field(default_factory=list)
     recent_keys: list[tuple[int, int]] = field(default_factory=list)
+    reading: Reading | None = None
 
 
 @dataclass(slots=True)
@@ -165,6 +167,8 @@ class Batch:
     odd_frames: list[OddSample] = field(default_factory=list)
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    readings: list[Reading] = field(default_factory=list)
+    oldest_us: int = 0  # receive time of its first frame, 0 without one
 
     @property
     def is_empty(self) -> bool:

@@ -168,6 +168,13 @@ _INSERT_GAP = f"""
 _INSERT_ODD = f"""
     INSERT INTO stream_odd_frames (kind, seen_at, seq, sample) VALUES (%s, {_at("%s")}, %s, %s) ON CONFLICT DO NOTHING
 """
+# Absolute values, as everything here: written twice they are the same.
+_UPSERT_READING = f"""
+    INSERT INTO feed_meter (at, frames, trades, judged, exact, compared, seamless)
+    VALUES ({_at("%s")}, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (at) DO UPDATE SET frames = excluded.frames, trades = excluded.trades, judged = excluded.judged,
+        exact = excluded.exact, compared = excluded.compared, seamless = excluded.seamless
+"""
 _SET_STATE = f"""
     UPDATE stream_state
     SET segment = %(segment)s, "offset" = %(offset)s, next_seq = %(next_seq)s, feed_at = {_at("%(feed_us)s")},
@@ -192,6 +199,7 @@ def write(batch: Batch, status: Status, owed: Owed) -> Written:
         _write_streams(cursor, batch.streams)
         cursor.executemany(_INSERT_GAP, batch.gaps)
         cursor.executemany(_INSERT_ODD, [astuple(odd) for odd in batch.odd_frames])
+        cursor.executemany(_UPSERT_READING, [astuple(reading) for reading in batch.readings])
         notify(cursor, batch.feed_us, windows, trades)
     return Written(trades, windows, moment(batch.feed_us))
 

@@ -15,6 +15,7 @@ KEPT = {
     "coin_streams": "SELECT * FROM coin_streams ORDER BY mint",
     "stream_gaps": "SELECT started_at, ended_at, reason FROM stream_gaps ORDER BY 1, 2",
     "stream_odd_frames": "SELECT kind, seen_at, seq, sample FROM stream_odd_frames ORDER BY 1, 3",
+    "feed_meter": "SELECT * FROM feed_meter ORDER BY at",
     "stream_state": "SELECT next_seq, feed_at, state, frames_total, oddities FROM stream_state",
 }
 
@@ -24,7 +25,7 @@ CANDLES = ("coin_candles_1m", "coin_candles_due")
 
 def reset() -> None:
     """Empty every table of discovery and seed phases and the stream's state again."""
-    names = ", ".join([*KEPT, *CANDLES, "ref_coin_phases", "exchange_rates", "discovery_settings"])
+    names = ", ".join([*KEPT, *CANDLES, "ref_coin_phases", "exchange_rates", "discovery_settings", "pinned_coins"])
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {names} CASCADE")
         cursor.execute((Path(settings.BASE_DIR) / "sql" / "010_discovery.sql").read_text())
