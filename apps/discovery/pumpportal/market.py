@@ -29,9 +29,10 @@ WALLETS, SNIPERS, BOTS, CREATORS = 20_000, 150, 300, 4_000
 BONK_SHARE, QUOTE_MINT_SHARE, INSTANT_MIGRATION_SHARE = 0.005, 0.004, 0.012
 EXACT_IN_SHARE, TWIN_SHARE = 0.15, 0.02
 SMALLEST_BUY_LAMPORTS = 20_000
-FRONT_LOAD = 1.7
+FRONT_LOAD = 2.8
+PAUSE_MEMORY = 0.45
 MEAN_TRADE_SOL, PULL_SECONDS = 0.45, 150.0
-MOOD_PER_ROOT_SECOND, MOOD_SECONDS = 0.03, 400.0
+MOOD_PER_ROOT_SECOND, MOOD_SECONDS = 0.04, 400.0
 
 
 class Market:
@@ -45,7 +46,8 @@ class Market:
         self._fees = curve.fees_at(datetime.fromtimestamp(start, UTC))
         self._wallets = [draws.address(self._rng) for _ in range(WALLETS)]
         self._mayhem_key = draws.address(self._rng)
-        self._at(start + draws.create_gap(self._rng, rate), self._create)
+        self._pause = 0.0
+        self._at(start + self._create_gap(), self._create)
 
     def __iter__(self) -> Iterator[Timed]:
         return self.until(math.inf)
@@ -66,7 +68,7 @@ class Market:
 
     def _create(self, at: float) -> list[Json]:
         rng = self._rng
-        self._at(at + draws.create_gap(rng, self._rate), self._create)
+        self._at(at + self._create_gap(), self._create)
         self._fees = curve.fees_at(datetime.fromtimestamp(at, UTC))
         chance = rng.random()
         if chance < BONK_SHARE:
@@ -81,6 +83,11 @@ class Market:
         else:
             self._plan(coin)
         return [frames.create(rng, coin, first, self._mayhem_key)]
+
+    def _create_gap(self) -> float:
+        """Short gaps follow short ones: creates come in bursts, and some minutes are far busier than others."""
+        self._pause = draws.blend(PAUSE_MEMORY, self._pause, self._rng.gauss(0.0, 1.0))
+        return draws.create_gap(self._pause, self._rate)
 
     def _new_coin(self, at: float) -> Coin:
         rng = self._rng
@@ -101,10 +108,13 @@ class Market:
 
     def _plan(self, coin: Coin) -> None:
         rng, at = self._rng, coin.created_at
-        for _ in range(min(coin.trades_left + 1, int(rng.expovariate(1.0 / (0.8 + 0.8 * min(3.0, coin.real_sol)))))):
-            self._at(at + rng.expovariate(1.6), partial(self._snipe, coin))
         if coin.creator in coin.holders:
+            coin.trades_left -= 1
             self._at(at + coin.nature.exit_after, partial(self._creator_exit, coin))
+        snipers = int(rng.expovariate(1.0 / (0.8 + 0.8 * min(3.0, coin.real_sol))))
+        for _ in range(min((coin.trades_left + 1) // 2, snipers)):
+            coin.trades_left -= 2
+            self._at(at + rng.expovariate(1.6), partial(self._snipe, coin))
         self._at(at + self._calm(coin), partial(self._panic, coin))
         self._schedule(coin)
 
@@ -151,7 +161,7 @@ class Market:
         nature = coin.nature
         share = (now - coin.created_at) / nature.active_seconds
         if share < nature.peak_share:
-            level = 0.6 + 0.4 * share / nature.peak_share
+            level = 0.3 + 0.7 * share / nature.peak_share
         else:
             fall = (share - nature.peak_share) / (1.0 - nature.peak_share)
             level = nature.floor_share + (1.0 - nature.floor_share) * math.exp(-6.0 * fall)
@@ -219,7 +229,7 @@ class Market:
             return []
         wallet = self._rng.choice(coin.names)
         held = coin.holders[wallet]
-        part = held if self._rng.random() < 0.7 else held * self._rng.randint(15, 80) // 100
+        part = held if self._rng.random() < 0.6 else held * self._rng.randint(15, 80) // 100
         return self._sell(coin, wallet, part)
 
     def _buy(self, coin: Coin, wallet: str, sol: float, now: float) -> list[Json]:

@@ -13,28 +13,30 @@ from random import Random
 Table = tuple[tuple[float, float], ...]
 
 # Seconds from one create to the next at rate 1: bursts of several a second, then pauses.
-CREATE_GAP_MEDIAN_SECONDS, CREATE_GAP_SPREAD = 0.95, 1.40
+CREATE_GAP_SECONDS: Table = (
+    (0.0, 0.01), (0.1, 0.12), (0.25, 0.36), (0.5, 1.04), (0.75, 2.85), (0.9, 6.6), (0.99, 15.0), (1.0, 30.0),
+)  # fmt: skip
 
 INITIAL_BUY_SOL: Table = (
-    (0.0, 0.0), (0.115, 0.0), (0.12, 0.0002), (0.25, 0.001), (0.5, 0.12), (0.75, 1.0), (0.9, 4.94), (0.99, 9.88),
-    (1.0, 30.0),
+    (0.0, 0.0), (0.115, 0.0), (0.12, 0.0002), (0.245, 0.001), (0.495, 0.122), (0.745, 1.02), (0.898, 5.0),
+    (0.99, 9.8), (1.0, 20.0),
 )  # fmt: skip
 TRADE_SOL: Table = (
-    (0.0, 0.0005), (0.1, 0.014), (0.25, 0.05), (0.5, 0.16), (0.75, 0.60), (0.9, 1.15), (0.95, 1.7), (0.99, 2.8),
-    (1.0, 9.0),
+    (0.0, 0.002), (0.1, 0.024), (0.25, 0.055), (0.5, 0.16), (0.75, 0.62), (0.9, 1.05), (0.95, 1.45), (0.99, 2.0),
+    (1.0, 3.5),
 )  # fmt: skip
 TRADES_PER_COIN: Table = (
-    (0.0, 0.5), (0.25, 2.0), (0.5, 7.0), (0.75, 26.0), (0.9, 96.0), (0.95, 204.0), (0.99, 811.0), (1.0, 4074.0),
+    (0.0, 0.5), (0.25, 1.5), (0.5, 7.0), (0.75, 26.0), (0.9, 96.0), (0.95, 210.0), (0.99, 840.0), (1.0, 4074.0),
 )  # fmt: skip
 CREATOR_EXIT_SECONDS: Table = (
     (0.0, 0.5), (0.1, 3.0), (0.5, 19.0), (0.75, 79.0), (0.9, 412.0), (1.0, 3000.0),
 )  # fmt: skip
 ACTIVE_SECONDS: Table = (
-    (0.0, 10.0), (0.1, 60.0), (0.25, 150.0), (0.5, 300.0), (0.75, 480.0), (0.9, 850.0), (0.99, 1800.0), (1.0, 3600.0),
+    (0.0, 8.0), (0.1, 42.0), (0.25, 105.0), (0.5, 215.0), (0.75, 345.0), (0.9, 640.0), (0.99, 1400.0), (1.0, 3600.0),
 )  # fmt: skip
 # The real SOL in the curve at a coin's best, as its followers would have it.
 PEAK_SOL: Table = (
-    (0.0, 0.05), (0.3, 2.4), (0.58, 7.0), (0.84, 20.0), (0.949, 36.0), (0.967, 46.0), (0.9885, 88.0), (0.998, 112.0),
+    (0.0, 0.05), (0.2, 4.6), (0.54, 12.0), (0.8, 24.5), (0.935, 35.0), (0.96, 46.0), (0.984, 84.0), (0.9965, 112.0),
     (1.0, 150.0),
 )  # fmt: skip
 
@@ -126,6 +128,6 @@ def name_and_symbol(rng: Random) -> tuple[str, str]:
     return name * (6 if rng.random() < 0.005 else 1), name.strip().replace(" ", "").upper()[: rng.randint(3, 10)]
 
 
-def create_gap(rng: Random, rate: float) -> float:
-    """Seconds until the next create."""
-    return CREATE_GAP_MEDIAN_SECONDS * math.exp(CREATE_GAP_SPREAD * rng.gauss(0.0, 1.0)) / rate
+def create_gap(haste: float, rate: float) -> float:
+    """Seconds until the next create; `haste` is a standard normal number, the higher the longer."""
+    return quantile(CREATE_GAP_SECONDS, share_below(haste)) / rate

@@ -183,56 +183,6 @@ def test_complete_curve_is_not_traded_and_migrates(day: Day) -> None:
     assert set(complete) <= migrated
 
 
-@pytest.mark.parametrize(
-    ("figure", "low", "high"),
-    [
-        ("creates a minute", 20, 29),
-        ("trades a second", 15, 35),
-        ("initial buy p50", 0.05, 0.25),
-        ("initial buy p90", 3.0, 7.0),
-        ("trade size p50", 0.10, 0.22),
-        ("trade size p90", 0.85, 1.5),
-        ("trade size mean", 0.35, 0.55),
-        ("buy share", 0.46, 0.54),
-        ("trades per coin p50", 5, 12),
-        ("trades per coin p90", 60, 140),
-        ("top market cap 35", 0.28, 0.50),
-        ("top market cap 50", 0.08, 0.20),
-        ("top market cap 100", 0.015, 0.045),
-        ("top market cap 410", 0.0, 0.006),
-    ],
-)
-def test_market_is_shaped_like_the_real_one(day: Day, figure: str, low: float, high: float) -> None:
-    assert low <= _figures(day)[figure] <= high
-
-
-def _figures(day: Day) -> dict[str, float]:
-    sizes = [frame["solAmount"] for _, frame in day.all_trades]
-    first = [frame["solAmount"] for _, frame in day.creates if frame["pool"] == "pump"]
-    done = [frame for at, frame in day.creates if at < START + HOUR and frame["pool"] == "pump"]
-    counts = [len(day.trades.get(frame["mint"], [])) for frame in done]
-    tops = np.array([_top(day, frame) for frame in done])
-    warm = [at for at, _ in day.all_trades if at > START + 900]
-    return {
-        "creates a minute": len(day.creates) / 90,
-        "trades a second": len(warm) / (1.5 * HOUR - 900),
-        "initial buy p50": float(np.percentile(first, 50)),
-        "initial buy p90": float(np.percentile(first, 90)),
-        "trade size p50": float(np.percentile(sizes, 50)),
-        "trade size p90": float(np.percentile(sizes, 90)),
-        "trade size mean": float(np.mean(sizes)),
-        "buy share": float(np.mean([frame["txType"] == "buy" for _, frame in day.all_trades])),
-        "trades per coin p50": float(np.percentile(counts, 50)),
-        "trades per coin p90": float(np.percentile(counts, 90)),
-        **{f"top market cap {cap}": float(np.mean(tops >= cap)) for cap in (35, 50, 100, 410)},
-    }
-
-
-def _top(day: Day, create: Frame) -> float:
-    caps = [frame["marketCapSol"] for _, frame in day.trades.get(create["mint"], [])]
-    return float(max([create["marketCapSol"], *caps]))
-
-
 def test_early_flow_tells_something_about_the_rise_but_not_all(day: Day) -> None:
     wallets, rises = [], []
     for at, create in day.creates:
@@ -250,9 +200,20 @@ def test_dead_coins_are_forgotten(day: Day) -> None:
     assert day.market.pending < len(day.creates)
 
 
-def test_rate_scales_the_creates() -> None:
-    creates = Counter(frame["txType"] for _, frame in Market(1, START, rate=20.0).until(START + 60))["create"]
-    assert 300 < creates < 700
+@pytest.mark.parametrize(("rate", "tolerance"), [(1, 0.2), (10, 0.2), (100, 0.15)])
+def test_rate_multiplies_the_creates(rate: int, tolerance: float) -> None:
+    seconds = max(60, 3600 / rate)
+    creates = Counter(frame["txType"] for _, frame in Market(1, START, rate).until(START + seconds))["create"]
+    assert creates / (24.5 / 60 * rate * seconds) == pytest.approx(1.0, abs=tolerance)
+
+
+def test_rate_multiplies_the_trades_and_leaves_the_coins_alone() -> None:
+    slow, fast = (
+        [frame for _, frame in Market(2, START, rate).until(START + seconds) if "tokenAmount" in frame]
+        for rate, seconds in ((10, 100), (100, 100))
+    )
+    assert len(fast) / len(slow) == pytest.approx(10.0, rel=0.15)
+    assert np.median([frame["solAmount"] for frame in fast]) == pytest.approx(0.16, abs=0.03)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.checks import require_settings
-from apps.discovery.pumpportal import simulator
+from apps.discovery.pumpportal import market_table, simulator
+from apps.discovery.pumpportal.market_table import Row
 from apps.discovery.pumpportal.server import FeedServer, PortError, until_stopped
 
 
@@ -40,8 +41,18 @@ class Command(BaseCommand):
         )
         parser.add_argument("--api-key-required", action="store_true", help="trades only with ?api-key=, as for real")
         parser.add_argument("--json", action="store_true", help="print what was sent as one JSON line at the end")
+        parser.add_argument(
+            "--table",
+            type=float,
+            metavar="HOURS",
+            help="serve nothing: simulate so many hours (over 1; 4 take some 10 s) as fast as it goes and print the "
+            "figures of the real market beside those of this one",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["table"] is not None:
+            self._print_table(options)
+            return
         require_settings()
         counts: Counter[str] = Counter()
         started = time.monotonic()
@@ -55,6 +66,21 @@ class Command(BaseCommand):
             json.dumps(result) if options["json"] else ", ".join(f"{name} {value:,}" for name, value in result.items())
         )
         self.stdout.write(text)
+
+    def _print_table(self, options: dict[str, Any]) -> None:
+        rate, seconds = options["rate"], options["table"] * 3600.0
+        if seconds <= market_table.LIFE_SECONDS:
+            raise CommandError("--table needs more than an hour: shorter, no coin's whole life is known.")
+        rows = market_table.table(
+            market_table.observe(seed=options["seed"], rate=rate, seconds=seconds), rate=rate, seconds=seconds
+        )
+        if options["json"]:
+            self.stdout.write(json.dumps({"rows": [_as_json(row) for row in rows]}))
+            return
+        self.stdout.write(f"{'figure':32} {'aim':>13} {'simulated':>10} {'deviation':>10} {'allowed':>8}")
+        for row in rows:
+            self.stdout.write(_as_line(row))
+        self.stdout.write(f"{len(market_table.misfits(rows))} of {len(rows)} figures are further away than allowed.")
 
     async def _serve(self, server: FeedServer, counts: Counter[str], options: dict[str, Any]) -> None:
         await until_stopped(self._run(server, counts, options))
@@ -70,6 +96,24 @@ class Command(BaseCommand):
             )
             self.stderr.write(f"Simulated market at {server.uri}, rate {options['rate']:g} (Ctrl-C stops).")
             await simulator.run(server, market, counts)
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    return {
+        "figure": row.aim.name,
+        "aim": [row.aim.low, row.aim.high],
+        "simulated": row.simulated,
+        "deviation": row.deviation,
+        "allowed": row.aim.tolerance,
+        "fits": row.fits,
+    }
+
+
+def _as_line(row: Row) -> str:
+    low, high = row.aim.low, row.aim.high
+    aim = f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    mark = "" if row.fits else "  <- too far"
+    return f"{row.aim.name:32} {aim:>13} {row.simulated:>10.4g} {row.deviation:>+10.1%} {row.aim.tolerance:>8.0%}{mark}"
 
 
 def _rate(text: str) -> float:
