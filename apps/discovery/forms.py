@@ -18,7 +18,14 @@ class ConfigForm(StyledForm):
         help_text=_("Regular expression; coins whose name matches are not tracked."),
     )
     spam_burst_window = forms.IntegerField(
-        label=_("Spam window, seconds"), min_value=0, help_text=_("The same name again within it is spam. 0: off.")
+        label=_("Spam window, seconds"),
+        min_value=0,
+        help_text=_("Coins of one creator or one name are counted over it. 0: off."),
+    )
+    spam_burst_coins = forms.IntegerField(
+        label=_("Coins in a burst"),
+        min_value=1,
+        help_text=_("So many of one creator or name are tracked within the window; further ones are spam."),
     )
     coin_cache_seconds = forms.IntegerField(
         label=_("Untraded after, seconds"), min_value=0, help_text=_("A new coin without a trade is dropped after it.")

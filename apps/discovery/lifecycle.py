@@ -72,19 +72,26 @@ def window_bounds(phase: Phase, started_us: int, at_us: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides whether a coin is followed. Durations in microseconds; `bad_names` None: every name is fine."""
+    """What decides whether a coin is followed. Durations in microseconds; `bad_names` None: every name is fine.
+
+    `spam_coins`: so many coins of one creator or one name are fine within the window, further ones are a burst.
+    """
 
     bad_names: re.Pattern[str] | None
     spam_window_us: int
+    spam_coins: int
     untraded_us: int
     stale_us: int
 
     @classmethod
-    def of(cls, *, bad_names: str, spam_seconds: int, untraded_seconds: int, stale_seconds: int) -> Rules:
+    def of(
+        cls, *, bad_names: str, spam_seconds: int, spam_coins: int, untraded_seconds: int, stale_seconds: int
+    ) -> Rules:
         """From settings. Raises `re.error` for a pattern that is none."""
         return cls(
             re.compile(bad_names, re.IGNORECASE) if bad_names else None,
             spam_seconds * MICROSECONDS,
+            spam_coins,
             untraded_seconds * MICROSECONDS,
             stale_seconds * MICROSECONDS,
         )
@@ -103,13 +110,13 @@ class SpamMemory:
     recent: deque[tuple[int, str]] = field(default_factory=deque)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def is_burst(self, at_us: int, keys: Iterable[str], window_us: int) -> bool:
-        """Whether one of `keys` was created within the window before; remembers them either way."""
+    def is_burst(self, at_us: int, keys: Iterable[str], window_us: int, coins: int) -> bool:
+        """Whether one of `keys` was created `coins` times within the window before; remembers them either way."""
         while self.recent and self.recent[0][0] <= at_us - window_us:
             self._forget(self.recent.popleft()[1])
         found = False
         for key in keys:
-            found |= key in self.counts
+            found |= self.counts.get(key, 0) >= coins
             self.recent.append((at_us, key))
             self.counts[key] = self.counts.get(key, 0) + 1
         return found and window_us > 0
@@ -129,7 +136,7 @@ def spam_keys(creator: str | None, name: str, symbol: str) -> list[str]:
 
 def filter_reason(rules: Rules, memory: SpamMemory, *, at_us: int, creator: str | None, name: str, symbol: str) -> str:
     """Why a new coin is only known and not followed: `bad_name`, `spam_burst`, or empty."""
-    burst = memory.is_burst(at_us, spam_keys(creator, name, symbol), rules.spam_window_us)
+    burst = memory.is_burst(at_us, spam_keys(creator, name, symbol), rules.spam_window_us, rules.spam_coins)
     if rules.bad_names and (rules.bad_names.search(name) or rules.bad_names.search(symbol)):
         return "bad_name"
     return "spam_burst" if burst else ""

@@ -334,7 +334,8 @@ class Pipeline:
 
     def _remember_create(self, create: RecentCreate) -> None:
         keys = spam_keys(create.creator, create.name, create.symbol)
-        self._spam.is_burst(create.at_us, keys, self.tracker.config.rules.spam_window_us)
+        rules = self.tracker.config.rules
+        self._spam.is_burst(create.at_us, keys, rules.spam_window_us, rules.spam_coins)
 
 
 def _coin_row(coin: TrackedCoin, create: Create, at_us: int) -> CoinRow:

@@ -33,6 +33,7 @@ class RuntimeConfig:
 
     bad_names_pattern: str
     spam_burst_window: int
+    spam_burst_coins: int
     coin_cache_seconds: int
     stale_seconds: int
     whale_threshold_sol: float
@@ -44,6 +45,7 @@ def config_read() -> RuntimeConfig:
     values: dict[str, Any] = {
         "bad_names_pattern": settings.BAD_NAMES_PATTERN,
         "spam_burst_window": settings.SPAM_BURST_WINDOW,
+        "spam_burst_coins": settings.SPAM_BURST_COINS,
         "coin_cache_seconds": settings.COIN_CACHE_SECONDS,
         "stale_seconds": STALE_SECONDS,
         "whale_threshold_sol": settings.WHALE_THRESHOLD_SOL,
@@ -73,7 +75,7 @@ def _check(name: str, value: Any) -> None:
             raise PlatformError("PATTERN_INVALID", f"bad_names_pattern is no regular expression: {error}.") from None
     elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
         raise PlatformError("SETTING_OUT_OF_RANGE", f"{name} must be a number from 0 to {_MOST_SECONDS}.", name=name)
-    elif name in ("whale_threshold_sol", "koth_market_cap_sol") and value <= 0:
+    elif name in ("whale_threshold_sol", "koth_market_cap_sol", "spam_burst_coins") and value <= 0:
         raise PlatformError("SETTING_OUT_OF_RANGE", f"{name} must be above 0.", name=name)
 
 
@@ -84,6 +86,7 @@ def stream_config_load() -> Config:
     rules = Rules.of(
         bad_names=config.bad_names_pattern,
         spam_seconds=int(config.spam_burst_window),
+        spam_coins=int(config.spam_burst_coins),
         untraded_seconds=int(config.coin_cache_seconds),
         stale_seconds=int(config.stale_seconds),
     )

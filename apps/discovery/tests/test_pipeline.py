@@ -165,12 +165,12 @@ def test_create_after_its_migration_fills_the_coin_in_and_stays_graduated() -> N
     assert (stream.is_active, stream.is_graduated, stream.phase_id) == (False, True, 100)
 
 
-def test_second_coin_of_a_burst_is_known_but_not_followed() -> None:
-    first, second = "M" * 40 + "pump", "N" * 40 + "pump"
-    pipeline = feed((0, create(first, creator="X" * 40)), (1, create(second, creator="X" * 40)))
-    assert Coin.objects.get(mint=second).filtered_reason == "spam_burst"
-    assert list(CoinStream.objects.values_list("coin_id", flat=True)) == [first]
-    assert pipeline.take_followed() == {first: True, second: False}
+def test_coin_beyond_a_burst_is_known_but_not_followed() -> None:
+    mints = [letter * 40 + "pump" for letter in "KLMN"]
+    pipeline = feed(*((second, create(mint, creator="X" * 40)) for second, mint in enumerate(mints)))
+    assert Coin.objects.get(mint=mints[-1]).filtered_reason == "spam_burst"
+    assert sorted(CoinStream.objects.values_list("coin_id", flat=True)) == mints[:-1]
+    assert pipeline.take_followed() == {mint: mint != mints[-1] for mint in mints}
 
 
 def test_untraded_coin_is_given_up_and_a_trade_brings_it_back() -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.discovery.lifecycle import MINUTE_US, Phases, Rules, SpamMemory, filter_reason, window_bounds
+from apps.discovery.lifecycle import MINUTE_US, Phases, Rules, window_bounds
 from apps.discovery.windows import METRIC_COLUMNS, Window, metric_row
 
 SECOND = 1_000_000
 PHASES = Phases.of([(1, 5, 0, 10), (2, 30, 10, 60), (3, 60, 60, 1440), (99, 0, 1440, 1440), (100, 0, 0, 0)])
-RULES = Rules.of(bad_names="scam|rug", spam_seconds=30, untraded_seconds=120, stale_seconds=1800)
+RULES = Rules.of(bad_names="scam|rug", spam_seconds=30, spam_coins=3, untraded_seconds=120, stale_seconds=1800)
 
 
 def row_of(window: Window, *, creator: str | None = "C", standard: bool = True) -> dict[str, object]:
@@ -98,16 +98,3 @@ def test_hole_between_phases_belongs_to_the_later_one() -> None:
 def test_coin_is_given_up_by_its_last_trade() -> None:
     assert RULES.given_up_at(0, None) == 120 * SECOND
     assert RULES.given_up_at(0, 50 * SECOND) == 1850 * SECOND
-
-
-def reason(memory: SpamMemory, second: int, creator: str, name: str) -> str:
-    return filter_reason(RULES, memory, at_us=second * SECOND, creator=creator, name=name, symbol="S")
-
-
-def test_bursts_and_bad_names_are_filtered() -> None:
-    memory = SpamMemory()
-    assert reason(memory, 0, "A", "one") == ""
-    assert reason(memory, 10, "A", "two") == "spam_burst"
-    assert reason(memory, 20, "B", "TWO") == "spam_burst"
-    assert reason(memory, 60, "A", "one") == ""
-    assert reason(memory, 200, "D", "Rug pull") == "bad_name"
