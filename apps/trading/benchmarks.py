@@ -10,8 +10,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.core.scratch import scratch_database
 from apps.trading import rehearsal
-from apps.trading.crashes import crash_run, scratch_database
+from apps.trading.crashes import crash_run
 from apps.trading.execution import order_execute
 from apps.trading.models import Order, Position, Wallet
 from apps.trading.orders import BuyIntent, order_buy

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
-from django.db import connection
 
 from apps.trading import engine, rehearsal
 from apps.trading.models import Order, TradeLog
 from apps.trading.rehearsal import Beat, Damage, TraderProcess
 
 LONGEST_WORK_SECONDS = 0.4
-
-
-@contextmanager
-def scratch_database() -> Iterator[None]:
-    """Work in a new database beside the configured one; it is removed in the end."""
-    usual = connection.settings_dict["NAME"]
-    connection.settings_dict["TEST"]["NAME"] = f"{usual}_scratch"
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-    try:
-        yield
-    finally:
-        connection.creation.destroy_test_db(usual, verbosity=0)
 
 
 def crash_run(

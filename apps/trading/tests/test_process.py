@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
+from apps.core.listener import Listener
 from apps.trading import engine, queries, rehearsal
 from apps.trading.crashes import crash_run
 from apps.trading.execution import order_execute
-from apps.trading.listening import Listener
 from apps.trading.management.commands.trader import ADVISORY_LOCK
 from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.orders import BuyIntent, order_buy

@@ -5,13 +5,15 @@ import time
 
 from django.db import connection
 
+from apps.core.listener import Listener
 from apps.core.process import ServiceCommand, Stop
-from apps.predictions.listener import Listener
 from apps.predictions.scorer import Scorer
 from apps.predictions.scorer_queries import CursorMovedError
 
 logger = logging.getLogger(__name__)
 
+ADVISORY_LOCK = 0x73636F72  # "scor": only its holder scores; a second scorer waits
+CHANNELS = ("feed", "active_models")
 POLL_SECONDS = 1.0
 
 
@@ -21,8 +23,8 @@ class Command(ServiceCommand):
 
     def run(self, stop: Stop) -> None:
         """Each call begins anew from the tables: nothing in memory outlives an error of the database."""
-        with Listener() as listener:
-            while listener.own(stop) and not stop:
+        with Listener(CHANNELS) as listener:
+            while listener.own(ADVISORY_LOCK, stop) and not stop:
                 try:
                     with connection.wrap_database_errors:  # COPY is not wrapped by Django
                         self._score(listener, stop)

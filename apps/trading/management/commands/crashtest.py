@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.trading.crashes import crash_run, scratch_database
+from apps.core.scratch import scratch_database
+from apps.trading.crashes import crash_run
 
 
 class Command(BaseCommand):

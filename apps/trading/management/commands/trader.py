@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from apps.core.listener import Listener
 from apps.core.process import ServiceCommand, Stop
 from apps.trading import engine, metrics
-from apps.trading.listening import Listener
 from apps.trading.models import Position, Wallet
 
 ADVISORY_LOCK = 0x7452_4144_4552  # "tRADER": only its holder trades; a second trader waits
@@ -22,8 +22,7 @@ class Command(ServiceCommand):
 
     def run(self, stop: Stop) -> None:
         with Listener(("feed", "alerts")) as listener:
-            while not stop and not listener.lock(ADVISORY_LOCK):
-                stop.wait(POLL_SECONDS)
+            listener.own(ADVISORY_LOCK, stop)
             gauges_due = 0.0
             while not stop:
                 if not engine.round_once():

@@ -1,13 +1,20 @@
-"""A database connection of its own that hears NOTIFY and can hold a session's advisory lock."""
+"""A database connection of its own that hears NOTIFY and can hold the advisory lock that lets one process work."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import psycopg
 from django.db import connection
+
+from apps.core.process import Stop
+
+logger = logging.getLogger(__name__)
+
+WAIT_FOR_LOCK_SECONDS = 1.0
 
 
 class Listener:
@@ -33,8 +40,19 @@ class Listener:
             row = self._session.execute("SELECT pg_try_advisory_lock(%s)", (number,)).fetchone()
         return bool(row and row[0])
 
-    def wait(self, seconds: float) -> int:
-        """How many notifications came since the last call; waits up to `seconds` for the first."""
+    def own(self, number: int, stop: Stop) -> bool:
+        """Wait until no other process holds the lock `number`; False where the end was asked for before."""
+        said = False
+        while not self.lock(number):
+            if not said:
+                logger.info("another one is at work; waiting for it to end")
+            said = True
+            if stop.wait(WAIT_FOR_LOCK_SECONDS):
+                return False
+        return True
+
+    def wait(self, seconds: float) -> set[str]:
+        """The channels that were notified since the last call; waits for the first up to `seconds`."""
         with connection.wrap_database_errors:
-            first = sum(1 for _ in self._session.notifies(timeout=seconds, stop_after=1))
-            return first + sum(1 for _ in self._session.notifies(timeout=0))
+            heard = {one.channel for one in self._session.notifies(timeout=seconds, stop_after=1)}
+            return heard | {one.channel for one in self._session.notifies(timeout=0)}
