@@ -37,7 +37,6 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 DEMO = env.bool("DEMO", default=False)
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -142,6 +141,11 @@ JOURNAL_SEGMENT_MINUTES = env.int("JOURNAL_SEGMENT_MINUTES", default=60)
 JOURNAL_KEEP_GB = env.int("JOURNAL_KEEP_GB", default=50)
 JOURNAL_KEEP_DAYS = env.int("JOURNAL_KEEP_DAYS", default=0)
 JOURNAL_RESERVE_MB = env.int("JOURNAL_RESERVE_MB", default=256)
+RETENTION_DAYS = {
+    "coin_transactions": env.int("RETENTION_TRANSACTIONS_DAYS", default=0),
+    "coin_metrics": env.int("RETENTION_METRICS_DAYS", default=0),
+    "predictions": env.int("RETENTION_PREDICTIONS_DAYS", default=0),
+}
 FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
 FLUSH_MS = env.int("FLUSH_MS", default=250)
 
@@ -156,6 +160,9 @@ WS_MAX_RETRY_DELAY = env.float("WS_MAX_RETRY_DELAY", default=60.0)
 WS_PING_INTERVAL = env.float("WS_PING_INTERVAL", default=20.0)
 WS_PING_TIMEOUT = env.float("WS_PING_TIMEOUT", default=20.0)
 WS_CONNECTION_TIMEOUT = env.float("WS_CONNECTION_TIMEOUT", default=60.0)
+WS_BAN_DELAY = env.float("WS_BAN_DELAY", default=3600.0)
+SUBSCRIPTION_CAP = env.int("SUBSCRIPTION_CAP", default=20_000)
+FEED_EXACT_SHARE = env.float("FEED_EXACT_SHARE", default=0.8)
 PUMPPORTAL_API_KEY = env.str("PUMPPORTAL_API_KEY", default="")
 COIN_CACHE_SECONDS = env.int("COIN_CACHE_SECONDS", default=120)
 BAD_NAMES_PATTERN = env.str("BAD_NAMES_PATTERN", default="")
