@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from apps.discovery import rates
+from apps.discovery import rates, rollups, storage
 
 logger = logging.getLogger(__name__)
 
@@ -22,3 +22,15 @@ def rates_read() -> str | None:
         logger.warning("no exchange rate: %s", error)
         return None
     return str(rates.rate_keep(rate=rate, at=timezone.now()).rate)
+
+
+@shared_task
+def candles_roll_up() -> int:
+    """Fold the trades of the minutes that are over into candles."""
+    return rollups.rollup_run(now=timezone.now())
+
+
+@shared_task
+def retention_keep() -> int:
+    """Drop what is older than the settings want it kept; how many chunks."""
+    return sum(dropped.chunks for dropped in storage.retention_run(settings.RETENTION_DAYS))
