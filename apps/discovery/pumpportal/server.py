@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -30,7 +30,7 @@ from websockets.typing import Subprotocol
 
 logger = logging.getLogger(__name__)
 
-PATH = "/api/data"
+PATH, CONTROL_PATH = "/api/data", "/control"
 JOURNAL_FORM = Subprotocol("pump-journal.v1")
 SUBSCRIBED_CREATES = "Successfully subscribed to token creation events."
 SUBSCRIBED_MIGRATIONS = "Subscribed to 'migration' events."
@@ -39,6 +39,7 @@ NEEDS_KEY = (
     "'subscribeTokenTrade' and 'subscribeAccountTrade' methods are only available when connecting with an API key "
     "funded with at least 0.02 SOL."
 )
+BANNED = "You are banned from this service. Try again in an hour."
 MAX_KEYS = 5_000
 MAX_MESSAGES_PER_SECOND = 200
 QUEUE_LIMIT = 100_000
@@ -73,7 +74,8 @@ class _Client:
     """One connection: what it asked for, and what waits to be sent."""
 
     connection: ServerConnection
-    keyed: bool
+    number: int
+    has_key: bool
     journal_form: bool
     creates: bool = False
     migrations: bool = False
@@ -118,7 +120,11 @@ class FeedServer:
     """Serves frames to any number of clients; `async with` opens and closes it.
 
     `require_key`: trades only for connections with `?api-key=`. `journal_form`: offer the replay's subprotocol.
-    Port 0 takes a free one; `port` tells which. Raises PortError when the port is taken.
+    `on_sent` is told the connection's number (from 1) and the text of every frame just before it is sent. `control`
+    answers a GET of CONTROL_PATH by its query (ValueError: status 400). Port 0 takes a free one; `port` tells which.
+    Raises PortError when the port is taken.
+
+    `delay_seconds` before each frame, `trades_refused` and `ban` are what a simulation may do to its clients.
     """
 
     def __init__(
@@ -129,11 +135,18 @@ class FeedServer:
         require_key: bool = False,
         journal_form: bool = False,
         queue_limit: int = QUEUE_LIMIT,
+        on_sent: Callable[[int, str], None] | None = None,
+        control: Callable[[dict[str, list[str]]], str] | None = None,
     ) -> None:
         self.host, self.port = host, port
         self.require_key, self.journal_form = require_key, journal_form
         self.queue_limit = queue_limit
-        self.sent = self.dropped_clients = 0
+        self.on_sent, self.control = on_sent, control
+        self.sent = self.dropped_clients = self.connections = 0
+        self.delay_seconds = 0.0
+        self.trades_refused = False
+        self._banned_until = 0.0
+        self._farewells: set[asyncio.Task[None]] = set()
         self._clients: set[_Client] = set()
         self._ready = asyncio.Event()
         self._server: Server | None = None
@@ -190,6 +203,8 @@ class FeedServer:
     def publish(self, frame: Frame) -> None:
         """Hand a frame to every client that wants it. Never waits: a client that falls too far behind is closed."""
         packed = None
+        if self.trades_refused and frame.kind == "trade":
+            return
         for client in [client for client in self._clients if client.wants(frame)]:
             if len(client.queue) >= self.queue_limit:
                 self._drop(client)
@@ -198,6 +213,28 @@ class FeedServer:
                 client.put(packed)
             else:
                 client.put(frame.text)
+
+    def disconnect(self) -> None:
+        """Break every connection off without a goodbye."""
+        for client in list(self._clients):
+            self._forget(client)
+            client.connection.transport.abort()
+
+    def ban(self, seconds: float) -> None:
+        """Close every connection with a policy violation, and answer new ones with status 403 for so long."""
+        self._banned_until = asyncio.get_running_loop().time() + seconds
+        for client in list(self._clients):
+            self._forget(client)
+            farewell = asyncio.ensure_future(client.connection.close(1008, BANNED))
+            self._farewells.add(farewell)
+            farewell.add_done_callback(self._farewells.discard)
+
+    def refuse_trades(self) -> None:
+        """Send no trades any more, and say so, as to a client whose key has run out of money."""
+        self.trades_refused = True
+        for client in self._clients:
+            if client.mints or client.wallets:
+                client.control(NEEDS_KEY)
 
     async def offer(self, frame: Frame, *, high_water: int = 5_000) -> None:
         """Hand over a frame no faster than the slowest client reads, waiting while nobody is connected."""
@@ -222,14 +259,26 @@ class FeedServer:
                 logger.info("a client went away before it had read everything")
 
     def _check_path(self, connection: ServerConnection, request: Request) -> Response | None:
-        if urlsplit(request.path).path == PATH:
-            return None
-        return connection.respond(HTTPStatus.NOT_FOUND, f"There is only {PATH} here.\n")
+        parts = urlsplit(request.path)
+        if parts.path == PATH:
+            banned = asyncio.get_running_loop().time() < self._banned_until
+            return connection.respond(HTTPStatus.FORBIDDEN, BANNED + "\n") if banned else None
+        if parts.path != CONTROL_PATH or self.control is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, f"There is only {PATH} here.\n")
+        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+            return connection.respond(HTTPStatus.FORBIDDEN, "No page of a browser has orders to give here.\n")
+        try:
+            return connection.respond(HTTPStatus.OK, self.control(parse_qs(parts.query)) + "\n")
+        except ValueError as error:
+            return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         keyed = bool(parse_qs(urlsplit(connection.request.path).query).get("api-key"))
-        client = _Client(connection, keyed or not self.require_key, connection.subprotocol == JOURNAL_FORM)
+        self.connections += 1
+        client = _Client(
+            connection, self.connections, keyed or not self.require_key, connection.subprotocol == JOURNAL_FORM
+        )
         client.drained.set()
         self._clients.add(client)
         if client.journal_form:
@@ -269,7 +318,14 @@ class FeedServer:
 
     async def _send_queue(self, client: _Client) -> None:
         while client.queue:
-            await client.connection.send(client.queue.popleft())
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+                if not client.queue:
+                    return
+            text = client.queue.popleft()
+            if self.on_sent is not None:
+                self.on_sent(client.number, text)
+            await client.connection.send(text)
             self.sent += 1
             if self.sent % _BATCH == 0:
                 await asyncio.sleep(0)
@@ -305,7 +361,7 @@ class FeedServer:
             client.control(answer)
 
     def _follow(self, client: _Client, method: str, keys: list[str], on: bool) -> str:
-        if not client.keyed:
+        if not client.has_key or self.trades_refused:
             return NEEDS_KEY
         followed = client.mints if method == "subscribetokentrade" else client.wallets
         if on:

@@ -13,6 +13,7 @@ from typing import cast
 
 import orjson
 
+from apps.discovery.pumpportal.faults import Faults, parse
 from apps.discovery.pumpportal.market import Market
 from apps.discovery.pumpportal.market_frames import Json
 from apps.discovery.pumpportal.server import FeedServer, Frame, Kind
@@ -45,21 +46,39 @@ def frame_of(content: Json) -> Frame:
     )
 
 
+def control(faults: Faults, query: dict[str, list[str]]) -> str:
+    """Obey `?start=FAULT` (any number) or `?clear=1`, and tell what is at work. Raises FaultError."""
+    now = time.time()
+    wanted = [parse(text) for text in query.get("start", [])]
+    if "clear" in query:
+        faults.clear()
+    for fault in wanted:
+        faults.add(fault, now)
+    return orjson.dumps(faults.listing(now)).decode()
+
+
 async def run(
-    server: FeedServer, market: Market, counts: Counter[str], *, clock: Callable[[], float] = time.time
+    server: FeedServer,
+    market: Market,
+    counts: Counter[str],
+    *,
+    faults: Faults,
+    clock: Callable[[], float] = time.time,
 ) -> None:
-    """Publish the market's frames when they are due, for ever. `counts` counts them by txType.
+    """Publish the market's frames when they are due, for ever, as the faults leave them. `counts` counts by txType.
 
     Frames overdue by more than STALE_SECONDS (the machine slept) are dropped and counted as `stale`.
     """
     while True:
         now = clock()
+        faults.tick(server, now)
         for number, (at, content) in enumerate(market.until(now), start=1):
             if at < now - STALE_SECONDS:
                 counts["stale"] += 1
             else:
                 counts[cast(str, content["txType"])] += 1
-                server.publish(frame_of(content))
+                for frame in faults.strike(frame_of(content)):
+                    server.publish(frame)
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
         await asyncio.sleep(TICK_SECONDS)

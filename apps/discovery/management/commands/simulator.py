@@ -9,14 +9,18 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.checks import require_settings
 from apps.discovery.pumpportal import market_table, simulator
+from apps.discovery.pumpportal.faults import KINDS, Fault, FaultError, Faults, parse
 from apps.discovery.pumpportal.market_table import Row
-from apps.discovery.pumpportal.server import FeedServer, PortError, until_stopped
+from apps.discovery.pumpportal.server import CONTROL_PATH, FeedServer, PortError, until_stopped
 
 
 class Command(BaseCommand):
@@ -42,6 +46,23 @@ class Command(BaseCommand):
         parser.add_argument("--api-key-required", action="store_true", help="trades only with ?api-key=, as for real")
         parser.add_argument("--json", action="store_true", help="print what was sent as one JSON line at the end")
         parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            type=_fault,
+            metavar="NAME[:key=value,...]",
+            help="what goes wrong, any number of them; every=S repeats it, seconds=S is its length, share=0..1 how "
+            "many frames it strikes, delay=S the pause before each frame. "
+            + "; ".join(f"{name} {what}" for name, what in KINDS.items()),
+        )
+        parser.add_argument(
+            "--tell",
+            action="append",
+            metavar="FAULT",
+            help="start this fault in the simulator that runs on --port and print what is at work there; `clear` ends "
+            "all, `list` only prints. Exit status 1: none runs there, or it knows no such fault",
+        )
+        parser.add_argument(
             "--table",
             type=float,
             metavar="HOURS",
@@ -53,15 +74,28 @@ class Command(BaseCommand):
         if options["table"] is not None:
             self._print_table(options)
             return
+        if options["tell"]:
+            self.stdout.write(_told(options["port"], options["tell"]))
+            return
         require_settings()
         counts: Counter[str] = Counter()
         started = time.monotonic()
-        server = FeedServer(port=options["port"], require_key=options["api_key_required"])
+        faults = Faults(options["seed"])
+        server = FeedServer(
+            port=options["port"],
+            require_key=options["api_key_required"],
+            control=lambda query: simulator.control(faults, query),
+        )
         try:
-            asyncio.run(self._serve(server, counts, options))
+            asyncio.run(self._serve(server, counts, faults, options))
         except PortError as error:
             raise CommandError(str(error)) from None
-        result = {"seconds": round(time.monotonic() - started, 1), **counts, "sent": server.sent}
+        result = {
+            "seconds": round(time.monotonic() - started, 1),
+            **counts,
+            "sent": server.sent,
+            **_prefixed(faults.begun),
+        }
         text = (
             json.dumps(result) if options["json"] else ", ".join(f"{name} {value:,}" for name, value in result.items())
         )
@@ -82,10 +116,10 @@ class Command(BaseCommand):
             self.stdout.write(_as_line(row))
         self.stdout.write(f"{len(market_table.misfits(rows))} of {len(rows)} figures are further away than allowed.")
 
-    async def _serve(self, server: FeedServer, counts: Counter[str], options: dict[str, Any]) -> None:
-        await until_stopped(self._run(server, counts, options))
+    async def _serve(self, server: FeedServer, counts: Counter[str], faults: Faults, options: dict[str, Any]) -> None:
+        await until_stopped(self._run(server, counts, faults, options))
 
-    async def _run(self, server: FeedServer, counts: Counter[str], options: dict[str, Any]) -> None:
+    async def _run(self, server: FeedServer, counts: Counter[str], faults: Faults, options: dict[str, Any]) -> None:
         async with server:
             market = simulator.open_market(
                 seed=options["seed"],
@@ -95,7 +129,9 @@ class Command(BaseCommand):
                 now=time.time(),
             )
             self.stderr.write(f"Simulated market at {server.uri}, rate {options['rate']:g} (Ctrl-C stops).")
-            await simulator.run(server, market, counts)
+            for fault in options["fault"]:
+                faults.add(fault, time.time())
+            await simulator.run(server, market, counts, faults=faults)
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -114,6 +150,31 @@ def _as_line(row: Row) -> str:
     aim = f"{low:g}" if low == high else f"{low:g}-{high:g}"
     mark = "" if row.fits else "  <- too far"
     return f"{row.aim.name:32} {aim:>13} {row.simulated:>10.4g} {row.deviation:>+10.1%} {row.aim.tolerance:>8.0%}{mark}"
+
+
+def _prefixed(begun: Counter[str]) -> dict[str, int]:
+    return {f"fault_{name}": times for name, times in sorted(begun.items())}
+
+
+def _told(port: int, orders: list[str]) -> str:
+    """The answer of the simulator on that port. Raises CommandError where there is none, or it refuses."""
+    query: list[tuple[str, str]] = [("start", order) for order in orders if order not in ("clear", "list")]
+    query += [("clear", "1")] if "clear" in orders else []
+    address = f"http://127.0.0.1:{port}{CONTROL_PATH}?{urlencode(query)}"
+    try:
+        with build_opener(ProxyHandler({})).open(address, timeout=5) as answer:
+            return str(answer.read().decode()).strip()
+    except HTTPError as error:
+        raise CommandError(error.read().decode().strip()) from None
+    except OSError as error:
+        raise CommandError(f"No simulator answers on port {port}: {error}. Name another one with --port.") from None
+
+
+def _fault(text: str) -> Fault:
+    try:
+        return parse(text)
+    except FaultError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _rate(text: str) -> float:
