@@ -1,0 +1,186 @@
+"""A disk that takes no more: nothing is damaged, nothing comes twice, it is said aloud, and it goes on by itself."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from apps.discovery import receiver as receiving
+from apps.discovery.inspection import verify_journal
+from apps.discovery.journal import JournalReader, JournalWriter, PartlyWrittenError, frame_line
+from apps.discovery.models import StreamState
+from apps.discovery.pumpportal.server import Frame
+from apps.discovery.receiver import DISK, NO_DISK, Receiver
+from apps.discovery.state import Cursor
+from apps.discovery.tests.frames import SmallMarket
+from apps.discovery.tests.process import Feed, StreamProcess, wait_until
+from apps.discovery.tests.test_journal import T0, read_all
+
+BEFORE = 2**20  # bytes in the segment before the limit bites, so that the limit hurts no other file of the tests
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: writes stop short, then fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_disk(folder: Path) -> Path:
+    """Leave not one byte free."""
+    ballast = folder / "ballast"
+    with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))
+    return ballast
+
+
+def problems(folder: Path) -> list[str]:
+    return [problem for info in verify_journal(folder) for problem in info.problems]
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(room=st.integers(0, 700), batch=st.integers(1, 6), cut_late=st.booleans())
+def test_append_that_fails_half_way_keeps_whole_lines_and_goes_on(room: int, batch: int, cut_late: bool) -> None:
+    lines = [frame_line(T0 + number, f"{number:03d}" * (1 + number % 7)) for number in range(30)]
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
+        writer = JournalWriter(Path(name), fsync="off", segment_bytes=2 * BEFORE)
+        writer.append([frame_line(T0, "x" * BEFORE)])
+        reader = JournalReader(Path(name), Cursor())
+        seen, rest = reader.read()[1:], list(lines)
+        with largest_file(BEFORE + room):
+            if cut_late:  # the disk does not even let the torn line be cut off
+                patched.setattr("apps.discovery.journal.os.ftruncate", refuse)
+            while rest:
+                try:
+                    writer.append(rest[:batch])
+                except PartlyWrittenError as error:
+                    del rest[: error.written]
+                    break
+                del rest[:batch]
+            seen += reader.read()
+            patched.undo()
+        assert 0 < len(rest) <= len(lines)
+        writer.append(rest)
+        writer.close()
+        seen += read_all(reader)
+        assert [frame_line(entry.at_us, entry.raw or "") for entry in seen] == lines
+        assert [entry.seq for entry in seen] == list(range(1, 31)) and problems(Path(name)) == []
+
+
+def refuse(*args: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+def test_failed_rotation_leaves_the_old_segment_in_use(journal_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = JournalWriter(journal_dir, fsync="off", segment_bytes=10)
+    writer.append([frame_line(T0, "first")])
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.discovery.journal.os.open", refuse)
+        with pytest.raises(OSError, match="Input"):
+            writer.append([frame_line(T0, "second")])
+    writer.append([frame_line(T0, "second")])
+    writer.close()
+    assert [entry.raw for entry in read_all(JournalReader(journal_dir, Cursor()))] == ["first", "second"]
+
+
+def test_frames_wait_then_are_lost_and_counted_then_go_on_behind_a_gap(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "WAITING_LIMIT", 20)
+    monkeypatch.setattr(receiving, "DISK_RETRY_SECONDS", 0.0)
+    folder = small_disk / "journal"
+    receiver = Receiver(JournalWriter(folder, fsync="off"), last_us=0, wake=lambda: None)
+
+    def receive(begin: int, end: int) -> None:
+        for number in range(begin, end):
+            receiver.on_frame(f"{number:04d}" * 1_500, T0 + number)
+            receiver.flush()
+
+    receive(0, 5)
+    ballast = fill_disk(small_disk)
+    receive(5, 60)
+    assert receiver.disk_error == "No space left on device" and receiver.lost > 10
+    ballast.unlink()
+    receiver.flush()
+    receive(60, 70)
+    assert receiver.disk_error == ""
+    receiver.journal.close()
+    entries = read_all(JournalReader(folder, Cursor()))
+    kept = [int(entry.raw[:4]) for entry in entries if entry.raw is not None]
+    first_lost = 60 - receiver.lost
+    assert kept == [*range(first_lost), *range(60, 70)]
+    gaps = [entry.gap for entry in entries if entry.gap is not None]
+    assert gaps == [(T0 + first_lost - 1, T0 + 60, DISK)]
+    assert problems(folder) == []
+
+
+def test_reserve_of_the_disk_is_left_to_others(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.discovery.journal.FSYNC_SECONDS", 0.0)
+    writer = JournalWriter(small_disk / "journal", fsync="off", reserve_bytes=500_000)
+    written = 0
+    with pytest.raises(OSError, match="reserve"):
+        while True:
+            writer.append([frame_line(T0, "x" * 50_000)])
+            writer.sync_if_due()
+            written += 1
+    assert 8 <= written <= 12
+    writer.reserve_bytes = 0
+    writer.sync_if_due()
+    writer.append([frame_line(T0, "again")])
+    writer.close()
+    assert problems(small_disk / "journal") == []
+
+
+@pytest.mark.usefixtures("feed_tables")
+def test_stream_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path: Path, small_disk: Path) -> None:
+    entries = SmallMarket(5).entries(600)
+    frames = [Frame(one.raw, "control", t_wall=one.at_us / 1e6) for one in entries if one.raw is not None]
+    stream = StreamProcess(tmp_path, "", JOURNAL_DIR=str(small_disk / "journal"), JOURNAL_RESERVE_MB="0")
+    with Feed(journal_form=True) as feed:
+        stream.environment["WS_URI"] = feed.server.uri
+        with stream:
+            feed.offer(frames[:100])
+            wait_until(lambda: state().next_seq >= 100, "the first frames")
+            ballast = fill_disk(small_disk)
+            feed.offer(frames[100:])
+            wait_until(lambda: state().detail == f"{NO_DISK}: No space left on device", "the loud state")
+            assert state().next_seq < len(frames)
+            ballast.unlink()
+            wait_until(lambda: state().next_seq >= len(frames), "the rest")
+            wait_until(lambda: state().detail == "", "the end of the trouble")
+            assert stream.terminate() == 0
+    assert problems(small_disk / "journal") == []
+    found = [entry.raw for entry in read_all(JournalReader(small_disk / "journal", Cursor())) if entry.raw is not None]
+    assert found == [frame.text for frame in frames]
+    assert settings.JOURNAL_RESERVE_MB > 0  # what a user gets
+
+
+def state() -> StreamState:
+    return StreamState.objects.get(pk=1)
