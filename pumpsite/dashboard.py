@@ -16,8 +16,8 @@ from django.views.decorators.http import require_safe
 from apps.core import display, live
 from apps.core.htmx import oob
 from apps.core.sparkline import sparkline
-from apps.discovery import pages as discovery
 from apps.discovery import pages_feed
+from apps.discovery import pages_list as discovery
 from apps.discovery.models import Coin, CoinMetric, CoinStream
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.trading import figures, queries
@@ -143,8 +143,8 @@ def results_curve() -> SafeString:
 
 
 def newest_coins(now: datetime) -> list[dict[str, Any]]:
-    rows = CoinStream.objects.select_related("coin", "phase").order_by("-started_at", "coin_id")[:12]
-    return [discovery.stream_row(stream, now) for stream in rows]
+    mints = CoinStream.objects.order_by("-started_at", "coin_id").values_list("coin_id", flat=True)[:12]
+    return discovery.rows_of(mints, now)
 
 
 def symbols_of(mints: set[str]) -> dict[str, str]:

@@ -7,6 +7,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.htmx import StyledForm
 from apps.discovery import services
+from apps.discovery.models import Phase
+from apps.discovery.pages_list import FLAGS
+
+MOST_MINUTES, MOST_SOL = 5_256_000, 1_000_000_000
 
 
 class ConfigForm(StyledForm):
@@ -41,6 +45,51 @@ class ConfigForm(StyledForm):
 
     def save(self) -> None:
         services.config_write(changes=self.cleaned_data)
+
+
+class FilterForm(StyledForm):
+    """What the table of coins may be asked for; what cannot be read is said at its field and asks nothing."""
+
+    q = forms.CharField(label=_("Search"), required=False, max_length=100)
+    phase = forms.TypedChoiceField(label=_("Phase"), required=False, coerce=int, empty_value=None)
+    flag = forms.ChoiceField(label=_("Mark"), required=False)
+    min_age = forms.FloatField(label=_("Age from, minutes"), required=False, min_value=0, max_value=MOST_MINUTES)
+    max_age = forms.FloatField(label=_("Age to, minutes"), required=False, min_value=0, max_value=MOST_MINUTES)
+    min_cap = forms.FloatField(label=_("Market cap from, SOL"), required=False, min_value=0, max_value=MOST_SOL)
+    max_cap = forms.FloatField(label=_("Market cap to, SOL"), required=False, min_value=0, max_value=MOST_SOL)
+    min_volume = forms.FloatField(label=_("Volume from, SOL"), required=False, min_value=0, max_value=MOST_SOL)
+
+    FURTHER = ("min_age", "max_age", "min_cap", "max_cap", "min_volume")
+
+    def __init__(self, data: Any, phases: list[Phase]) -> None:
+        super().__init__(data)
+        self.fields["phase"].choices = [("", _("all")), *((phase.id, phase.name) for phase in phases)]
+        self.fields["flag"].choices = [("", _("any")), *((name, flag.title) for name, flag in FLAGS.items())]
+        self.fields["q"].widget.input_type = "search"
+        self.fields["q"].widget.attrs["placeholder"] = _("name, symbol, mint or creator")
+        for name in ("phase", "flag"):
+            self.fields[name].widget.attrs["data-autosubmit"] = ""
+        for name in self.FURTHER:
+            self.fields[name].widget.attrs |= {"step": "any", "inputmode": "decimal"}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The readable filters."""
+        self.is_valid()
+        return self.cleaned_data
+
+    @property
+    def is_asking(self) -> bool:
+        return bool(self.errors) or any(value not in (None, "") for value in self.asked.values())
+
+    @property
+    def further(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.FURTHER]
+
+    @property
+    def is_further(self) -> bool:
+        """Whether one of the further filters is in use, or wrong."""
+        return any(name in self.errors or self.asked.get(name) is not None for name in self.FURTHER)
 
 
 class PhaseForm(StyledForm):

@@ -7,9 +7,11 @@ from apps.discovery import views
 app_name = "discovery"
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("columns/", views.columns, name="columns"),
     path("streams/", views.streams, name="streams"),
     path("coins/<str:mint>/", views.coin, name="coin"),
     path("coins/<str:mint>/candles/", views.coin_candles, name="candles"),
+    path("coins/<str:mint>/trades/", views.coin_trades, name="trades"),
     path("phases/", views.phases, name="phases"),
     path("settings/", views.settings, name="settings"),
 ]

@@ -4,26 +4,29 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
-from apps.core.htmx import page_of, render_page
-from apps.discovery import pages, pages_feed
-from apps.discovery.forms import ConfigForm, PhaseForm
-from apps.discovery.models import Coin, CoinStream
+from apps.core.htmx import render_page
+from apps.discovery import pages_coin, pages_feed, pages_list
+from apps.discovery.forms import ConfigForm, FilterForm, PhaseForm
+from apps.discovery.models import Coin
 
-BUCKETS = (1, 5, 15, 60, 300)
+COLUMNS_KEPT_SECONDS = 366 * 86_400
 
 
 def _listing(request: HttpRequest, *, only_active: bool) -> dict[str, Any]:
-    now = pages.feed_time()
-    rows = pages.streams_found(request, only_active=only_active)
+    form = FilterForm(request.GET, pages_list.phases())
+    now = pages_list.feed_time()
+    page, table = pages_list.coins_table(request, form.asked, now, only_active=only_active)
     return {
-        "page": page_of(request, rows, lambda stream: pages.stream_row(stream, now)),
-        "columns": pages.COLUMNS,
-        "phases": pages.phases(),
-        "sort": request.GET.get("sort", "trade"),
+        "page": page,
+        "table": table,
+        "form": form,
+        "choices": pages_list.column_choices(request),
         "topics": "coins",
     }
 
@@ -31,29 +34,50 @@ def _listing(request: HttpRequest, *, only_active: bool) -> dict[str, Any]:
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """The live table of coins that trade now."""
-    context = _listing(request, only_active=True) | {"figures": pages.market_figures()}
+    context = _listing(request, only_active=True) | {"figures": pages_list.market_figures(pages_list.feed_time())}
     return render_page(request, "discovery/overview.html", "discovery/_overview.html", context)
 
 
 @require_safe
 def streams(request: HttpRequest) -> HttpResponse:
     """All tracked coins, also the quiet ones, with counts by phase."""
-    context = _listing(request, only_active=False) | {"by_phase": pages.streams_by_phase()}
+    context = _listing(request, only_active=False) | {"by_phase": pages_list.streams_by_phase()}
     return render_page(request, "discovery/streams.html", "discovery/_coins.html", context)
+
+
+@require_POST
+def columns(request: HttpRequest) -> HttpResponse:
+    """Keep which columns this browser wants to see; without any, the usual ones."""
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = reverse("discovery:overview")
+    response = redirect(back)
+    chosen = [key for key in pages_list.LISTED if key in request.POST.getlist("column")]
+    response.set_cookie(
+        pages_list.COOKIE,
+        ".".join(chosen),
+        max_age=COLUMNS_KEPT_SECONDS if chosen else 0,
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 @require_safe
 def coin(request: HttpRequest, mint: str) -> HttpResponse:
     """One coin: candles, trades, windows, what is known of it."""
-    found = get_object_or_404(Coin, pk=mint)
-    stream = CoinStream.objects.select_related("coin", "phase").filter(pk=mint).first()
-    bucket = _bucket(request)
+    found = get_object_or_404(Coin.objects.select_related("stream__phase"), pk=mint)
+    bucket, windows = _bucket(request), pages_coin.windows_newest(mint)
     context = {
-        "coin": pages.coin_facts(found, stream),
-        "trades": pages.coin_trades(mint),
-        "windows": pages.coin_windows(mint),
+        "coin": pages_coin.coin_facts(found),
+        "trades": pages_coin.trades_table(mint),
+        "windows": pages_coin.windows_table(windows),
+        "progress_line": pages_coin.progress_line(windows),
+        "momentum": pages_coin.momentum_table(mint),
+        "candles": pages_coin.candles_table(mint, bucket),
         "bucket": bucket,
-        "buckets": BUCKETS,
+        "buckets": [(seconds, pages_coin.span(seconds)) for seconds in pages_coin.BUCKETS],
         "topics": f"coin:{mint},coins",
     }
     return render_page(request, "discovery/coin.html", "discovery/_coin.html", context)
@@ -64,13 +88,23 @@ def coin_candles(request: HttpRequest, mint: str) -> JsonResponse:
     """The chart's data: all of it, or only from the candle that starts at `since` (epoch seconds) on."""
     text = request.GET.get("since", "0")
     since = int(text) if text.isdecimal() and len(text) < 11 else 0
-    return JsonResponse({"items": pages.candles(mint, _bucket(request), since)})
+    return JsonResponse(pages_coin.chart_data(mint, _bucket(request), since))
+
+
+@require_safe
+def coin_trades(request: HttpRequest, mint: str) -> HttpResponse:
+    """Every trade of a coin, newest first, a page at a time."""
+    found = get_object_or_404(Coin.objects.select_related("stream__phase"), pk=mint)
+    before = request.GET.get("before", "")
+    table, older = pages_coin.trades_before(mint, before)
+    context = {"coin": pages_coin.coin_facts(found), "table": table, "older": older, "is_newest": not before}
+    return render(request, "discovery/trades.html", context)
 
 
 def _bucket(request: HttpRequest) -> int:
-    text = request.GET.get("bucket", "5")
-    if not text.isdecimal() or int(text) not in BUCKETS:
-        raise Http404(_("There are candles of %(buckets)s seconds.") % {"buckets": ", ".join(map(str, BUCKETS))})
+    text, known = request.GET.get("bucket", "5"), pages_coin.BUCKETS
+    if not text.isdecimal() or int(text) not in known:
+        raise Http404(_("There are candles of %(buckets)s seconds.") % {"buckets": ", ".join(map(str, known))})
     return int(text)
 
 
@@ -79,7 +113,7 @@ def phases(request: HttpRequest) -> HttpResponse:
     form = PhaseForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _saved(form):
         return redirect("discovery:phases")
-    context = {"rows": pages.streams_by_phase(), "phases": pages.phases(), "form": form}
+    context = {"rows": pages_list.streams_by_phase(), "phases": pages_list.phases(), "form": form}
     return render(request, "discovery/phases.html", context)
 
 

@@ -13,5 +13,7 @@ urlpatterns = [
     path("alerts/", views.alerts, name="alerts"),
     path("log/", views.log, name="log"),
     path("statistics/", views.statistics, name="statistics"),
+    path("coins/<str:mint>/", views.coin, name="coin"),
+    path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
     path("import/", views.put_to_work, name="import"),
 ]

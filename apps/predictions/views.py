@@ -2,14 +2,14 @@
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
-from apps.predictions import pages, services
+from apps.predictions import coin_page, pages, services
 from apps.predictions.forms import ActiveForm, ImportForm
 from apps.predictions.models import ActiveModel
 from apps.training import pages as training_pages
@@ -89,6 +89,18 @@ def statistics(request: HttpRequest) -> HttpResponse:
     hours = pages.hours_asked(request)
     context = {"rows": pages.statistics(hours), "hours": hours, "spans": pages.SPANS, "topics": "predictions"}
     return render_page(request, "predictions/statistics.html", "predictions/_statistics.html", context)
+
+
+@require_safe
+def coin(request: HttpRequest, mint: str) -> HttpResponse:
+    """The scores of a coin, as a part of its page."""
+    return render(request, "predictions/_coin.html", coin_page.coin_scores(mint))
+
+
+@require_safe
+def coin_marks(request: HttpRequest, mint: str) -> JsonResponse:
+    """The alerts of a coin, for its chart."""
+    return JsonResponse({"items": coin_page.marks(mint)})
 
 
 def put_to_work(request: HttpRequest) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from apps.core import display
 from apps.core.htmx import Page, page_of
 from apps.discovery.models import Coin
-from apps.discovery.pages import feed_time
+from apps.discovery.pages_list import feed_time
 from apps.trading import figures, queries
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
 from apps.trading.valuation import Valued, equity_lamports, positions_valued

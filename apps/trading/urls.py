@@ -15,5 +15,7 @@ urlpatterns = [
     path("positions/<slug:alias>/<str:mint>/sell/", views.position_sell, name="position_sell"),
     path("trades/", views.trades, name="trades"),
     path("transfers/", views.transfers, name="transfers"),
+    path("coins/<str:mint>/", views.coin, name="coin"),
+    path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
     path("order/", views.order, name="order"),
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.core.units import sol_to_lamports
-from apps.trading import pages, services
+from apps.trading import coin_page, pages, services
 from apps.trading.forms import LimitsForm, OrderForm, TransferForm, WalletForm
 from apps.trading.models import Order, TransferLog, Wallet
 
@@ -108,6 +108,18 @@ def transfers(request: HttpRequest) -> HttpResponse:
         return redirect("trading:transfers")
     rows = TransferLog.objects.select_related("wallet").order_by("-at", "-id")
     return render(request, "trading/transfers.html", {"form": form, "page": page_of(request, rows, pages.transfer_row)})
+
+
+@require_safe
+def coin(request: HttpRequest, mint: str) -> HttpResponse:
+    """Our orders for a coin, as a part of its page."""
+    return render(request, "trading/_coin.html", {"table": coin_page.orders_table(mint)})
+
+
+@require_safe
+def coin_marks(request: HttpRequest, mint: str) -> JsonResponse:
+    """Our fills in a coin, for its chart."""
+    return JsonResponse({"items": coin_page.marks(mint)})
 
 
 def order(request: HttpRequest) -> HttpResponse:

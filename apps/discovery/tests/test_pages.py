@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import F
+from django.db.models.functions import TruncHour
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.discovery import pages
+from apps.discovery import pages_coin, pages_list
 from apps.discovery.loading import DatabaseStore, load_snapshot
-from apps.discovery.models import Coin, CoinStream, CoinTransaction, Phase, StreamState
+from apps.discovery.models import Coin, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.receiver import OLDER
@@ -97,7 +100,7 @@ def test_a_page_needs_a_login(client: Client, db: None, name: str) -> None:
 
 
 def test_full_pages_answer_with_few_queries(page: Page, market: str, django_assert_max_num_queries: Any) -> None:
-    for address in [*((name,) for name in NAMES), ("coin", market), ("candles", market)]:
+    for address in [*((name,) for name in NAMES), ("coin", market), ("trades", market), ("candles", market)]:
         with django_assert_max_num_queries(MOST_QUERIES):
             assert page(*address).status_code == 200
 
@@ -109,24 +112,102 @@ def test_a_page_lists_a_hundred_rows_and_says_how_many_there_are(page: Page, mar
     assert page("streams", data={"page": 2}).content.decode().count('<tr id="coin-') == min(count - 100, 100)
 
 
-def test_the_table_is_sorted_by_what_was_clicked(page: Page, market: str) -> None:
-    rows = page("streams", data={"sort": "trades"}).context["page"].items
-    assert rows[0]["mint"] == market
-    counts = [int(row["trades"].replace(",", "")) for row in rows]
-    assert counts == sorted(counts, reverse=True)
+def mints(site: Page, name: str = "streams", /, **query: Any) -> list[str]:
+    """What the table of coins lists for a query, in order."""
+    return [row["mint"] for row in site(name, data=query).context["page"].items]
 
 
-def test_a_coin_is_found_by_name_and_by_the_start_of_its_mint(page: Page, market: str) -> None:
-    Coin.objects.filter(pk=market).update(name="Quite Unique Name")
-    for text in ("unique name", market[:10]):
-        rows = page("streams", data={"q": text}).context["page"].items
-        assert [row["mint"] for row in rows] == [market]
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("key", ["coin", *pages_list.LISTED])
+def test_the_table_is_sorted_by_every_column_both_ways(page: Page, market: str, key: str, way: str) -> None:
+    listed = pages_list.COIN if key == "coin" else pages_list.LISTED[key]
+    answer = page("streams", data={"sort": key, "way": way})
+    heads = [column.sorted for column in answer.context["table"].columns if column.sorted]
+    assert heads == (["ascending" if way == "up" else "descending"] if key in ("coin", *shown()) else [])
+    values = dict(CoinStream.objects.values_list("coin_id", listed.order))
+    found = [values[row["mint"]] for row in answer.context["page"].items]
+    known = [value for value in found if value is not None]
+    assert len(known) > 1 and found == known + [None] * (len(found) - len(known))  # what is unknown comes last
+    downwards = (way == "down") != (key == "age")  # the youngest began last
+    pairs = itertools.pairwise(known)
+    assert key in ("coin", "creator") or all(a >= b if downwards else a <= b for a, b in pairs)
+
+
+def shown() -> tuple[str, ...]:
+    return pages_list.DEFAULT_COLUMNS
+
+
+def test_a_second_click_on_a_column_turns_the_order_round(page: Page, market: str) -> None:
+    first = page("streams", data={"sort": "trades", "q": "a", "page": 1}).context["table"]
+    href = next(column.href for column in first.columns if column.sorted)
+    assert "way=up" in href and "q=a" in href and "page" not in href
+    turned = page("streams", data={"sort": "trades", "way": "up"}).context["table"]
+    assert "way" not in next(column.href for column in turned.columns if column.sorted)
+
+
+def test_a_coin_is_found_by_name_mint_and_creator(page: Page, market: str) -> None:
+    Coin.objects.filter(pk=market).update(name="Quite Unique Name", creator="Creator" + "1" * 37)
+    for text in ("unique name", market[:10], market, "Creator111", "Creator" + "1" * 37):
+        assert mints(page, q=text) == [market], text
     assert page("streams", data={"q": "no such coin"}).context["page"].count == 0
 
 
-def test_unreadable_filters_are_no_error(page: Page, market: str) -> None:
-    for query in ({"page": "x"}, {"page": "99999"}, {"phase": "x"}, {"sort": "x"}, {"q": "%_'\";--"}):
-        assert page("overview", data=query).status_code == 200
+def test_filters_choose_by_phase_age_market_cap_and_volume(page: Page, market: str) -> None:
+    streams = CoinStream.objects.filter(pk=market)
+    now = pages_list.feed_time()
+    streams.update(
+        started_at=now - timedelta(minutes=500), last_market_cap_sol=77_777.5, volume_lamports=88_888 * 10**9, phase=3
+    )
+    assert mints(page, min_age=499, max_age=501) == [market]
+    assert mints(page, min_cap="77777.5", max_cap="77777.6") == [market]
+    assert mints(page, min_volume=88_888) == [market]
+    assert market in mints(page, phase=3) and market not in mints(page, phase=1)
+    assert mints(page, min_age=499, max_age=501, phase=1) == []
+
+
+def test_every_mark_chooses_the_coins_that_carry_it(page: Page, market: str) -> None:
+    two = list(CoinStream.objects.exclude(pk=market).order_by("coin_id").values_list("coin_id", flat=True)[:4])
+    CoinStream.objects.update(is_active=True, is_graduated=False, virtual_sol_lamports=31 * 10**9)
+    Coin.objects.update(curve="standard", is_mayhem=False, filtered_reason="")
+    CoinStream.objects.filter(pk=market).update(virtual_sol_lamports=100 * 10**9)
+    CoinStream.objects.filter(pk=two[0]).update(is_graduated=True, is_active=False)
+    CoinStream.objects.filter(pk=two[1]).update(is_active=False)
+    Coin.objects.filter(pk=two[2]).update(is_mayhem=True, curve="nonstandard")
+    Coin.objects.filter(pk=two[3]).update(curve="nonstandard")
+    known = Coin.objects.create(mint="K" * 43, name="Only Known", first_seen_at=timezone.now(), filtered_reason="spam")
+    wanted = {
+        "near": [market], "graduated": [two[0]], "quiet": [two[1]], "mayhem": [two[2]], "other": [two[3]],
+        "filtered": [known.mint],
+    }  # fmt: skip
+    assert {flag: mints(page, "overview", flag=flag) for flag in pages_list.FLAGS} == wanted
+    assert mints(page, "overview", flag="filtered", q="only known", sort="trades") == [known.mint]
+    assert mints(page, "overview", flag="filtered", q="something else") == []
+    assert two[1] in mints(page, "streams", q=two[1]) and two[1] not in mints(page, "overview", q=two[1])
+
+
+def test_unreadable_filters_ask_nothing_and_are_said(page: Page, market: str) -> None:
+    usual = mints(page, "overview")
+    for query in ({"page": "x"}, {"phase": "x"}, {"sort": "x", "way": "y"}, {"min_age": "old"}, {"max_cap": "-1"}):
+        assert mints(page, "overview", **query) == usual, query
+    for query in ({"page": "99999"}, {"q": "%_'\";--"}, {"q": "a\0b"}, {"min_volume": "1e400"}, {"max_age": "nan"}):
+        assert page("overview", data=query).status_code == 200, query
+    answer = page("overview", data={"min_age": "old"})
+    assert 'role="alert"' in answer.content.decode() and answer.context["form"].is_further
+
+
+def test_the_columns_that_were_chosen_are_kept(page: Page, client: Client, market: str) -> None:
+    here = reverse("discovery:streams") + "?sort=age"
+    answer = client.post(reverse("discovery:columns"), {"column": ["creator", "price", "nonsense"], "next": here})
+    assert (answer.status_code, answer.url) == (302, here)
+    titles = [str(column.title) for column in page("overview").context["table"].columns]
+    assert titles == ["Coin", "Price", "Creator"]
+    client.post(reverse("discovery:columns"), {"next": "https://elsewhere.example/"})
+    assert len(page("overview").context["table"].columns) == 1 + len(pages_list.DEFAULT_COLUMNS)
+
+
+def test_choosing_columns_leads_nowhere_else(client: Client, page: Page) -> None:
+    answer = client.post(reverse("discovery:columns"), {"next": "https://elsewhere.example/"})
+    assert answer.url == reverse("discovery:overview")
 
 
 def test_an_unknown_coin_and_an_unknown_candle_length_are_not_found(page: Page, market: str) -> None:
@@ -173,7 +254,42 @@ def test_a_silent_stream_is_said_in_the_header(page: Page) -> None:
 
 
 def test_unknown_progress_is_a_dash_and_not_zero(market: str) -> None:
-    stream = CoinStream.objects.select_related("coin", "phase").get(pk=market)
-    stream.coin.curve = Coin.Curve.NONSTANDARD
-    row = pages.stream_row(stream, timezone.now())
+    coin = Coin.objects.select_related("stream__phase").get(pk=market)
+    coin.curve = Coin.Curve.NONSTANDARD
+    row = pages_list.coin_row(coin, timezone.now())
     assert (row["progress"], row["progress_value"]) == ("–", None)
+
+
+def test_every_trade_is_on_exactly_one_page_of_trades(page: Page, market: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(pages_coin, "TRADES_A_PAGE", 7)
+    trades = CoinTransaction.objects.filter(mint=market)
+    trades.update(timestamp=TruncHour("timestamp"))  # seq and key alone tell them apart
+    seen, before = [], ""
+    while True:
+        answer = page("trades", market, data={"before": before} if before else {})
+        seen += [row.id for row in answer.context["table"].rows]
+        before = answer.context["older"]
+        if not before:
+            break
+    assert len(seen) == len(set(seen)) == trades.count() > 14
+    assert page("trades", market, data={"before": "1.x.9"}).status_code == 200
+
+
+def test_a_coin_that_is_only_known_has_a_page(page: Page, market: str) -> None:
+    Coin.objects.create(mint="K" * 43, name="Only Known", first_seen_at=timezone.now(), filtered_reason="spam_burst")
+    text = page("coin", "K" * 43).content.decode()
+    assert "known, but not tracked" in text and "No trade yet." in text
+
+
+def test_the_chart_is_told_the_gaps_beside_its_candles(page: Page, market: str) -> None:
+    StreamGap.objects.all().delete()
+    last = CoinTransaction.objects.filter(mint=market).latest("timestamp").timestamp
+    StreamGap.objects.create(started_at=last - timedelta(seconds=2), ended_at=last, reason="connection lost")
+    old = last - timedelta(days=3)
+    StreamGap.objects.create(started_at=old, ended_at=old + timedelta(seconds=9), reason="connection lost")
+    answer = page("candles", market, data={"bucket": 5}).json()
+    assert answer["gaps"] == [
+        {"from": (last - timedelta(seconds=2)).timestamp(), "to": last.timestamp(), "reason": "connection lost"}
+    ]
+    rows = page("coin", market).context["candles"].rows
+    assert any(row.cells[0].pills for row in rows) and not all(row.cells[0].pills for row in rows)
