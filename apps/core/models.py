@@ -1,4 +1,6 @@
-"""API tokens (hashed, scoped, expiring) and the heartbeats of processes."""
+"""API tokens (hashed, scoped, expiring), the heartbeats of processes, what every outbox holds."""
+
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -44,3 +46,27 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.instance
+
+
+class Delivery(models.Model):
+    """A row of an outbox of webhooks (`outbox`): written with what it tells, delivered by a task."""
+
+    ID_PREFIX: ClassVar[str] = "delivery"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        SENT = "sent"
+        FAILED = "failed"
+
+    url = models.URLField()
+    payload = models.JSONField()
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    response_status = models.PositiveSmallIntegerField(null=True)
+    error = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from apps.core.models import Delivery
 from apps.training.models import Model
 
 
@@ -153,25 +154,11 @@ class ScorerState(models.Model):
         constraints = [models.CheckConstraint(name="scorer_state_single_row", condition=models.Q(id=1))]
 
 
-class WebhookDelivery(models.Model):
+class WebhookDelivery(Delivery):
     """The outbox of webhooks: written with what it tells, delivered by a task."""
-
-    class Status(models.TextChoices):
-        PENDING = "pending"
-        SENT = "sent"
-        FAILED = "failed"
 
     active_model = models.ForeignKey(ActiveModel, models.SET_NULL, null=True, related_name="deliveries")
     kind = models.CharField(max_length=32)
-    url = models.URLField()
-    payload = models.JSONField()
-    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField()
-    response_status = models.PositiveSmallIntegerField(null=True)
-    error = models.TextField(default="", blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "webhook_deliveries"

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 
-from apps.core import live
+from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.discovery.models import CoinMetric, Phase
 from apps.predictions import inference, metrics, queries, rules, webhooks
@@ -274,11 +273,4 @@ def _workers() -> Sequence[inference.Worker]:
 
 def webhooks_deliver(*, seconds: float = 20.0) -> int:
     """Send what is due, for at most about so long; how many attempts were made."""
-    attempts = 0
-    end = timezone.now() + timedelta(seconds=seconds)
-    with webhooks.make_client() as client:
-        while timezone.now() < end and (claimed := webhooks.deliveries_claim(now=timezone.now(), limit=5)):
-            for delivery in claimed:
-                webhooks.delivery_send(delivery=delivery, client=client, now=timezone.now())
-            attempts += len(claimed)
-    return attempts
+    return len(outbox.deliveries_send(model=WebhookDelivery, address_of=webhooks.url_check, seconds=seconds))

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from django.utils import timezone
 
+from apps.core import outbox
 from apps.core.errors import PlatformError
 from apps.predictions import services, webhooks
 from apps.predictions.models import WebhookDelivery
@@ -59,7 +60,7 @@ def receiver(settings: Any) -> Iterator[Receiver]:
     server.server_close()
 
 
-def outbox(url: str, **fields: Any) -> WebhookDelivery:
+def queued(url: str, **fields: Any) -> WebhookDelivery:
     return WebhookDelivery.objects.create(
         kind="alert",
         url=url,
@@ -79,7 +80,7 @@ def again(delivery: WebhookDelivery) -> WebhookDelivery:
 
 @pytest.mark.django_db
 def test_a_delivery_arrives_once(receiver: Receiver) -> None:
-    delivery = outbox(receiver.url)
+    delivery = queued(receiver.url)
     assert services.webhooks_deliver() == 1
     assert services.webhooks_deliver() == 0
     delivery.refresh_from_db()
@@ -93,12 +94,12 @@ def test_a_delivery_arrives_once(receiver: Receiver) -> None:
 @pytest.mark.parametrize("answer", [500, 404, 302])
 def test_a_refused_delivery_is_tried_again_later_with_the_same_id(receiver: Receiver, answer: int) -> None:
     receiver.answers = [answer]
-    delivery = outbox(receiver.url)
+    delivery = queued(receiver.url)
     services.webhooks_deliver()
     delivery.refresh_from_db()
     assert (delivery.status, delivery.response_status) == ("pending", answer)
     wait = (delivery.next_attempt_at - timezone.now()).total_seconds()
-    assert 4 < wait <= webhooks.RETRY_SECONDS[0] * 1.25
+    assert 4 < wait <= outbox.RETRY_SECONDS[0] * 1.25
     assert again(delivery).status == "sent"
     assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
 
@@ -106,7 +107,7 @@ def test_a_refused_delivery_is_tried_again_later_with_the_same_id(receiver: Rece
 @pytest.mark.django_db
 def test_a_receiver_that_stays_away_makes_the_delivery_fail_in_the_end(settings: Any) -> None:
     settings.N8N_SERVER_WEBHOOK_URL = "http://127.0.0.1:1/hook"
-    delivery = outbox("http://127.0.0.1:1/hook", attempts=len(webhooks.RETRY_SECONDS))
+    delivery = queued("http://127.0.0.1:1/hook", attempts=len(outbox.RETRY_SECONDS))
     services.webhooks_deliver()
     delivery.refresh_from_db()
     assert (delivery.status, delivery.response_status) == ("failed", None)
@@ -115,17 +116,19 @@ def test_a_receiver_that_stays_away_makes_the_delivery_fail_in_the_end(settings:
 
 @pytest.mark.django_db
 def test_a_worker_that_died_gives_its_deliveries_back_when_the_lease_ends(receiver: Receiver) -> None:
-    outbox(receiver.url)
+    queued(receiver.url)
     now = timezone.now()
-    assert len(webhooks.deliveries_claim(now=now, limit=5)) == 1
-    assert webhooks.deliveries_claim(now=now, limit=5) == []
-    assert len(webhooks.deliveries_claim(now=now + webhooks.LEASE + timedelta(seconds=1), limit=5)) == 1
+    assert len(outbox.deliveries_claim(model=WebhookDelivery, now=now, limit=5)) == 1
+    assert outbox.deliveries_claim(model=WebhookDelivery, now=now, limit=5) == []
+    assert (
+        len(outbox.deliveries_claim(model=WebhookDelivery, now=now + outbox.LEASE + timedelta(seconds=1), limit=5)) == 1
+    )
 
 
 @pytest.mark.django_db
 def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver, settings: Any) -> None:
     settings.N8N_SERVER_WEBHOOK_URL = ""
-    delivery = outbox(receiver.url)
+    delivery = queued(receiver.url)
     services.webhooks_deliver()
     delivery.refresh_from_db()
     assert receiver.got == []
@@ -166,9 +169,9 @@ def test_the_address_that_was_checked_is_the_one_called(monkeypatch: pytest.Monk
         called.append(request)
         return httpx2.Response(200)
 
-    delivery = outbox("https://hooks.example:8443/x?y=1")
+    delivery = queued("https://hooks.example:8443/x?y=1")
     with httpx2.Client(transport=httpx2.MockTransport(transport)) as client:
-        webhooks.delivery_send(delivery=delivery, client=client, now=timezone.now())
+        outbox.delivery_send(delivery=delivery, client=client, now=timezone.now(), address_of=webhooks.url_check)
     assert delivery.status == WebhookDelivery.Status.SENT
     assert str(called[0].url) == "https://8.8.8.8:8443/x?y=1"
     assert called[0].headers["host"] == "hooks.example:8443"
@@ -176,6 +179,6 @@ def test_the_address_that_was_checked_is_the_one_called(monkeypatch: pytest.Monk
 
 
 def test_waits_grow_and_end() -> None:
-    waits = [webhooks.retry_seconds(attempts, 0.0) for attempts in range(1, 9)]
+    waits = [outbox.retry_seconds(attempts, 0.0) for attempts in range(1, 9)]
     assert waits == [5, 30, 120, 600, 1800, 7200, 21600, None]
-    assert webhooks.retry_seconds(1, 1.0) == 6.25
+    assert outbox.retry_seconds(1, 1.0) == 6.25
