@@ -132,6 +132,18 @@ def histories_keep(mints: Sequence[str]) -> int:
         return int(cursor.rowcount)
 
 
+HISTORIES_KEPT = """
+    SELECT mint, creator, as_of, coins, graduated, died, sold80_seconds, top_market_cap_sol, since_last_seconds
+    FROM creator_histories WHERE mint = ANY(%s) ORDER BY mint"""
+
+
+def histories_kept(mints: Sequence[str]) -> list[History]:
+    """What is kept of these coins, by mint."""
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORIES_KEPT, [list(mints)])
+        return [History(*row) for row in cursor.fetchall()]
+
+
 # Index coins_newest.
 WITHOUT_HISTORY = f"""
     SELECT c.mint, c.first_seen_at FROM discovered_coins c

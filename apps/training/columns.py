@@ -48,8 +48,17 @@ METRICS: tuple[str, ...] = (
     "buy_pressure_ratio",
     "unique_signer_ratio",
 )
+CREATOR: tuple[str, ...] = (
+    "creator_coins",
+    "creator_graduated",
+    "creator_died",
+    "creator_sold80_seconds",
+    "creator_top_market_cap_sol",
+    "creator_since_last_seconds",
+)
 RECORD = np.dtype(
-    [("coin", "i8"), ("as_of_us", "i8"), ("started_us", "i8"), ("phase_id", "f8")] + [(name, "f8") for name in METRICS]
+    [("coin", "i8"), ("as_of_us", "i8"), ("started_us", "i8"), ("phase_id", "f8")]
+    + [(name, "f8") for name in (*METRICS, *CREATOR)]
 )
 
 
@@ -58,8 +67,9 @@ class MetricColumns:
     """Metric rows, a column each, all of one length, sorted by (coin, as_of_us).
 
     `coin` numbers the coins (any non-decreasing integers); `as_of_us` is the end of the window, `started_us` the moment
-    from which the coin's age counts; `ath_price` and `ath_us` are the highest price up to and including the row and the
-    end of the window that first reached it.
+    from which the coin's age counts; the `creator_` columns are what was known of the coin's creator at its creation
+    (apps.discovery.creators), the same in all its rows; `ath_price` and `ath_us` are the highest price up to and
+    including the row and the end of the window that first reached it.
     """
 
     coin: Integers
@@ -93,6 +103,12 @@ class MetricColumns:
     num_whale_sells: Floats
     buy_pressure_ratio: Floats
     unique_signer_ratio: Floats
+    creator_coins: Floats
+    creator_graduated: Floats
+    creator_died: Floats
+    creator_sold80_seconds: Floats
+    creator_top_market_cap_sol: Floats
+    creator_since_last_seconds: Floats
     ath_price: Floats
     ath_us: Integers
 

@@ -2,7 +2,8 @@
 
 Windows are seconds, never rows: the window of w seconds at a row that ends at t holds the rows of the same coin that
 end in (t - w, t]. What is undefined is NaN. A feature knows nothing after t, and nothing before t - HISTORY_SECONDS but
-the all-time high, which comes as a column: so the newest 30 minutes of a coin give the same bits as its whole history.
+the all-time high and what was known of the creator at the coin's creation, which come as columns: so the newest 30
+minutes of a coin give the same bits as its whole history.
 That holds because sums are taken over integers (lamports, counts), extremes are exact, and what remains is elementwise
 arithmetic that IEEE 754 rounds correctly; logarithms and the like, which differ with the alignment, are not used.
 """
@@ -258,11 +259,30 @@ def _single_features() -> list[Feature]:
     ]
 
 
+_CREATOR_FORMULAS: dict[str, tuple[str, str]] = {
+    "creator_coins": ("coins that the creator made before this one", "count"),
+    "creator_graduated": ("of them, those that had graduated when this one was created", "count"),
+    "creator_died": ("of them, those that had been traded and then silent for 30 minutes", "count"),
+    "creator_sold80_seconds": ("median age at which the creator had sold 80 % (20 coins before)", "seconds"),
+    "creator_top_market_cap_sol": ("median of the highest market cap until then (20 coins before)", "SOL"),
+    "creator_since_last_seconds": ("from the creator's coin before to this one", "seconds"),
+}
+
+
+def _creator_features() -> list[Feature]:
+    """What was known of the creator when the coin was created: the same in all rows of a coin, so never of later."""
+    return [
+        Feature(name, formula, None, (name,), unit, 1, partial(_metric, name=name))
+        for name, (formula, unit) in _CREATOR_FORMULAS.items()
+    ]
+
+
 REGISTRY: tuple[Feature, ...] = (
     *_metric_features(),
     *(feature for w in WINDOWS_SECONDS for feature in _window_features(w)),
     *(feature for w in WINDOWS_SECONDS if 2 * w <= HISTORY_SECONDS for feature in _change_features(w)),
     *_single_features(),
+    *_creator_features(),
 )
 NAMES: tuple[str, ...] = tuple(feature.name for feature in REGISTRY)
 _PLACES = {name: place for place, name in enumerate(NAMES)}

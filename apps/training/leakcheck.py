@@ -1,8 +1,9 @@
 """Cuts the stored data at random instants: nothing known before a cut may change by what comes after it.
 
-Four comparisons, bit by bit: feature rows from the cut stream against the whole stream; the newest row of each coin
-from its last half hour (what a scorer holds) against the whole; labels that were known at the cut against now; and the
-close of stored windows against the last trade before their end.
+Five comparisons, bit by bit: feature rows from the cut stream against the whole stream; the newest row of each coin
+from its last half hour (what a scorer holds) against the whole; labels that were known at the cut against now; the
+close of stored windows against the last trade before their end; and what was kept of creators when their coins were
+created against what all the data says now.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.discovery import creators
 from apps.training import features, queries
 from apps.training.columns import Floats, MetricColumns
 from apps.training.labels import Knowledge, LabelRule, Trades, outcomes
@@ -40,13 +42,19 @@ class Findings:
     labels_different: int = 0
     windows_compared: int = 0
     windows_different: int = 0
+    creators_compared: int = 0
+    creators_different: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """No difference anywhere."""
         return not (
-            self.rows_different or self.scorer_rows_different or self.labels_different or self.windows_different
+            self.rows_different
+            or self.scorer_rows_different
+            or self.labels_different
+            or self.windows_different
+            or self.creators_different
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +85,7 @@ def check(
             _check_features(chosen, cut, compute, findings)
             _check_labels(chosen, cut, findings)
             _check_windows(chosen, cut, findings)
+            _check_creators(chosen, cut, findings)
         on_cut((number + 1) / len(cuts), f"{findings.rows_compared:,} rows compared")
     return findings
 
@@ -156,6 +165,27 @@ def _check_windows(mints: list[str], cut: datetime, findings: Findings) -> None:
     same &= trades["price"][order][last] == records["price_close"]
     findings.windows_compared += len(records)
     findings.windows_different += int((~same).sum())
+
+
+def _check_creators(mints: list[str], cut: datetime, findings: Findings) -> None:
+    """What was kept when a coin was created is what its creator's past says today: nothing later slipped in."""
+    now = {history.mint: history for history in creators.histories(mints)}
+    for kept in creators.histories_kept(mints):
+        findings.creators_compared += 1
+        if (today := now.get(kept.mint)) != kept:
+            findings.creators_different += 1
+            name = _different_feature(kept, today)
+            as_of = kept.as_of.isoformat()
+            if len(findings.examples) < MOST_SHOWN:
+                findings.examples.append(
+                    {"check": "creator", "feature": name, "mint": kept.mint, "as_of": as_of, "cut": cut.isoformat()}
+                )
+
+
+def _different_feature(kept: creators.History, today: creators.History | None) -> str:
+    """The first feature in which two histories of a coin differ."""
+    found = (f"creator_{name}" for name, value in asdict(kept).items() if value != getattr(today, name, None))
+    return next(found, "creator")
 
 
 def _differences(one: Floats, other: Floats) -> NDArray[np.bool_]:

@@ -14,7 +14,8 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from apps.training.columns import METRICS, RECORD, High, Integers
+from apps.discovery import creators
+from apps.training.columns import CREATOR, METRICS, RECORD, High, Integers
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER_US = np.iinfo(np.int64).max
@@ -38,17 +39,23 @@ _FLAGS = ("is_koth",)
 _METRIC_LIST = ", ".join(
     f"coalesce(m.{name}::{'int::float8' if name in _FLAGS else 'float8'}, 'NaN')" for name in METRICS
 )
+_CREATOR_LIST = ", ".join(f"coalesce(h.{name.removeprefix('creator_')}::float8, 'NaN')" for name in CREATOR)
 METRIC_RECORDS = f"""
-    SELECT wanted.number - 1, m.timestamp, s.started_at, m.phase_id_at_time::float8, {_METRIC_LIST}
+    SELECT wanted.number - 1, m.timestamp, s.started_at, m.phase_id_at_time::float8, {_METRIC_LIST}, {_CREATOR_LIST}
     FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
     JOIN coin_metrics m ON m.mint = wanted.mint
     JOIN coin_streams s ON s.mint = wanted.mint
+    LEFT JOIN creator_histories h ON h.mint = wanted.mint
     WHERE m.timestamp > %s AND m.timestamp <= %s
     ORDER BY wanted.number, m.timestamp"""
 
 
 def metric_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArray[np.void]:
-    """The metric rows of the coins with start < timestamp <= end, as RECORD, sorted by (coin, as_of_us)."""
+    """The metric rows of the coins with start < timestamp <= end, as RECORD, sorted by (coin, as_of_us).
+
+    Histories of creators that are not kept yet are computed and kept first: they are the same whoever comes first.
+    """
+    creators.histories_keep(mints)
     return _copy(METRIC_RECORDS, (list(mints), start, end), RECORD, times=("as_of_us", "started_us"))
 
 
@@ -57,7 +64,9 @@ NEW_RECORDS = METRIC_RECORDS.replace("m.timestamp > %s AND m.timestamp <= %s", "
 
 
 def metric_records_by_id(after: int, until: int) -> tuple[list[str], NDArray[np.void]]:
-    """The metric rows with after < row_id <= until: their mints, and the rows as RECORD numbered by these mints."""
+    """The metric rows with after < row_id <= until: their mints, and the rows as RECORD numbered by these mints.
+
+    Creators are known of coins that `metric_records` has been asked for."""
     with connection.cursor() as cursor:
         cursor.execute(NEW_MINTS, (after, until))
         mints = [mint for (mint,) in cursor.fetchall()]

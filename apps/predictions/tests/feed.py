@@ -54,10 +54,12 @@ class Feed:
         seconds: float = 600.0,
         curve: str = "standard",
         trades: list[FakeTrade] | None = None,
+        **fields: Any,
     ) -> str:
-        """A coin that trades for so long; its trades are those of training's small market unless given."""
+        """A coin that trades for so long; its trades are those of training's small market unless given; `fields` are
+        further columns of the coin."""
         mint = mint_of(number)
-        coin = Coin.objects.create(mint=mint, curve=curve, first_seen_at=at(born), created_at=at(born))
+        coin = Coin.objects.create(mint=mint, curve=curve, first_seen_at=at(born), created_at=at(born), **fields)
         CoinStream.objects.create(coin=coin, phase_id=1, started_at=at(born))
         if trades is None:
             trades = trades_of(np.random.default_rng(number), to_us(at(born)), seconds)

@@ -49,7 +49,7 @@ def test_every_window_is_scored_once_by_every_model() -> None:
 def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed()
     for number in range(6):
-        feed.coin(number, born=number * 31, seconds=4000)
+        feed.coin(number, born=number * 31, seconds=4000, creator="one", market_cap_sol=28.0 + number, pool="pump")
     at_work()
     seen: dict[tuple[str, int], np.ndarray] = {}
     real = inference.score
@@ -79,6 +79,8 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
     for place in range(len(columns)):
         ours = seen[mints[columns.coin[place]], int(columns.as_of_us[place])]
         assert ours.tobytes() == matrix[place].tobytes()
+    assert set(matrix[:, features.NAMES.index("creator_coins")]) == set(range(6))
+    assert matrix[-1, features.NAMES.index("creator_top_market_cap_sol")] == 30.0
 
 
 def test_late_rows_are_scored_and_never_alert() -> None:

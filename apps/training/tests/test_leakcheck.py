@@ -49,6 +49,31 @@ def test_a_window_that_knows_a_later_trade_is_found(filled):
     assert leakcheck.check([CUTS[0]], coins_per_cut=200, seed=1).windows_different > 0
 
 
+@pytest.fixture
+def with_creators(filled):
+    """Every coin of one of three creators, as if its creation had been seen."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE discovered_coins SET created_at = first_seen_at, creator = substr(mint, 40, 1)::int % 3,"
+            " market_cap_sol = 28"
+        )
+
+
+def test_creators_are_compared_and_do_not_leak(with_creators):
+    findings = leakcheck.check(CUTS, coins_per_cut=20, seed=1)
+    assert findings.is_clean, findings.examples
+    assert findings.creators_compared > 30
+
+
+def test_a_creator_known_by_what_came_later_is_found_and_named(with_creators):
+    leakcheck.check(CUTS[:1], coins_per_cut=200, seed=1)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE creator_histories SET graduated = graduated + 1 WHERE creator = '2'")
+    findings = leakcheck.check(CUTS[:1], coins_per_cut=200, seed=1)
+    assert findings.creators_compared > findings.creators_different > 0
+    assert {example["feature"] for example in findings.examples} == {"creator_graduated"}
+
+
 def test_the_command_prints_json_and_says_by_its_status(filled, capsys):
     call_command("leakcheck", "--cuts", "2", "--coins", "10", "--json")
     assert json.loads(capsys.readouterr().out)["clean"] is True

@@ -17,7 +17,8 @@ class Command(BaseCommand):
     help = (
         "Look for leaks from the future: cut the stored data at random instants and compare, bit by bit, features from "
         "the cut data with features from all of it, the scorer's half hour with the whole history, labels known then "
-        "with labels now, and stored windows with the trades before their end. "
+        "with labels now, stored windows with the trades before their end, and what was kept of creators when their "
+        "coins were created with what all the data says now. "
         "Status 0: no difference; 1: a leak, with examples; 2: nothing to compare or wrong use."
     )
 
@@ -63,6 +64,7 @@ def _text(findings: leakcheck.Findings) -> str:
         f"{findings.scorer_rows_different:,} different",
         f"labels known then against now: {findings.labels_compared:,}, {findings.labels_different:,} different",
         f"window closes against trades: {findings.windows_compared:,}, {findings.windows_different:,} different",
+        f"creators then against now: {findings.creators_compared:,} coins, {findings.creators_different:,} different",
     ]
     lines += [f"  {one['check']}: {one['feature']} of {one['mint']} at {one['as_of']}" for one in findings.examples]
     lines.append("No leak found." if findings.is_clean else "A LEAK: something knew what came after the cut.")
