@@ -3,6 +3,8 @@
 from django.db import models
 from pgvector.django import HnswIndex, VectorField
 
+from apps.core.models import Delivery
+
 
 class Phase(models.Model):
     """A stretch of a coin's life with its own window length."""
@@ -70,6 +72,8 @@ class Coin(models.Model):
         indexes = [
             models.Index(fields=["-first_seen_at", "mint"], name="coins_newest"),
             models.Index(fields=["creator", "first_seen_at"], name="coins_of_creator"),
+            # newcomers.slice_take: coins whose creation was seen between two feed times
+            models.Index(fields=["created_at", "mint"], name="coins_created"),
         ]
 
     def __str__(self) -> str:
@@ -232,6 +236,8 @@ class ExchangeRate(models.Model):
     class Meta:
         db_table = "exchange_rates"
         ordering = ["-at", "currency"]
+        # rates.rate_at: the newest one of a currency at a moment
+        indexes = [models.Index(fields=["currency", "-at"], name="rates_by_time")]
         constraints = [models.UniqueConstraint(fields=["currency", "source", "at"], name="rate_once")]
 
 
@@ -399,3 +405,80 @@ class CreatorHistory(models.Model):
 
     def __str__(self) -> str:
         return self.coin_id
+
+
+class CoinMetadata(models.Model):
+    """Where the reading of a coin's metadata stands; what it said is in the coin's own columns."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+
+    coin = models.OneToOneField(Coin, models.CASCADE, primary_key=True, db_column="mint", related_name="metadata")
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    is_followed = models.BooleanField(default=True, help_text="filtered coins are read last")
+    created_at = models.DateTimeField(help_text="feed time of the create frame")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(help_text="not read again before; while it is being read, the end of the lease")
+    read_at = models.DateTimeField(null=True)
+    host = models.CharField(max_length=255, default="", blank=True, help_text="who answered, or failed last")
+    error = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        db_table = "coin_metadata"
+        ordering = ["-created_at", "coin_id"]
+        indexes = [
+            # metadata_queue.coins_claim: the pending ones, followed and newest first
+            models.Index(
+                fields=["-is_followed", "-created_at"], name="metadata_pending", condition=models.Q(status="pending")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.coin_id
+
+
+class HostPause(models.Model):
+    """A host that asked us to wait, or failed: not asked again before `until`."""
+
+    host = models.CharField(max_length=255, primary_key=True)
+    until = models.DateTimeField()
+    failures = models.PositiveSmallIntegerField(default=1)
+
+    class Meta:
+        db_table = "metadata_host_pauses"
+        ordering = ["host"]
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class FeedCursor(models.Model):
+    """Up to which feed time (excluded) a reader of new coins has read."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    feed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "feed_cursors"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CoinBatch(Delivery):
+    """The outbox of batches of new coins for n8n."""
+
+    ID_PREFIX = "coins"
+
+    class Meta:
+        db_table = "coin_batches"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # core.outbox.deliveries_claim
+            models.Index(
+                fields=["next_attempt_at", "id"], name="coin_batches_due", condition=models.Q(status="pending")
+            ),
+        ]
