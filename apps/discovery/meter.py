@@ -30,13 +30,13 @@ class Reading:
 
 
 class Meter:
-    """Counts on from the last reading that was committed. `end_us`: when the minute that is open ends."""
+    """Counts on from the last reading that was committed. `noted`: the last one; `end_us`: end of the open minute."""
 
     def __init__(self, last: Reading | None = None) -> None:
         last = last or Reading(0)
         self.frames, self.trades = last.frames, last.trades
         self.judged, self.exact, self.compared, self.seamless = last.judged, last.exact, last.compared, last.seamless
-        self._minute_us, self._noted = last.at_us, last
+        self._minute_us, self.noted = last.at_us, last
         self.end_us = last.at_us + MINUTE_US
         self._readings: list[Reading] = []
 
@@ -78,6 +78,6 @@ class Meter:
         reading = Reading(
             self._minute_us, self.frames, self.trades, self.judged, self.exact, self.compared, self.seamless
         )
-        if reading.frames > self._noted.frames:
+        if reading.frames > self.noted.frames:
             self._readings.append(reading)
-            self._noted = reading
+            self.noted = reading

@@ -1,7 +1,9 @@
 """Who owns the feed: an advisory lock of the database, held by a connection that does nothing else.
 
-PumpPortal bans clients with several connections, and two writers would double the work. When the owner dies the
-database frees the lock at once, and the next stream takes over.
+PumpPortal bans clients with several connections, and two writers would double the work. When the owner's process dies
+the database frees the lock at once, and the next stream takes over within STANDBY_SECONDS (`stream.py`). When its whole
+machine or the network between dies, nobody says goodbye: the database notices by the keepalives asked for here, after
+at most 11 s.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from django.db import connection
 logger = logging.getLogger(__name__)
 
 LOCK_KEY = 7_881_402_001
+# Of the database's end of the connection: five quiet seconds, then three unanswered questions two seconds apart.
+_SERVER_OPTIONS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+_KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
 
 
 class Ownership:
@@ -55,4 +60,5 @@ class Ownership:
 
 def _parameters() -> dict[str, Any]:
     wanted = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert")
-    return {name: value for name, value in connection.get_connection_params().items() if name in wanted}
+    given = {name: value for name, value in connection.get_connection_params().items() if name in wanted}
+    return {**given, **_KEEPALIVES, "options": _SERVER_OPTIONS}

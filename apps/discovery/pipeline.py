@@ -246,7 +246,7 @@ class Pipeline:
             self.state = "running"
 
     def _judge(self, trade: Trade) -> None:
-        """Hold a trade of a standard coin against the curve; a doubled one, after which nothing changed, is left out."""
+        """Hold a trade of a standard coin against the curve; a doubled one, which changes nothing, is left out."""
         coin = self.tracker.coins.get(trade.mint)
         if coin is None or not coin.is_standard or coin.filtered:
             return

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from apps.discovery import metrics
 from apps.discovery.announce import Announcer
+from apps.discovery.feed_health import Observer
 from apps.discovery.journal import JournalReader
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.owed import Owed
@@ -71,6 +72,7 @@ class Processor:
         self.config = self.load_config()
         self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config))
         self.reader = JournalReader(self.folder, self.pipeline.cursor)
+        self.observer = Observer(self.pipeline.oddities, self.pipeline.meter.noted)
 
     def wake(self) -> None:
         self._woken.set()
@@ -154,6 +156,8 @@ class Processor:
                 metrics.PHASE_SWITCHES.inc(count)
             else:
                 metrics.COINS_FILTERED.labels(what.removeprefix("filtered ")).inc(count)
+        status = self.status
+        self.observer.committed(batch, is_live=status is not None and status().mode != "replay")
         metrics.ACTIVE_STREAMS.set(self.pipeline.active_count)
         metrics.CACHE_SIZE.set(len(self.pipeline.tracker.coins))
         if self.announcer is not None and not batch.is_empty:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 WAITING_LIMIT = 200_000
 DISK_RETRY_SECONDS = 1.0
 DISK = "disk"
+BANNED = "banned"
 NO_DISK = "the disk does not take the journal"
 OLDER_US = 60_000_000
 OLDER = "the recording is older than what is stored"
@@ -111,6 +112,8 @@ class Receiver:
     def _start_gap(self, reason: str) -> None:
         if not self._gap_reason and self.last_us:
             self._gap_reason, self._gap_from = reason, self.last_us
+        elif self._gap_reason and reason == BANNED:
+            self._gap_reason = reason  # what keeps us away is no longer what began it
 
     def _end_gap(self, to_us: int) -> None:
         if self._gap_reason:
@@ -129,6 +132,11 @@ class Receiver:
             logger.error("%d lines wait for the disk: what the feed sends now is lost", len(self._waiting))
         self.lost += 1
         self._start_gap(DISK)
+
+    @property
+    def waiting(self) -> int:
+        """Lines that the disk has not taken yet."""
+        return len(self._waiting)
 
     def _hold_back(self, error: OSError) -> None:
         if not self.disk_error:

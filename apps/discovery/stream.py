@@ -18,13 +18,16 @@ from django.utils import timezone
 
 from apps.discovery import metrics
 from apps.discovery.announce import Announcer
+from apps.discovery.feed_health import Reporter
 from apps.discovery.journal import JournalBusyError, JournalWriter
+from apps.discovery.models import StreamState
 from apps.discovery.ownership import Ownership
 from apps.discovery.processor import AWAY, Processor
-from apps.discovery.pumpportal.client import Client, ClientSettings
+from apps.discovery.pumpportal.client import Client, ClientSettings, banned_until
 from apps.discovery.receiver import NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
+from apps.discovery.subscriptions import Subscriptions, pinned_mints
 from apps.discovery.writer import CursorMovedError, Status
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ def feed_settings() -> ClientSettings:
         ping_interval_seconds=settings.WS_PING_INTERVAL,
         ping_timeout_seconds=settings.WS_PING_TIMEOUT,
         silence_seconds=settings.WS_CONNECTION_TIMEOUT,
+        ban_seconds=settings.WS_BAN_DELAY,
     )
 
 
@@ -56,6 +60,9 @@ class Stream:
         self.folder = Path(settings.JOURNAL_DIR)
         self.ownership = Ownership()
         self.processor: Processor | None = None
+        self.reporter = Reporter(self.folder)
+        self._pinned: frozenset[str] = frozenset()
+        self._detail = ""
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -113,14 +120,15 @@ class Stream:
             return
         journal = self._open_journal(processor)
         receiver = Receiver(journal, last_us=processor.pipeline.feed_us, wake=processor.wake)
-        client = Client(feed_settings(), receiver)
-        client.follow(processor.pipeline.active_mints)
-        self._connect(processor, receiver, client)
+        client = Client(feed_settings(), receiver, self._detail if banned_until(self._detail) else "")
+        subscriptions = Subscriptions(client, settings.SUBSCRIPTION_CAP)
+        subscriptions.begin(processor.pipeline, self._pinned)
+        self._connect(processor, receiver, subscriptions)
         announcer = processor.announcer
         assert announcer is not None
         announcer.start()
         try:
-            await self._until_stopped(processor, receiver, client)
+            await self._until_stopped(processor, receiver, subscriptions)
         finally:
             journal.close()
             announcer.stop()
@@ -137,13 +145,18 @@ class Stream:
         )
         while not self._stopping.is_set():
             try:
-                await asyncio.to_thread(_with_own_connection, processor.prepare)
+                await asyncio.to_thread(_with_own_connection, lambda: self._load(processor))
                 self.processor = processor
                 return processor
             except AWAY:
                 logger.warning("the database is away: the stream waits for it")
                 await self._pause(STANDBY_SECONDS)
         return None
+
+    def _load(self, processor: Processor) -> None:
+        processor.prepare()
+        self._pinned = pinned_mints()
+        self._detail = StreamState.objects.values_list("detail", flat=True).get(pk=1)
 
     def _open_journal(self, processor: Processor) -> JournalWriter:
         return JournalWriter(
@@ -155,27 +168,30 @@ class Stream:
             reserve_bytes=settings.JOURNAL_RESERVE_MB * 2**20,
         )
 
-    def _connect(self, processor: Processor, receiver: Receiver, client: Client) -> None:
-        loop = asyncio.get_running_loop()
+    def _connect(self, processor: Processor, receiver: Receiver, subscriptions: Subscriptions) -> None:
+        loop, client = asyncio.get_running_loop(), subscriptions.client
 
         def followed(changes: dict[str, bool]) -> None:
-            loop.call_soon_threadsafe(client.follow, [mint for mint, wanted in changes.items() if wanted])
-            loop.call_soon_threadsafe(client.unfollow, [mint for mint, wanted in changes.items() if not wanted])
+            loop.call_soon_threadsafe(subscriptions.follow, changes)
 
         def status() -> Status:
             mode = "replay" if receiver.clock == "recorded" else settings.FEED_MODE
-            return Status(mode, receiver.connected, _detail(receiver, client), timezone.now())
+            observer, held = processor.observer, {"waiting": receiver.waiting, "lost": receiver.lost}
+            health = self.reporter.read(client, subscriptions.coverage, observer, **held)
+            return Status(mode, receiver.connected, _detail(receiver, client), timezone.now(), health)
 
         processor.on_followed, processor.status, processor.ticks = followed, status, lambda: receiver.tick_us
 
-    async def _until_stopped(self, processor: Processor, receiver: Receiver, client: Client) -> None:
+    async def _until_stopped(self, processor: Processor, receiver: Receiver, subscriptions: Subscriptions) -> None:
         """Run the parts until told to stop or until one of them fails; then commit what was received."""
+        client = subscriptions.client
         folding = asyncio.create_task(asyncio.to_thread(processor.run), name="processor")
         parts = [
             folding,
             asyncio.create_task(client.run(), name="client"),
             asyncio.create_task(_tick(receiver, client), name="ticks"),
             asyncio.create_task(self._keep_owning(), name="ownership"),
+            asyncio.create_task(subscriptions.run(), name="subscriptions"),
             asyncio.create_task(keep_tidy(self.folder), name="old segments"),
             asyncio.create_task(self._stopping.wait(), name="stop"),
         ]

@@ -8,7 +8,7 @@ says writes nothing. Amounts of time travel as epoch microseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,6 +78,7 @@ class Status:
     connected: bool
     detail: str
     now: datetime
+    health: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ _SET_STATE = f"""
     UPDATE stream_state
     SET segment = %(segment)s, "offset" = %(offset)s, next_seq = %(next_seq)s, feed_at = {_at("%(feed_us)s")},
         mode = %(mode)s, connected = %(connected)s, state = %(state)s, detail = %(detail)s, updated_at = %(now)s,
-        frames_total = %(frames_total)s, oddities = %(oddities)s::jsonb
+        frames_total = %(frames_total)s, oddities = %(oddities)s::jsonb, health = %(health)s::jsonb
     WHERE id = 1 AND segment = %(was_segment)s AND "offset" = %(was_offset)s
 """
 
@@ -213,8 +214,9 @@ def write_status(status: Status) -> None:
     """Say how the stream is doing while there is nothing to commit."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE stream_state SET mode = %s, connected = %s, detail = %s, updated_at = %s WHERE id = 1",
-            [status.mode, status.connected, status.detail, status.now],
+            "UPDATE stream_state SET mode = %s, connected = %s, detail = %s, updated_at = %s, health = %s::jsonb "
+            "WHERE id = 1",
+            [status.mode, status.connected, status.detail, status.now, json.dumps(status.health)],
         )
 
 
@@ -301,6 +303,7 @@ def _move_cursor(cursor: CursorWrapper, batch: Batch, status: Status) -> None:
         "now": status.now,
         "frames_total": batch.frames_total,
         "oddities": json.dumps(batch.oddities),
+        "health": json.dumps(status.health),
         "was_segment": batch.before.segment,
         "was_offset": batch.before.offset,
     }

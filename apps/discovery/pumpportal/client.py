@@ -2,7 +2,8 @@
 
 Knows the protocol's manners (at most 200 subscription messages a second, 5,000 keys a message, one connection), not
 what frames mean. A new coin's trades are asked for the moment its create arrives, before anything else has looked at
-it. Reconnects with growing, jittered delays; a feed that goes silent counts as dropped.
+it. Reconnects with growing, jittered delays; a feed that goes silent counts as dropped. A feed that bans us is left
+alone for as long as its bans last: every try before would prolong them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import json
 import logging
 import random
 import ssl
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from socket import gaierror
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,7 +27,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from websockets.typing import Subprotocol
 
 from apps.discovery.journal import decode_line
-from apps.discovery.pumpportal.messages import QUOTE_MINTS, TRADES_NEED_KEY, Create
+from apps.discovery.pumpportal.framing import FeedConnection
+from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create
 from apps.discovery.pumpportal.parse import parse
 
 logger = logging.getLogger(__name__)
@@ -32,9 +37,33 @@ JOURNAL_FORM = Subprotocol("pump-journal.v1")
 MAX_KEYS = 5_000
 SEND_INTERVAL_SECONDS = 0.02  # two messages each: half of what the server allows
 MAX_FRAME_BYTES = 2**20
+CONTROL_HEAD = 20  # a control frame has one key, its first
+STABLE_TRIES = 10  # a connection that lasted so many times the first delay was a good one: delays begin anew
+REFUSED_RETRY_SECONDS = 600.0  # trades were refused: the wallet of the key may have been funded since
+BANNED = "banned until "
+SILENT = "silent"
+POLICY_VIOLATION = 1008
 LOOPBACK_RETRY_SECONDS = 3.0  # a simulator or a replay is not burdened by being asked often
+LOOPBACK_BAN_SECONDS = 10.0
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 UNREACHABLE = (OSError, TimeoutError, InvalidHandshake, InvalidURI, InvalidProxy, ImportError)  # no SOCKS library
+
+
+def is_ban(reason: str) -> bool:
+    """Whether the server has shut us out rather than gone away: by a sentence, by its status or by how it closed."""
+    return "banned" in reason.lower() or reason in (
+        f"closed {POLICY_VIOLATION}",
+        f"HTTP status {HTTPStatus.FORBIDDEN}",
+        f"HTTP status {HTTPStatus.TOO_MANY_REQUESTS}",
+    )
+
+
+def banned_until(detail: str) -> datetime | None:
+    """The moment that a reason of the form BANNED names; None for any other reason."""
+    try:
+        return datetime.fromisoformat(detail.removeprefix(BANNED)) if detail.startswith(BANNED) else None
+    except ValueError:
+        return None
 
 
 def reason_of(error: BaseException) -> str:
@@ -57,7 +86,8 @@ def reason_of(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Durations in seconds. `silence_seconds`: no frame for so long is a dropped connection (0: never)."""
+    """Durations in seconds. `silence_seconds`: no frame for so long is a dropped connection (0: never); `ban_seconds`:
+    how long to stay away after a ban."""
 
     uri: str
     api_key: str = ""
@@ -66,6 +96,7 @@ class ClientSettings:
     ping_interval_seconds: float = 20.0
     ping_timeout_seconds: float = 20.0
     silence_seconds: float = 60.0
+    ban_seconds: float = 3_600.0
 
     @property
     def address(self) -> str:
@@ -93,21 +124,27 @@ class Sink(Protocol):
 
 
 class Client:
-    """Runs until `stop`. `follow`, `unfollow` and `stop` are for the event loop's thread."""
+    """Runs until `stop`. `follow`, `unfollow` and `stop` are for the event loop's thread.
 
-    def __init__(self, settings: ClientSettings, sink: Sink) -> None:
+    `away_reason`: why there is no connection, empty while there is one (begun with: a ban that is still to be sat out).
+    `requests`, `acknowledged`: subscriptions of trades on this connection, sent and confirmed.
+    """
+
+    def __init__(self, settings: ClientSettings, sink: Sink, away_reason: str = "") -> None:
         self.settings, self.sink = settings, sink
         self.wanted: set[str] = set()
         self.reconnects = 0
         self.trades_refused = False
-        self.away_reason = ""
+        self.away_reason = away_reason
+        self.requests = self.acknowledged = 0
+        self._why = ""
         self._stopping = False
         self._wake = asyncio.Event()
         self._socket: ClientConnection | None = None
         self._to_add: set[str] = set()
         self._to_remove: set[str] = set()
         self._changed = asyncio.Event()
-        self._frames = self._frames_at_check = 0
+        self._frames = 0
         self._flush_planned = False
 
     # --- what to receive --------------------------------------------------------------------------------
@@ -137,17 +174,38 @@ class Client:
         delay, most = self.settings.retry_seconds, self.settings.max_retry_seconds
         if self.settings.is_loopback:
             most = min(most, LOOPBACK_RETRY_SECONDS)
+        await self._sit_out()
         while not self._stopping:
-            frames = self._frames
+            began = time.monotonic()
             self.away_reason = reason = await self._connect_once()
             if self._stopping:
                 return
-            delay = self.settings.retry_seconds if self._frames > frames else delay
-            pause = delay * random.uniform(0.5, 1.0)
-            logger.warning("the feed is away (%s): next try in %.1f s", reason, pause)
-            await self._pause(pause)
+            if time.monotonic() - began >= STABLE_TRIES * self.settings.retry_seconds:
+                delay = self.settings.retry_seconds
+            if is_ban(reason):
+                await self._leave_alone(reason)
+            else:
+                pause = delay * random.uniform(0.5, 1.0)
+                logger.warning("the feed is away (%s): next try in %.1f s", reason, pause)
+                await self._pause(pause)
             delay = min(delay * 2, most)
             self.reconnects += 1
+
+    async def _leave_alone(self, reason: str) -> None:
+        """Stay away for as long as a ban lasts, and a little longer, so that many clients do not come back at once."""
+        seconds = self.settings.ban_seconds
+        if self.settings.is_loopback:
+            seconds = min(seconds, LOOPBACK_BAN_SECONDS)
+        until = datetime.now(UTC) + timedelta(seconds=seconds * random.uniform(1.0, 1.05))
+        self.away_reason = BANNED + until.isoformat(timespec="seconds")
+        logger.error("the feed has banned this client (%s): the next try is at %s", reason, until.isoformat())
+        self.sink.on_disconnected("banned")
+        await self._sit_out()
+
+    async def _sit_out(self) -> None:
+        until = banned_until(self.away_reason)
+        if until is not None:
+            await self._pause((until - datetime.now(UTC)).total_seconds())
 
     async def stop(self) -> None:
         """Close the socket and let `run` end."""
@@ -178,6 +236,7 @@ class Client:
                 max_size=MAX_FRAME_BYTES,
                 max_queue=4096,
                 user_agent_header="pump-platform",
+                create_connection=FeedConnection,
             )
         except UNREACHABLE as error:
             return reason_of(error)
@@ -187,7 +246,8 @@ class Client:
     async def _converse(self, socket: ClientConnection) -> str:
         self._socket = socket
         recorded = socket.subprotocol == JOURNAL_FORM
-        self.trades_refused = False
+        self.trades_refused, self._why = False, ""
+        self.requests = self.acknowledged = 0
         self._to_add, self._to_remove = set(self.wanted), set()
         self.sink.on_connected(recorded=recorded)
         helpers = [asyncio.create_task(self._subscribe(socket)), asyncio.create_task(self._watch(socket))]
@@ -201,14 +261,29 @@ class Client:
 
     async def _receive(self, socket: ClientConnection, recorded: bool) -> str:
         reason = "closed"
+        assert isinstance(socket, FeedConnection)
+        socket.listen(lambda texts: self._take_all(texts, recorded))
         try:
             async for message in socket:
                 self._take(message if isinstance(message, str) else message.decode("utf-8", "replace"), recorded)
         except ConnectionClosed as error:
             code = error.rcvd.code if error.rcvd is not None else None
-            reason = f"closed {code}" if code else "connection lost"
+            reason = self._why or (f"closed {code}" if code else "connection lost")
         self.sink.on_disconnected("stopped" if self._stopping else reason)
         return reason
+
+    def _take_all(self, texts: list[str], recorded: bool) -> None:
+        """What one read of the socket brought."""
+        self._frames += len(texts)
+        if recorded:
+            for text in texts:
+                self._take_wrapped(text)
+        else:
+            on_frame = self.sink.on_frame
+            for text in texts:
+                on_frame(text)
+                self._glance(text)
+        self.sink.flush()
 
     def _take(self, text: str, recorded: bool) -> None:
         self._frames += 1
@@ -237,23 +312,46 @@ class Client:
             self.sink.on_frame(line.raw, line.at_us)
 
     def _glance(self, text: str) -> None:
-        """Subscribe to a new coin at once; notice that trades are refused."""
+        """Subscribe to a new coin at once; hear what the server says of our subscriptions."""
         if '"create"' in text:
             message = parse(text).message
             if isinstance(message, Create) and message.mint not in QUOTE_MINTS:
                 self.follow([message.mint])
-        elif len(text) < 500 and TRADES_NEED_KEY in text and not self.trades_refused:
+        elif '"message"' in text[:CONTROL_HEAD]:
+            message = parse(text).message
+            if isinstance(message, Control):
+                self._hear(message)
+
+    def _hear(self, control: Control) -> None:
+        if control.grants_trades:
+            self.acknowledged += 1
+        elif control.refuses_trades and not self.trades_refused:
             self.trades_refused = True
             logger.warning("the feed sends no trades: they need a funded API key (PUMPPORTAL_API_KEY)")
+            asyncio.get_running_loop().call_later(REFUSED_RETRY_SECONDS, self._ask_again)
+        elif "banned" in control.text.lower() and self._socket is not None:
+            self._why = control.text[:60]
+            self._socket.transport.abort()
+
+    def _ask_again(self) -> None:
+        """Ask for the trades once more, without a new connection."""
+        if self.trades_refused and self._socket is not None:
+            self.trades_refused, self._to_add = False, set(self.wanted)
+            self._changed.set()
 
     async def _watch(self, socket: ClientConnection) -> None:
-        """Drop a connection on which nothing comes any more."""
-        while self.settings.silence_seconds:
-            self._frames_at_check = self._frames
-            await asyncio.sleep(self.settings.silence_seconds)
-            if self._frames == self._frames_at_check and socket.subprotocol != JOURNAL_FORM:
-                logger.warning("no frame for %.0f s: reconnecting", self.settings.silence_seconds)
+        """Drop a connection on which nothing comes any more: creates are due every few seconds, always."""
+        limit = self.settings.silence_seconds
+        seen, seen_at = self._frames, time.monotonic()
+        while limit and socket.subprotocol != JOURNAL_FORM:
+            await asyncio.sleep(limit / 10)
+            if self._frames != seen:
+                seen, seen_at = self._frames, time.monotonic()
+            elif time.monotonic() - seen_at >= limit:
+                logger.warning("no frame for %.0f s: reconnecting", limit)
+                self._why = SILENT
                 socket.transport.abort()
+                return
 
     # --- subscriptions ----------------------------------------------------------------------------------
 
@@ -273,5 +371,6 @@ class Client:
         for method, waiting in (("subscribeTokenTrade", self._to_add), ("unsubscribeTokenTrade", self._to_remove)):
             keys = [waiting.pop() for _ in range(min(len(waiting), MAX_KEYS))]
             if keys:
+                self.requests += method == "subscribeTokenTrade"
                 await socket.send(json.dumps({"method": method, "keys": keys}))
         await asyncio.sleep(SEND_INTERVAL_SECONDS)
