@@ -26,8 +26,10 @@ from apps.discovery.state import (
     RecentCreate,
     Snapshot,
     Store,
+    StreamRow,
     TrackedCoin,
     TradeRow,
+    stream_row,
 )
 from apps.discovery.tracking import Tracker
 
@@ -89,7 +91,8 @@ class Doubles:
 
 
 class Pipeline:
-    """One feed's way into the tables. Not thread-safe; commit what `take` hands out before the next `feed`."""
+    """One feed's way into the tables. Not thread-safe; write what `take` hands out before the next `take` and call
+    `committed` after it."""
 
     def __init__(self, config: Config, store: Store, snapshot: Snapshot) -> None:
         self.store = store
@@ -164,17 +167,25 @@ class Pipeline:
             coins=self._coins,
             outcomes=tracker.outcomes,
             nonstandard=tracker.nonstandard,
-            streams=[tracker.coins[mint] for mint in sorted(tracker.dirty)],
+            streams=self._stream_rows(),
             odd_frames=self._odd_frames,
             gaps=self._gaps,
             counts=tracker.counts,
             readings=self.meter.take(),
             oldest_us=self._oldest_us,
         )
-        tracker.forget_idle()
         tracker.start_batch()
         self._start_batch()
         return batch
+
+    def committed(self) -> None:
+        """The batch last taken is in the tables: whatever has not changed since may be forgotten."""
+        self.tracker.forget_idle(self._coins)
+
+    def _stream_rows(self) -> list[StreamRow]:
+        coins = self.tracker.coins
+        changed = [coins[mint] for mint in sorted(self.tracker.dirty)]
+        return [stream_row(coin) for coin in changed if coin.started_us is not None]
 
     def take_followed(self) -> dict[str, bool]:
         """Coins whose trades are wanted (True) or no longer wanted (False) since the last call."""

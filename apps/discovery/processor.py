@@ -1,7 +1,8 @@
-"""From the journal into the tables, in a thread of its own: read, fold, commit.
+"""From the journal into the tables, in two threads: one reads and folds, the other writes the batch before.
 
 Starting, recovering and running are this one loop: read from the cursor to the end of the journal, then wait for more.
-While the database is away the loop holds one batch and tries again; what arrives waits in the journal.
+One batch is on its way at most; while it is, the next one grows, up to a limit. While the database is away both wait;
+what arrives waits in the journal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +34,7 @@ AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.Inte
 RETRY_SECONDS = 0.5
 HEARTBEAT_SECONDS = 1.0
 RELOAD_SECONDS = 10.0
+BATCHES_AHEAD = 4  # so many times `flush_rows` are folded while a batch is being written
 Result = TypeVar("Result")
 
 
@@ -64,6 +67,8 @@ class Processor:
         self.on_followed: Callable[[dict[str, bool]], None] = lambda changes: None
         self.caught_up = threading.Event()
         self._woken, self._reload, self._stopping = threading.Event(), threading.Event(), threading.Event()
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._writing: tuple[Batch, Future[Written | None]] | None = None
         self._committed_at = self._loaded_at = time.monotonic()
 
     def prepare(self) -> None:
@@ -94,9 +99,13 @@ class Processor:
             while self._fold():
                 self._commit_if_due()
             self._commit()
+            self._settle()
         except StoppedError:
             logger.warning("stopped while the database is away; the journal keeps the rest")
         finally:
+            self._stopping.set()  # the writer's thread waits for the database no longer
+            self._writer.submit(connection.close)
+            self._writer.shutdown()
             self.reader.close()
             connection.close()
 
@@ -121,23 +130,49 @@ class Processor:
         return True
 
     def _commit_if_due(self) -> None:
+        most = self.flush_rows
+        if self._writing is not None:
+            if self._writing[1].done():
+                self._settle()
+            else:
+                most *= BATCHES_AHEAD
         waited = time.monotonic() - self._committed_at
         limit = self.flush_seconds if self.pipeline.has_changes else HEARTBEAT_SECONDS
-        if waited >= limit or self.pipeline.pending_rows >= self.flush_rows:
+        if (waited >= limit and self._writing is None) or self.pipeline.pending_rows >= most:
             self._commit()
 
     def _commit(self) -> None:
+        """Hand everything folded so far to the writer's thread, as soon as the batch before is in the tables."""
+        self._settle()
         batch = self.pipeline.take()
         if changes := self.pipeline.take_followed():
             self.on_followed(changes)
+        future = self._writer.submit(self._write, batch)
+        self._writing = batch, future
+        future.add_done_callback(lambda done: self.wake())
+        self._committed_at = time.monotonic()
+
+    def _write(self, batch: Batch) -> Written | None:
+        """In the writer's thread: commit; None where there is nothing to commit yet."""
         status = self.status
         assert status is not None
-        if not batch.feed_us:
-            self._insist(lambda: write_status(status()))
-        else:
-            self._report(batch, self._insist(lambda: write(batch, status(), self.owed)))
-        self._tell_feed(status())
-        self._committed_at = time.monotonic()
+        if batch.feed_us:
+            return self._insist(lambda: write(batch, status(), self.owed))
+        self._insist(lambda: write_status(status()))
+        return None
+
+    def _settle(self) -> None:
+        """Wait for the batch on its way; raises what its commit raised."""
+        if self._writing is None:
+            return
+        batch, future = self._writing
+        self._writing = None
+        written = future.result()
+        self.pipeline.committed()
+        if written is not None:
+            self._report(batch, written)
+        assert self.status is not None
+        self._tell_feed(self.status())
 
     def _tell_feed(self, status: Status) -> None:
         """Let the pages say that the connection came or went; while it is gone nothing else makes them look."""
@@ -161,12 +196,13 @@ class Processor:
         metrics.ACTIVE_STREAMS.set(self.pipeline.active_count)
         metrics.CACHE_SIZE.set(len(self.pipeline.tracker.coins))
         if self.announcer is not None and not batch.is_empty:
-            self.announcer.changed(coin.mint for coin in batch.streams)
+            self.announcer.changed(str(row[0]) for row in batch.streams)
 
     def _reload_if_due(self) -> None:
         if self._reload.is_set() or time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
             self._reload.clear()
             self._loaded_at = time.monotonic()
+            self._settle()
             self._insist(lambda: pay_owed(self.owed))
             config = self._insist(self.load_config)
             if config != self.config:

@@ -10,9 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from apps.discovery.lifecycle import Phases, Rules
 from apps.discovery.meter import Reading
-from apps.discovery.windows import MetricRow, Thresholds, Window
+from apps.discovery.windows import TOKENS, MetricRow, Thresholds, Window
 
 TRADE_COLUMNS = (
     "mint",
@@ -51,8 +53,7 @@ class Cursor:
     next_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the journal: a frame's exact text, or a gap (from, to, reason)."""
 
     seq: int
@@ -89,6 +90,48 @@ class TrackedCoin:
     trades_total: int = 0
     volume_lamports: int = 0
     window: Window | None = None
+
+
+STREAM_COLUMNS = (
+    "mint",
+    "phase_id",
+    "is_active",
+    "is_graduated",
+    "started_at",
+    "ended_at",
+    "ath_price_sol",
+    "ath_at",
+    "last_trade_at",
+    "last_price_sol",
+    "last_market_cap_sol",
+    "virtual_sol_lamports",
+    "virtual_token_base_units",
+    "trades_total",
+    "volume_lamports",
+)
+StreamRow = tuple[str | int | float | bool | None, ...]
+
+
+def stream_row(coin: TrackedCoin) -> StreamRow:
+    """The coin as it is now, as a row of `coin_streams` in the order of STREAM_COLUMNS."""
+    price = coin.last_price_sol
+    return (
+        coin.mint,
+        coin.phase_id,
+        coin.is_active,
+        coin.is_graduated,
+        coin.started_us,
+        coin.ended_us,
+        coin.ath_price_sol,
+        coin.ath_us,
+        coin.last_trade_us,
+        price,
+        None if price is None else price * TOKENS,
+        coin.virtual_sol,
+        coin.virtual_token,
+        coin.trades_total,
+        coin.volume_lamports,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +193,8 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes. Everything is absolute, so that writing it twice is writing it once."""
+    """What one transaction writes. Everything is absolute, so that writing it twice is writing it once; nothing in it
+    changes any more, so that another thread may write it."""
 
     before: Cursor
     cursor: Cursor
@@ -163,7 +207,7 @@ class Batch:
     coins: dict[str, CoinRow] = field(default_factory=dict)
     outcomes: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     nonstandard: set[str] = field(default_factory=set)
-    streams: list[TrackedCoin] = field(default_factory=list)
+    streams: list[StreamRow] = field(default_factory=list)
     odd_frames: list[OddSample] = field(default_factory=list)
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)

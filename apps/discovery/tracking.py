@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from apps.discovery import curve
 from apps.discovery.lifecycle import FINISHED, GRADUATED, window_bounds
@@ -55,13 +55,16 @@ class Tracker:
             else:
                 self._idle.add(coin.mint)
 
-    def forget_idle(self) -> None:
-        """Drop coins that are no longer followed and owe no window; the tables know them."""
+    def forget_idle(self, changed: Container[str]) -> None:
+        """Drop coins that are no longer followed, owe no window and have not changed since the last `start_batch`,
+        beyond those in `changed`: the tables know them once everything before is committed."""
         for mint in list(self._idle):
             coin = self.coins[mint]
             if coin.is_active:
                 self._idle.discard(mint)
-            elif coin.window is None:
+            elif coin.window is None and not (
+                mint in changed or mint in self.dirty or mint in self.outcomes or mint in self.nonstandard
+            ):
                 del self.coins[mint]
                 self._idle.discard(mint)
 

@@ -19,8 +19,8 @@ from django.db.backends.utils import CursorWrapper
 
 from apps.discovery.owed import Owed
 from apps.discovery.rollups import MINUTE_US, minutes_note
-from apps.discovery.state import TRADE_COLUMNS, Batch, CoinRow, TrackedCoin, TradeRow
-from apps.discovery.windows import METRIC_COLUMNS, TOKENS, MetricRow
+from apps.discovery.state import STREAM_COLUMNS, TRADE_COLUMNS, Batch, CoinRow, StreamRow, TradeRow
+from apps.discovery.windows import METRIC_COLUMNS, MetricRow
 
 TRADES, METRICS = "coin_transactions", "coin_metrics"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,23 +28,6 @@ _FLOAT, _INT, _BIG, _TEXT, _BOOL = "double precision", "integer", "bigint", "tex
 _TRADE_TYPES = (_TEXT, _BIG, _BIG, _BIG, _TEXT, _TEXT, _TEXT, _BIG, _BIG, _FLOAT, _BIG, _BIG, _BOOL, "smallint")
 _METRIC_INTEGERS = {"num_buys", "num_sells", "unique_wallets", "num_micro_trades", "num_whale_buys", "num_whale_sells"}
 _METRIC_TYPES = {"mint": _TEXT, "timestamp": _BIG, "phase_id_at_time": "smallint", "is_koth": _BOOL}
-_STREAM_COLUMNS = (
-    "mint",
-    "phase_id",
-    "is_active",
-    "is_graduated",
-    "started_at",
-    "ended_at",
-    "ath_price_sol",
-    "ath_at",
-    "last_trade_at",
-    "last_price_sol",
-    "last_market_cap_sol",
-    "virtual_sol_lamports",
-    "virtual_token_base_units",
-    "trades_total",
-    "volume_lamports",
-)
 _STREAM_TYPES = (
     _TEXT,
     "smallint",
@@ -120,7 +103,7 @@ _TEMPORARY = "".join(
     for name, definition in (
         ("incoming_trades", _definition(TRADE_COLUMNS, _TRADE_TYPES)),
         ("incoming_metrics", _definition(METRIC_COLUMNS, map(_metric_type, METRIC_COLUMNS))),
-        ("incoming_streams", _definition(_STREAM_COLUMNS, _STREAM_TYPES)),
+        ("incoming_streams", _definition(STREAM_COLUMNS, _STREAM_TYPES)),
     )
 )
 _INSERT_TRADES = f"""
@@ -140,9 +123,9 @@ _UPSERT_METRICS = f"""
     WHERE excluded.num_buys + excluded.num_sells > m.num_buys + m.num_sells
 """
 _UPSERT_STREAMS = f"""
-    INSERT INTO coin_streams ({_names(_STREAM_COLUMNS)})
-    SELECT {_values(_STREAM_COLUMNS)} FROM incoming_streams
-    ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in _STREAM_COLUMNS[1:])}
+    INSERT INTO coin_streams ({_names(STREAM_COLUMNS)})
+    SELECT {_values(STREAM_COLUMNS)} FROM incoming_streams
+    ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in STREAM_COLUMNS[1:])}
 """
 _COIN_UPDATES = [
     name for name in _COIN_COLUMNS if name not in ("mint", "first_seen_us", "created_us", "filtered_reason")
@@ -328,30 +311,8 @@ def _write_coins(cursor: CursorWrapper, batch: Batch) -> None:
         cursor.execute(_SET_OUTCOMES, [list(batch.outcomes), outcomes, [at for _, at in batch.outcomes.values()]])
 
 
-def _write_streams(cursor: CursorWrapper, coins: Sequence[TrackedCoin]) -> None:
-    rows = [_stream_row(coin) for coin in coins if coin.started_us is not None]
+def _write_streams(cursor: CursorWrapper, rows: Sequence[StreamRow]) -> None:
     if rows:
         ensure_temporary(cursor)
         copy_rows(cursor, "incoming_streams", rows)
         cursor.execute(_UPSERT_STREAMS)
-
-
-def _stream_row(coin: TrackedCoin) -> tuple[Any, ...]:
-    price = coin.last_price_sol
-    return (
-        coin.mint,
-        coin.phase_id,
-        coin.is_active,
-        coin.is_graduated,
-        coin.started_us,
-        coin.ended_us,
-        coin.ath_price_sol,
-        coin.ath_us,
-        coin.last_trade_us,
-        price,
-        None if price is None else price * TOKENS,
-        coin.virtual_sol,
-        coin.virtual_token,
-        coin.trades_total,
-        coin.volume_lamports,
-    )

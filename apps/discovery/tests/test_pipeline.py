@@ -36,6 +36,7 @@ def commit(pipeline: Pipeline) -> Batch:
     batch = pipeline.take()
     if batch.feed_us:
         write(batch, STATUS, OWED)
+        pipeline.committed()
     return batch
 
 
