@@ -20,6 +20,7 @@ app.conf.beat_schedule = {
     "rates": {"task": "apps.discovery.tasks.rates_read", "schedule": 300.0, "options": {"expires": 300}},
     "candles": {"task": "apps.discovery.tasks.candles_roll_up", "schedule": 30.0, "options": {"expires": 30}},
     "retention": {"task": "apps.discovery.tasks.retention_keep", "schedule": 3600.0, "options": {"expires": 3600}},
+    "creators": {"task": "apps.discovery.tasks.creators_keep", "schedule": 60.0, "options": {"expires": 60}},
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
     "outcomes": {"task": "apps.predictions.tasks.outcomes_judge", "schedule": 5.0, "options": {"expires": 30}},
     "webhooks": {"task": "apps.predictions.tasks.webhooks_deliver", "schedule": 2.0, "options": {"expires": 10}},

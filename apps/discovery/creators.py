@@ -12,9 +12,9 @@ something to know. Amounts are base units, market caps SOL and only of coins in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -236,3 +236,35 @@ def coins_of(creator: str, *, limit: int, offset: int = 0, but: str = "") -> lis
 def coins_count(creator: str) -> int:
     """How many coins of a creator are known."""
     return Coin.objects.filter(creator=creator, created_at__isnull=False).count()
+
+
+_BATCH = 500
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+OLDEST_TRADE = 'SELECT min("timestamp") FROM coin_transactions'
+
+
+def oldest_trade() -> datetime:
+    """The first trade that is still stored: coins that ended before cannot be summed up any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(OLDEST_TRADE)
+        return cursor.fetchone()[0] or _BEGINNING
+
+
+def keep_up(since: datetime | None = None) -> tuple[int, int]:
+    """Keep the histories of the coins first seen, and the summaries of those that ended, after `since` (None: of all);
+    how many of each. May run twice at once and be stopped anywhere: what is kept is right, the rest comes next time."""
+    seen, ended = since or _BEGINNING, since or oldest_trade() - DIED_AFTER
+    return _walk(without_history, histories_keep, seen), _walk(foldable, coins_fold, ended)
+
+
+def _walk(
+    find: Callable[[tuple[datetime, str], int], list[tuple[str, datetime]]],
+    keep: Callable[[Sequence[str]], int],
+    since: datetime,
+) -> int:
+    """Batch after batch of what `find` gives from `since` on; how many were kept."""
+    place, kept = (since, ""), 0
+    while found := find(place, _BATCH):
+        kept += keep([mint for mint, _ in found])
+        place = (found[-1][1], found[-1][0])
+    return kept

@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from numpy.typing import NDArray
 
-from apps.discovery import curve, recordings
+from apps.discovery import creators, curve, recordings
 from apps.discovery.delimited import CsvError
 from apps.discovery.loading import DatabaseStore, rebuild_windows
 from apps.discovery.pipeline import trade_key, trade_row
@@ -351,4 +351,5 @@ def _write_coins(cursor: CursorWrapper, result: Imported, run: _Run) -> None:
         cursor.execute(_SET_NONSTANDARD, [sorted(run.nonstandard)])
     if run.graduated:
         cursor.execute(_SET_GRADUATED, [list(run.graduated), list(run.graduated.values())])
+    creators.past_changed(cursor, mints)
     result.coins += len(mints)

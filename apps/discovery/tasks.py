@@ -1,12 +1,13 @@
 """Celery tasks of discovery."""
 
 import logging
+from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from apps.discovery import rates, rollups, storage
+from apps.discovery import creators, queries, rates, rollups, storage
 
 logger = logging.getLogger(__name__)
 
@@ -32,5 +33,12 @@ def candles_roll_up() -> int:
 
 @shared_task
 def retention_keep() -> int:
-    """Drop what is older than the settings want it kept; how many chunks."""
+    """Drop what is older than the settings want it kept, summing up before what creators did; how many chunks."""
+    creators.keep_up()
     return sum(dropped.chunks for dropped in storage.retention_run(settings.RETENTION_DAYS))
+
+
+@shared_task
+def creators_keep() -> tuple[int, int]:
+    """Keep what creators made before the coins of the last hours, and how those that ended went."""
+    return creators.keep_up((queries.feed_at() or timezone.now()) - timedelta(hours=2))

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from apps.discovery import creators
+from apps.discovery import creators, tasks
 from apps.discovery.creators import DIED_AFTER, LAST_COINS, History
 from apps.discovery.loading import DatabaseStore, load_snapshot
-from apps.discovery.models import Coin, CoinStream, CoinTransaction, CreatorCoin, CreatorHistory
+from apps.discovery.models import Coin, CoinStream, CoinTransaction, CreatorCoin, CreatorHistory, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.services import stream_config_load
@@ -280,6 +280,28 @@ def test_an_import_lets_what_hung_on_it_be_computed_again():
     assert list(CreatorHistory.objects.values_list("coin_id", flat=True)) == ["old"]
     creators.histories_keep(["old", "new"])
     assert CreatorHistory.objects.get(pk="new").top_market_cap_sol == pytest.approx(90.0)
+
+
+def test_keeping_up_covers_every_coin_and_a_second_run_has_nothing_to_do(monkeypatch):
+    monkeypatch.setattr("apps.discovery.creators._BATCH", 7)
+    Feed(5, 900).until(900)
+    wanted = creators.histories(all_mints())
+    ended = CoinStream.objects.filter(is_active=False, coin__creator__isnull=False, last_trade_at__isnull=False)
+    assert creators.keep_up() == (len(wanted), ended.count())
+    assert creators.histories_kept(all_mints()) == wanted
+    assert creators.keep_up() == (0, 0)
+
+
+def test_trades_are_dropped_only_after_they_are_summed_up(settings):
+    make_coin("old", 0, initial_buy_base_units=100)
+    make_trade("old", 5, "sell", 80)
+    CoinStream.objects.filter(pk="old").update(is_active=False, ended_at=BIRTH + timedelta(hours=1))
+    StreamState.objects.update(feed_at=BIRTH + timedelta(days=10))
+    settings.RETENTION_DAYS = {"coin_transactions": 2}
+    tasks.retention_keep()
+    assert not CoinTransaction.objects.exists()
+    make_coin("new", 7_200)
+    assert history_of("new").sold80_seconds == 5.0
 
 
 def test_coins_of_a_creator_are_told_newest_first():
