@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.core import display
 from apps.discovery.models import StreamGap, StreamState
-from apps.discovery.receiver import OLDER
+from apps.discovery.receiver import NO_DISK, OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
 REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
@@ -40,6 +40,8 @@ def badge() -> dict[str, str]:
     trouble = feed_trouble(state)
     if state is None or _is_silent(state):
         tone, text = "bad", _("Feed stopped")
+    elif state.detail.startswith(NO_DISK):
+        tone, text = "bad", _("%(mode)s: disk full") % {"mode": mode}
     elif not state.connected:
         tone, text = "bad", _("%(mode)s: no connection") % {"mode": mode}
     elif trouble and state.state == "creates_only":
@@ -57,6 +59,12 @@ def feed_trouble(state: StreamState | None) -> str:
     """What keeps the feed from bringing all it could, and what to do about it; empty when nothing does."""
     if state is None or _is_silent(state):
         return _("The stream process has not written for 30 s.")
+    if state.detail.startswith(NO_DISK):
+        return _(
+            "The disk does not take the journal (%(reason)s). What the feed sends waits in memory; when that is full it "
+            "is lost, and a gap will say so. Make room on the disk of JOURNAL_DIR, or keep less of the journal "
+            "(JOURNAL_KEEP_GB). It goes on by itself."
+        ) % {"reason": state.detail.removeprefix(f"{NO_DISK}: ")}
     if not state.connected:
         return disconnected_text(state)
     if state.mode == "replay" and state.detail == OLDER:

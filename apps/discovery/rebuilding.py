@@ -13,7 +13,7 @@ from apps.discovery.journal import JournalReader
 from apps.discovery.models import Coin, CoinTransaction, StreamState
 from apps.discovery.ownership import Ownership
 from apps.discovery.processor import Processor
-from apps.discovery.segments import segments
+from apps.discovery.segments import first_seq, segments
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor
 from apps.discovery.writer import Status
@@ -45,7 +45,8 @@ def rebuild(folder: Path, *, go_on: bool, progress: Callable[[int], None]) -> Re
     try:
         state = StreamState.objects.get(pk=1)
         _require_place(state, folder, go_on)
-        return _read(folder, state.next_seq, progress)
+        begin = max(state.next_seq, first_seq(segments(folder)[0]))
+        return _read(folder, begin, progress)
     finally:
         ownership.release()
 

@@ -19,6 +19,7 @@ from apps.discovery import receiver as receiving
 from apps.discovery.inspection import verify_journal
 from apps.discovery.journal import JournalReader, JournalWriter, PartlyWrittenError, frame_line
 from apps.discovery.models import StreamState
+from apps.discovery.pages_feed import badge
 from apps.discovery.pumpportal.server import Frame
 from apps.discovery.receiver import DISK, NO_DISK, Receiver
 from apps.discovery.state import Cursor
@@ -171,6 +172,7 @@ def test_stream_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path: 
             ballast = fill_disk(small_disk)
             feed.offer(frames[100:])
             wait_until(lambda: state().detail == f"{NO_DISK}: No space left on device", "the loud state")
+            assert badge()["tone"] == "bad" and "No space left" in badge()["trouble"]
             assert state().next_seq < len(frames)
             ballast.unlink()
             wait_until(lambda: state().next_seq >= len(frames), "the rest")

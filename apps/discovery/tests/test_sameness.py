@@ -202,7 +202,7 @@ def assert_same(seed: int, plan: list[Life], network: CommitBreaker) -> None:
         assert found[name] == rows, name
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.sampled_from(SEEDS), plan=st.lists(lives, min_size=1, max_size=5))
 def test_tables_are_those_of_an_undisturbed_run(network: CommitBreaker, seed: int, plan: list[Life]) -> None:
     assert_same(seed, plan, network)
