@@ -61,8 +61,8 @@ def feed_trouble(state: StreamState | None) -> str:
         return _("The stream process has not written for 30 s.")
     if state.detail.startswith(NO_DISK):
         return _(
-            "The disk does not take the journal (%(reason)s). What the feed sends waits in memory; when that is full it "
-            "is lost, and a gap will say so. Make room on the disk of JOURNAL_DIR, or keep less of the journal "
+            "The disk does not take the journal (%(reason)s). What the feed sends waits in memory; when that is full, "
+            "it is lost, and a gap will say so. Make room on the disk of JOURNAL_DIR, or keep less of the journal "
             "(JOURNAL_KEEP_GB). It goes on by itself."
         ) % {"reason": state.detail.removeprefix(f"{NO_DISK}: ")}
     if not state.connected:
