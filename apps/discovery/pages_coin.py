@@ -179,7 +179,7 @@ def momentum_table(mint: str) -> Table:
     """What the coin did in the last moments, up to an hour: change, volume, trades, buy pressure."""
     now = feed_time()
     columns = [
-        Column(_("Last")),
+        Column(_("Last"), "nowrap"),
         Column(_("Change"), NUMBER),
         Column("SOL", NUMBER),
         Column(_("Trades"), NUMBER),

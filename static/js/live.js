@@ -1,17 +1,23 @@
 // One websocket a page: HTML messages replace elements by id (morphed), JSON messages become events; changed numbers flash.
+// The button in the header holds the page still: without a connection nothing changes; the next one brings what was missed.
 (() => {
   const topics = document.body.dataset.topics;
   if (!topics) return;
   const state = document.getElementById("live-state");
   let wait = 500;
   let updates = 0;
+  let held = false;
+  let socket = null;
 
   const show = (connected) => {
     if (!state) return;
+    const text = connected ? state.dataset.on : held ? state.dataset.held : state.dataset.off;
     state.hidden = false;
     state.classList.toggle("good", connected);
     state.classList.toggle("wait", !connected);
-    state.lastElementChild.textContent = connected ? state.dataset.on : state.dataset.off;
+    state.setAttribute("aria-pressed", String(held));
+    state.title = text;
+    state.lastElementChild.textContent = text;
   };
 
   const values = (part) => [...part.querySelectorAll("[id][data-value]")].map((cell) => [cell.id, cell.dataset.value]);
@@ -48,8 +54,9 @@
   document.addEventListener("htmx:afterSettle", () => { flash(swapped); swapped = []; });
 
   const connect = () => {
+    if (held) return;
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws/live/?topics=${encodeURIComponent(topics)}`);
+    socket = new WebSocket(`${scheme}://${location.host}/ws/live/?topics=${encodeURIComponent(topics)}`);
     socket.onopen = () => { wait = 500; show(true); };
     socket.onmessage = ({ data }) => {
       if (data.startsWith("{")) document.dispatchEvent(new CustomEvent("live", { detail: JSON.parse(data) }));
@@ -57,9 +64,14 @@
     };
     socket.onclose = () => {
       show(false);
+      if (held) return;
       setTimeout(connect, wait + Math.random() * wait);
       wait = Math.min(wait * 2, 15000);
     };
   };
+  state?.addEventListener("click", () => {
+    held = !held;
+    if (held) { show(false); socket.close(); } else connect();
+  });
   connect();
 })();

@@ -37,9 +37,7 @@ def changing(page: Any, selector: str) -> Iterator[None]:
     page.evaluate("window.sameLoad = true")
     before = page.inner_text(selector)
     yield
-    page.wait_for_function(
-        "([where, text]) => document.querySelector(where).innerText !== text", arg=[selector, before]
-    )
+    page.wait_for_function(ANOTHER_TEXT, arg=[selector, before])
     assert page.evaluate("window.sameLoad")
 
 
@@ -110,4 +108,20 @@ def test_names_of_coins_are_text_and_never_markup(browse: Browse, site: Site, wo
     browsing.page.goto(f"/discovery/coins/{mint}/")
     assert "<img src=x" in browsing.page.inner_text("h1")
     assert browsing.page.locator("main img, main b, h1 img").count() == 0
+    assert browsing.mistakes == []
+
+
+def test_a_page_that_is_held_still_changes_when_it_is_let_go(browse: Browse, site: Site, go_on) -> None:
+    browsing = browse()
+    page = browsing.page
+    page.goto("/discovery/")
+    connected(browsing)
+    page.focus("#live-state")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#live-state[aria-pressed=true]")
+    before = page.inner_text("#overview")
+    go_on("coins")
+    assert page.inner_text("#overview") == before
+    page.keyboard.press("Enter")
+    page.wait_for_function(ANOTHER_TEXT, arg=["#overview", before])
     assert browsing.mistakes == []
