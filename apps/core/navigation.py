@@ -31,6 +31,7 @@ SECTIONS = (
             ("discovery:overview", _("Overview")),
             ("discovery:streams", _("Streams")),
             ("discovery:phases", _("Phases")),
+            ("discovery:export", _("Export")),
             ("discovery:settings", _("Feed and settings")),
         ),
     ),

@@ -64,7 +64,7 @@ class TableSize:
 
 
 def hold(reason: Hold) -> None:
-    """Ask `reason` before anything is dropped: what it says (a sentence, "" for nothing) puts it off to the next run."""
+    """Ask `reason` before anything is dropped: a sentence (not "") puts it off to the next run."""
     if reason not in _holds:
         _holds.append(reason)
 

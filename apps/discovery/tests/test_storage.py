@@ -1,4 +1,4 @@
-"""Retention drops whole days and only those; the SQL files make hypertables of plain tables; editions differ in speed."""
+"""Retention drops whole days and only those; the SQL files make hypertables of plain tables, in both editions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from apps.discovery.rollups import rollup_run
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.tests.test_pipeline import run
-from apps.training.models import Job
 
 pytestmark = pytest.mark.usefixtures("feed_tables")
 
@@ -88,14 +87,15 @@ def test_trades_wait_for_their_candles(days_of_market: datetime) -> None:
     assert storage.retention_run(THREE_DAYS) != []
 
 
-def test_a_running_training_job_puts_the_dropping_off(
-    days_of_market: datetime, caplog: pytest.LogCaptureFixture
+def test_who_needs_the_data_puts_the_dropping_off(
+    days_of_market: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = Job.objects.create(job_type=Job.Type.TRAIN, status=Job.Status.RUNNING)
+    reasons = ["somebody reads it", ""]
+    monkeypatch.setattr(storage, "_holds", [])
+    storage.hold(lambda: reasons.pop(0))
     with caplog.at_level(logging.WARNING, "apps.discovery.storage"):
         assert storage.retention_run(THREE_DAYS) == []
-    assert f"job {job.pk}" in caplog.text
-    Job.objects.filter(pk=job.pk).update(status=Job.Status.COMPLETED)
+    assert "somebody reads it" in caplog.text
     assert storage.retention_run(THREE_DAYS) != []
 
 

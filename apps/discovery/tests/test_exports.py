@@ -1,0 +1,202 @@
+"""Exports: every row once, exact, in pieces; trades come back in by import_trades as they went out."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import AsyncClient, Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.core.tokens import token_create
+from apps.discovery import exports, formats
+from apps.discovery.candles import candles
+from apps.discovery.exports import COLUMNS, Wanted
+from apps.discovery.models import Coin, CoinStream, CoinTransaction
+from apps.discovery.tests import tables
+from apps.discovery.tests.frames import SmallMarket
+from apps.discovery.tests.test_importer import ROWS, history, imported
+from apps.discovery.tests.test_pipeline import run
+
+pytestmark = pytest.mark.usefixtures("feed_tables")
+
+SEED = 12
+
+
+@pytest.fixture
+def market(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A market that has run, exported in many chunks; the mint of its busiest coin."""
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 37)
+    run(SmallMarket(SEED).entries(900), {})
+    return str(CoinStream.objects.order_by("-trades_total", "coin_id").values_list("coin_id", flat=True)[0])
+
+
+def csv_rows(wanted: Wanted) -> list[dict[str, str]]:
+    text = b"".join(formats.pieces("csv", COLUMNS[wanted.kind], exports.chunks(wanted))).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def parquet_rows(wanted: Wanted) -> list[dict[str, Any]]:
+    data = b"".join(formats.pieces("parquet", COLUMNS[wanted.kind], exports.chunks(wanted)))
+    found: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+    return found
+
+
+def test_every_trade_goes_out_once_in_order_and_exact(market: str) -> None:
+    rows, whole = csv_rows(Wanted("trades")), parquet_rows(Wanted("trades"))
+    kept = list(CoinTransaction.objects.order_by("timestamp", "seq", "mint", "trade_key"))
+    assert len(rows) > 3 * exports.CHUNK_ROWS
+    assert [int(row["trade_key"]) for row in rows] == [trade.trade_key for trade in kept]
+    assert [int(row["sol_lamports"]) for row in rows] == [trade.sol_amount for trade in kept]
+    assert [int(row["sol_amount"].replace(".", "")) for row in rows] == [trade.sol_amount for trade in kept]
+    assert [float(row["price_sol"]) for row in rows] == [trade.price_sol for trade in kept]
+    for name, field in (("token_base_units", "token_amount"), ("received_at", "timestamp"), ("signature", "signature")):
+        assert [row[name] for row in whole] == [getattr(trade, field) for trade in kept]
+
+
+def test_every_coin_goes_out_once(market: str) -> None:
+    mints = list(Coin.objects.order_by("first_seen_at", "mint").values_list("mint", flat=True))
+    assert [row["mint"] for row in csv_rows(Wanted("coins"))] == mints
+    assert [row["mint"] for row in parquet_rows(Wanted("coins"))] == mints
+
+
+@pytest.mark.parametrize("seconds", [5, 60, 3_600])
+def test_candles_go_out_as_the_page_shows_them(market: str, seconds: int) -> None:
+    rows = parquet_rows(Wanted("candles", bucket_seconds=seconds))
+    assert {row["mint"] for row in rows} == set(CoinTransaction.objects.values_list("mint", flat=True))
+    shown = candles(market, bucket_seconds=seconds, limit=10_000)
+    mine = [(row["time"], row["open"], row["volume_lamports"]) for row in rows if row["mint"] == market]
+    assert mine == [(one.time, one.open, one.volume_lamports) for one in shown]
+
+
+def test_filters_choose_coin_and_time(market: str) -> None:
+    trades = list(CoinTransaction.objects.filter(mint=market).order_by("timestamp", "seq"))
+    since, until = trades[len(trades) // 3].timestamp, trades[-1].timestamp
+    rows = parquet_rows(Wanted("trades", market, since, until))
+    assert [row["seq"] for row in rows] == [trade.seq for trade in trades if since <= trade.timestamp < until]
+    assert csv_rows(Wanted("trades", "Z" * 44)) == []
+    assert [row["mint"] for row in csv_rows(Wanted("coins", market))] == [market]
+
+
+def test_exported_trades_can_be_imported_again(tmp_path: Path) -> None:
+    imported(history(tmp_path, ROWS))
+    names = ("coin_transactions", "coin_metrics", "coin_streams")
+    before, file = tables.dump(*names), tmp_path / "again.csv"
+    call_command("export", "trades", "--output", str(file))
+    tables.reset()
+    assert imported(file).trades == len(ROWS)
+    assert tables.dump(*names) == before
+
+
+def test_real_trades_can_be_imported_again(tmp_path: Path, recordings: Path) -> None:
+    from apps.discovery.tests.test_importer import real_rows
+
+    imported(history(tmp_path, real_rows(recordings, 3_000)))
+    before, file = tables.dump("coin_transactions", "coin_metrics"), tmp_path / "again.csv"
+    call_command("export", "trades", "--output", str(file))
+    tables.reset()
+    imported(file)
+    assert tables.dump("coin_transactions", "coin_metrics") == before
+
+
+def test_a_market_of_any_coins_can_be_imported_again(market: str, tmp_path: Path) -> None:
+    amounts = ("mint", "tx_type", "sol_amount", "token_amount")
+    before, file = list(CoinTransaction.objects.order_by("timestamp", "seq").values_list(*amounts)), tmp_path / "a.csv"
+    call_command("export", "trades", "--output", str(file))
+    tables.reset()
+    imported(file)
+    after = list(CoinTransaction.objects.order_by("timestamp", "seq").values_list(*amounts))
+    assert sorted(after) == sorted(before)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_names_never_become_formulas_in_a_csv_and_stay_as_they_are_in_parquet(start: str) -> None:
+    name = f'{start}HYPERLINK("x")'
+    Coin.objects.create(mint="M" * 44, name=name, symbol=start, first_seen_at=timezone.now())
+    row = csv_rows(Wanted("coins"))[0]
+    assert (row["name"], row["symbol"]) == ("'" + name, "'" + start)
+    assert parquet_rows(Wanted("coins"))[0]["name"] == name
+
+
+def test_an_export_reads_one_chunk_at_a_time(market: str) -> None:
+    parts = formats.pieces("csv", COLUMNS["trades"], exports.chunks(Wanted("trades")))
+    next(parts)
+    assert next(parts).count(b"\n") == exports.CHUNK_ROWS
+    CoinTransaction.objects.all().delete()
+    assert list(parts) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", exports.KINDS)
+def test_nothing_to_export_is_a_file_without_rows(kind: str, form: str) -> None:
+    read = csv_rows if form == "csv" else parquet_rows
+    assert read(Wanted(kind)) == []
+
+
+def test_command_writes_whole_files_only(market: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "trades.parquet"
+    call_command("export", "trades", "--format", "parquet", "-o", str(file), "--json", "--progress")
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary["rows"] == CoinTransaction.objects.count() == pq.ParquetFile(file).metadata.num_rows
+    assert summary["bytes"] == file.stat().st_size
+    assert "rows" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["trades.parquet"]
+    with pytest.raises(CommandError) as error:
+        call_command("export", "trades", "-o", str(tmp_path / "no" / "such" / "folder.csv"))
+    assert error.value.returncode == 2
+
+
+@pytest.fixture
+def client(market: str) -> Iterator[Client]:
+    found = Client()
+    found.force_login(get_user_model().objects.create_user("reader", password="long enough for this"))
+    yield found
+
+
+def test_page_offers_a_form_and_streams_the_file(client: Client, market: str) -> None:
+    page = client.get(reverse("discovery:export"), {"mint": market})
+    assert market in page.content.decode()
+    asked = {"kind": "trades", "format": "csv", "mint": market, "bucket": "60"}
+    answer = client.get(reverse("discovery:export"), asked)
+    assert answer.streaming
+    assert answer["Content-Disposition"] == f'attachment; filename="trades_{market[:8]}.csv"'
+    assert answer.getvalue().count(b"\n") == 1 + CoinTransaction.objects.filter(mint=market).count()
+    assert client.get(reverse("discovery:export"), asked | {"kind": "secrets"}).status_code == 400
+
+
+def test_api_streams_files_to_who_may_read(client: Client, market: str) -> None:
+    path = "/api/find/export/trades"
+    assert Client().get(path).status_code == 401
+    token, _ = token_create(user=get_user_model().objects.get(), name="x", scopes=["read"], days=1, now=timezone.now())
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = Client().get(f"{path}?format=parquet&mint={market}", headers=headers)
+    rows = pq.ParquetFile(io.BytesIO(answer.getvalue())).metadata.num_rows
+    assert rows == CoinTransaction.objects.filter(mint=market).count()
+    first = CoinTransaction.objects.order_by("timestamp")[0].timestamp + timedelta(seconds=1)
+    cut = Client().get(path, {"until": first.isoformat()}, headers=headers).getvalue()
+    assert cut.count(b"\n") == 1 + CoinTransaction.objects.filter(timestamp__lt=first).count()
+    assert Client().get("/api/find/export/secrets", headers=headers).status_code == 422
+
+
+def test_under_asgi_the_file_comes_in_pieces(client: Client, market: str) -> None:
+    async def read() -> list[bytes]:
+        reader = AsyncClient()
+        reader.cookies = client.cookies
+        answer = await reader.get(reverse("discovery:export"), {"kind": "trades", "format": "csv"})
+        return [part async for part in answer.streaming_content]
+
+    parts = asyncio.run(read())
+    assert len(parts) > 3
+    assert b"".join(parts).count(b"\n") == 1 + CoinTransaction.objects.count()
