@@ -104,7 +104,7 @@ class Processor:
             logger.warning("stopped while the database is away; the journal keeps the rest")
         finally:
             self._stopping.set()  # the writer's thread waits for the database no longer
-            self._writer.submit(connection.close)
+            self._writer.submit(lambda: connection.close())  # the one of that thread
             self._writer.shutdown()
             self.reader.close()
             connection.close()

@@ -32,7 +32,7 @@ def import_ratio_to_copy() -> dict[str, Any]:
         path, source = _history(Path(folder))
         config, result = stream_config_load(), Imported()
         import_file(path, config, result)
-        copy_seconds = _bare_copy(Path(folder) / "trades.copy")
+        copy_seconds = bare_copy(Path(folder) / "trades.copy")
     copied = result.trades / copy_seconds
     return {
         "value": round(result.rows_per_second),
@@ -91,7 +91,7 @@ def _trade(reserves: curve.Reserves, chance: random.Random, fees: curve.Fees) ->
     return curve.buy_exact_in(reserves, chance.randrange(10**7, 10**9), fees), "buy"
 
 
-def _bare_copy(path: Path) -> float:
+def bare_copy(path: Path) -> float:
     """Seconds to COPY the trades that are in the table back into it, emptied."""
     with connection.cursor() as cursor:
         query = "COPY (SELECT * FROM coin_transactions ORDER BY timestamp, seq) TO STDOUT"
