@@ -44,8 +44,8 @@ def rows_of(text: str) -> list[tuple[int, int]]:
             return [(TRADE, _trade_key(frame, frame["txType"], frame["tokenAmount"]))]
         if frame["txType"] == "create" and frame["mint"] != USDC:
             coin = (CREATE, key_of(frame["mint"], frame["signature"]))
-            bought = frame["pool"] == "pump" and frame["initialBuy"]
-            return [coin, (TRADE, _trade_key(frame, "buy", frame["initialBuy"]))] if bought else [coin]
+            bought = frame["initialBuy"]
+            return [coin, (TRADE, _trade_key(frame, "buy", bought))] if bought else [coin]
     except (ValueError, KeyError, TypeError):
         return []  # garbage, which is sent on purpose
     return []
@@ -59,9 +59,14 @@ def _trade_key(frame: dict[str, Any], side: str, tokens: float) -> int:
         side,
         round(tokens * 1e6),
         round(frame["solAmount"] * 1e9),
-        round(frame["vSolInBondingCurve"] * 1e9),
-        round(frame["vTokensInBondingCurve"] * 1e6),
+        _reserve(frame, "vSolInBondingCurve", 1e9),
+        _reserve(frame, "vTokensInBondingCurve", 1e6),
     )
+
+
+def _reserve(frame: dict[str, Any], field: str, per: float) -> int | None:
+    """None on another launchpad, which has no bonding curve of ours."""
+    return round(frame[field] * per) if frame["pool"] == "pump" else None
 
 
 class RecordedFeed:
