@@ -19,6 +19,8 @@ PROCESS_OF_QUEUE = {"default": "worker", "training": "trainer"}
 app.conf.beat_schedule = {
     "rates": {"task": "apps.discovery.tasks.rates_read", "schedule": 300.0, "options": {"expires": 300}},
     "candles": {"task": "apps.discovery.tasks.candles_roll_up", "schedule": 30.0, "options": {"expires": 30}},
+    "gaps": {"task": "apps.discovery.tasks.gaps_assess", "schedule": 30.0, "options": {"expires": 30}},
+    "meter": {"task": "apps.discovery.tasks.meter_thin", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "retention": {"task": "apps.discovery.tasks.retention_keep", "schedule": 3600.0, "options": {"expires": 3600}},
     "creators": {"task": "apps.discovery.tasks.creators_keep", "schedule": 60.0, "options": {"expires": 60}},
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},

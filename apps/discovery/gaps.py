@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F, Q
 
 from apps.discovery.models import StreamGap, StreamState
@@ -45,15 +45,15 @@ def gaps_assess() -> int:
         return 0
     first = Q(assessed_at=None, ended_at__lte=now - FIRST_LOOK)
     last = Q(assessed_at__lt=F("ended_at") + LAST_LOOK, ended_at__lte=now - LAST_LOOK)
-    due = StreamGap.objects.filter(first | last).order_by("-started_at", "-id")[:MOST_GAPS]
-    for gap_id in due.values_list("id", flat=True):
+    due = StreamGap.objects.filter(first | last).order_by("-started_at", "-id")
+    ids = list(due.values_list("id", flat=True)[:MOST_GAPS])
+    for gap_id in ids:
         _assess(gap_id, now)
-    return len(due)
+    return len(ids)
 
 
 # A coin whose tracking was taken up again later counts as followed all the time: the tables keep no more than that.
-_FIND = """
-CREATE TEMP TABLE gap_found ON COMMIT DROP AS
+ASSESS = """
 WITH gap AS (
     SELECT g.started_at, g.ended_at,
            (SELECT max(o.ended_at) FROM stream_gaps o
@@ -61,46 +61,42 @@ WITH gap AS (
            (SELECT min(o.started_at) FROM stream_gaps o
             WHERE o.id <> g.id AND o.started_at >= g.ended_at) AS next_start
     FROM stream_gaps g WHERE g.id = %(gap)s
+), found AS (
+    SELECT s.mint,
+           CASE WHEN c.curve = 'standard'
+                     AND coalesce(before.at, c.created_at) >= coalesce(gap.previous_end, '-infinity')
+                THEN coalesce(before.lamports, c.virtual_sol_lamports) END AS lamports_before,
+           CASE WHEN c.curve = 'standard' THEN after.lamports END AS lamports_after
+    FROM gap
+    JOIN coin_streams s ON s.started_at <= gap.started_at AND (s.ended_at IS NULL OR s.ended_at > gap.started_at)
+    JOIN discovered_coins c ON c.mint = s.mint
+    LEFT JOIN LATERAL (
+        SELECT t."timestamp" AS at, t.virtual_sol_lamports AS lamports FROM coin_transactions t
+        WHERE t.mint = s.mint AND t."timestamp" <= gap.started_at AND t."timestamp" > gap.started_at - interval '2 days'
+        ORDER BY t."timestamp" DESC, t.seq DESC LIMIT 1
+    ) before ON true
+    LEFT JOIN LATERAL (
+        SELECT t.virtual_sol_lamports - CASE t.tx_type WHEN 'buy' THEN t.sol_amount ELSE -t.sol_amount END AS lamports
+        FROM coin_transactions t
+        WHERE t.mint = s.mint AND t."timestamp" >= gap.ended_at AND t."timestamp" < gap.ended_at + %(reach)s
+          AND t."timestamp" <= coalesce(gap.next_start, 'infinity')
+        ORDER BY t."timestamp", t.seq LIMIT 1
+    ) after ON true
+), kept AS (
+    INSERT INTO stream_gap_coins (gap_id, mint, lamports_before, lamports_after)
+    SELECT %(gap)s, mint, lamports_before, lamports_after FROM found WHERE lamports_before <> lamports_after
+    ORDER BY abs(lamports_after - lamports_before) DESC, mint LIMIT %(most)s
+    ON CONFLICT (gap_id, mint) DO UPDATE
+    SET lamports_before = excluded.lamports_before, lamports_after = excluded.lamports_after
 )
-SELECT s.mint,
-       CASE WHEN c.curve = 'standard' AND coalesce(before.at, c.created_at) >= coalesce(gap.previous_end, '-infinity')
-            THEN coalesce(before.lamports, c.virtual_sol_lamports) END AS lamports_before,
-       CASE WHEN c.curve = 'standard' THEN after.lamports END AS lamports_after
-FROM gap
-JOIN coin_streams s ON s.started_at <= gap.started_at AND (s.ended_at IS NULL OR s.ended_at > gap.started_at)
-JOIN discovered_coins c ON c.mint = s.mint
-LEFT JOIN LATERAL (
-    SELECT t."timestamp" AS at, t.virtual_sol_lamports AS lamports FROM coin_transactions t
-    WHERE t.mint = s.mint AND t."timestamp" <= gap.started_at AND t."timestamp" > gap.started_at - interval '2 days'
-    ORDER BY t."timestamp" DESC, t.seq DESC LIMIT 1
-) before ON true
-LEFT JOIN LATERAL (
-    SELECT t.virtual_sol_lamports - CASE t.tx_type WHEN 'buy' THEN t.sol_amount ELSE -t.sol_amount END AS lamports
-    FROM coin_transactions t
-    WHERE t.mint = s.mint AND t."timestamp" >= gap.ended_at AND t."timestamp" < gap.ended_at + %(reach)s
-      AND t."timestamp" <= coalesce(gap.next_start, 'infinity')
-    ORDER BY t."timestamp", t.seq LIMIT 1
-) after ON true
-"""
-_KEEP_COINS = """
-INSERT INTO stream_gap_coins (gap_id, mint, lamports_before, lamports_after)
-SELECT %(gap)s, mint, lamports_before, lamports_after FROM gap_found WHERE lamports_before <> lamports_after
-ORDER BY abs(lamports_after - lamports_before) DESC, mint LIMIT %(most)s
-ON CONFLICT (gap_id, mint) DO UPDATE
-SET lamports_before = excluded.lamports_before, lamports_after = excluded.lamports_after
-"""
-_KEEP_SUMS = """
 UPDATE stream_gaps SET (coins_followed, coins_changed, coins_unseen, moved_lamports, assessed_at) = (
     SELECT count(*), count(*) FILTER (WHERE lamports_before <> lamports_after),
            count(*) FILTER (WHERE lamports_before IS NULL OR lamports_after IS NULL),
-           coalesce(sum(abs(lamports_after - lamports_before)), 0)::bigint, %(now)s FROM gap_found)
+           coalesce(sum(abs(lamports_after - lamports_before)), 0)::bigint, %(now)s FROM found)
 WHERE id = %(gap)s
 """
 
 
 def _assess(gap_id: int, now: datetime) -> None:
-    values = {"gap": gap_id, "now": now, "reach": LAST_LOOK, "most": MOST_COINS}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_FIND, values)
-        cursor.execute(_KEEP_COINS, values)
-        cursor.execute(_KEEP_SUMS, values)
+    with connection.cursor() as cursor:
+        cursor.execute(ASSESS, {"gap": gap_id, "now": now, "reach": LAST_LOOK, "most": MOST_COINS})

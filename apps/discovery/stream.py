@@ -22,12 +22,13 @@ from apps.discovery.feed_health import Reporter
 from apps.discovery.journal import JournalBusyError, JournalWriter
 from apps.discovery.models import StreamState
 from apps.discovery.ownership import Ownership
+from apps.discovery.pins import pinned_mints
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.pumpportal.client import Client, ClientSettings, banned_until
 from apps.discovery.receiver import NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
-from apps.discovery.subscriptions import Subscriptions, pinned_mints
+from apps.discovery.subscriptions import Subscriptions
 from apps.discovery.writer import CursorMovedError, Status
 
 logger = logging.getLogger(__name__)

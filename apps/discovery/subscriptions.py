@@ -8,18 +8,13 @@ import logging
 from django.db import InterfaceError, OperationalError, connection
 
 from apps.discovery.coverage import Coverage
-from apps.discovery.models import PinnedCoin
+from apps.discovery.pins import pinned_mints
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.pumpportal.client import Client
 
 logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5.0
-
-
-def pinned_mints() -> frozenset[str]:
-    """The coins that somebody needs."""
-    return frozenset(PinnedCoin.objects.values_list("mint", flat=True))
 
 
 class Subscriptions:

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from apps.discovery import creators, queries, rates, rollups, storage
+from apps.discovery import creators, gaps, queries, rates, rollups, storage, usage
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,18 @@ def rates_read() -> str | None:
 def candles_roll_up() -> int:
     """Fold the trades of the minutes that are over into candles."""
     return rollups.rollup_run(now=timezone.now())
+
+
+@shared_task
+def gaps_assess() -> int:
+    """Say of gaps that are over what was missed, as far as it can be told; how many were looked at."""
+    return gaps.gaps_assess()
+
+
+@shared_task
+def meter_thin() -> int:
+    """Keep of the feed's meter only a row a day where it is old."""
+    return usage.meter_thin(timezone.now())
 
 
 @shared_task

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.core.units import lamports_to_sol
+from apps.discovery.pins import coin_pin, coin_unpin
 from apps.trading import metrics, queries
 from apps.trading.fills import CHARGED, Fill, FillRejectedError, RejectCode
 from apps.trading.market import Market
@@ -99,10 +100,18 @@ def _apply_fill(order: Order, wallet: Wallet, position: Position | None, fill: F
     if holding.quantity == 0:
         _close(held, order, wallet)
     held.save()
+    if position is None or holding.quantity == 0:
+        _pin(held)
     order.position = held
     _settle(order, wallet, fill.balance_change, Order.Status.FILLED)
     TradeLog.objects.create(**_trade_fields(order, held), **_fill_fields(fill), status="SUCCESS")
     transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(float(lamports_to_sol(fill.curve_lamports))))
+
+
+def _pin(position: Position) -> None:
+    """The feed must not leave out a coin that is held."""
+    pin = coin_pin if position.status == Position.Status.OPEN else coin_unpin
+    pin(mint=position.mint, holder=f"position:{position.pk}")
 
 
 def _position_new(order: Order, market: Market) -> Position:

@@ -8,7 +8,7 @@ import pytest
 
 from apps.core.errors import PlatformError
 from apps.discovery import curve
-from apps.discovery.models import Coin, StreamGap
+from apps.discovery.models import Coin, PinnedCoin, StreamGap
 from apps.trading import engine, queries, services
 from apps.trading.fills import NOTHING_STANDING, buy_budget, fill_buy
 from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
@@ -210,6 +210,15 @@ def test_coin_that_cannot_be_priced_is_denied(started: World, fields: dict[str, 
     started.alert(mint, 5)
     run(started, 5)
     assert Order.objects.get().deny_code == code
+
+
+def test_held_coin_is_pinned_for_the_feed_until_it_is_sold(started: World) -> None:
+    mint, position = held(started, take_profit_bps=None, stop_loss_bps=None, timeout_seconds=60)
+    assert list(PinnedCoin.objects.values_list("mint", "holder")) == [(mint, f"position:{position.pk}")]
+    run(started, 70)
+    run(started, 75)
+    position.refresh_from_db()
+    assert (position.status, PinnedCoin.objects.count()) == ("CLOSED", 0)
 
 
 def test_coin_is_denied_until_it_trades_after_a_gap(started: World) -> None:

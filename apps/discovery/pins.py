@@ -1,0 +1,24 @@
+"""Coins whose trades must be received whatever else is left out: whoever needs one writes it here, and takes it back.
+
+Call both inside the transaction that begins or ends the need (a position that opens or closes): then no crash leaves a
+held coin unpinned. The stream reads the table every few seconds (`subscriptions.py`).
+"""
+
+from __future__ import annotations
+
+from apps.discovery.models import PinnedCoin
+
+
+def coin_pin(*, mint: str, holder: str) -> None:
+    """`holder` needs the coin, such as `position:12`; saying so twice is saying it once."""
+    PinnedCoin.objects.bulk_create([PinnedCoin(mint=mint, holder=holder)], ignore_conflicts=True)
+
+
+def coin_unpin(*, mint: str, holder: str) -> None:
+    """`holder` no longer needs the coin."""
+    PinnedCoin.objects.filter(mint=mint, holder=holder).delete()
+
+
+def pinned_mints() -> frozenset[str]:
+    """The coins that somebody needs."""
+    return frozenset(PinnedCoin.objects.values_list("mint", flat=True))
