@@ -163,14 +163,26 @@ WS_CONNECTION_TIMEOUT = env.float("WS_CONNECTION_TIMEOUT", default=60.0)
 WS_BAN_DELAY = env.float("WS_BAN_DELAY", default=3600.0)
 SUBSCRIPTION_CAP = env.int("SUBSCRIPTION_CAP", default=20_000)
 FEED_EXACT_SHARE = env.float("FEED_EXACT_SHARE", default=0.8)
-WS_BAN_DELAY = env.float("WS_BAN_DELAY", default=3600.0)
-SUBSCRIPTION_CAP = env.int("SUBSCRIPTION_CAP", default=20_000)
-FEED_EXACT_SHARE = env.float("FEED_EXACT_SHARE", default=0.8)
 PUMPPORTAL_API_KEY = env.str("PUMPPORTAL_API_KEY", default="")
 COIN_CACHE_SECONDS = env.int("COIN_CACHE_SECONDS", default=120)
 BAD_NAMES_PATTERN = env.str("BAD_NAMES_PATTERN", default="")
 SPAM_BURST_WINDOW = env.int("SPAM_BURST_WINDOW", default=30)
 SPAM_BURST_COINS = env.int("SPAM_BURST_COINS", default=3)
+METADATA_FETCH = env.bool("METADATA_FETCH", default=True)
+METADATA_GATEWAYS = env.list(
+    "METADATA_GATEWAYS",
+    default=[
+        "https://gateway.pinata.cloud/ipfs/",
+        "https://dweb.link/ipfs/",
+        "https://4everland.io/ipfs/",
+        "https://ipfs.io/ipfs/",
+    ],
+)
+METADATA_CONCURRENCY = env.int("METADATA_CONCURRENCY", default=4)
+METADATA_PER_HOST_PER_SECOND = env.float("METADATA_PER_HOST_PER_SECOND", default=2.0)
+THUMBNAILS = env.bool("THUMBNAILS", default=False)
+THUMBNAILS_MB = env.int("THUMBNAILS_MB", default=200)
+RATE_SOURCE = env.choice("RATE_SOURCE", ["jupiter", "coingecko", "off"], default="jupiter")
 WHALE_THRESHOLD_SOL = env.float("WHALE_THRESHOLD_SOL", default=1.0)
 KOTH_MARKET_CAP_SOL = env.float("KOTH_MARKET_CAP_SOL", default=150.0)
 

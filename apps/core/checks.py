@@ -17,6 +17,9 @@ from apps.core.environment import stop_start
 ENCRYPTION_KEY_BYTES = 32
 SHORTEST_SECRET = 50
 ABOVE_ZERO = (
+    "SPAM_BURST_COINS",
+    "METADATA_CONCURRENCY",
+    "METADATA_PER_HOST_PER_SECOND",
     "FLUSH_ROWS",
     "JOURNAL_SEGMENT_MB",
     "JOURNAL_SEGMENT_MINUTES",
@@ -34,6 +37,7 @@ ABOVE_ZERO = (
     "MAX_ALERT_LAG_SECONDS",
 )
 NOT_NEGATIVE = (
+    "THUMBNAILS_MB",
     "COIN_CACHE_SECONDS",
     "SPAM_BURST_WINDOW",
     "JOURNAL_KEEP_GB",
@@ -101,6 +105,12 @@ def _is_address(address: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+def gateways_wrong() -> Iterator[str]:
+    for gateway in settings.METADATA_GATEWAYS:
+        if not _is_address(gateway, ("http", "https")) or not gateway.endswith("/ipfs/"):
+            yield f'METADATA_GATEWAYS must hold addresses such as https://ipfs.io/ipfs/, not "{gateway}".'
+
+
 def secrets_wrong() -> Iterator[str]:
     if not settings.DEBUG and len(settings.SECRET_KEY) < SHORTEST_SECRET:
         yield f"SECRET_KEY must have at least {SHORTEST_SECRET} random characters."
@@ -136,6 +146,7 @@ def folders_wrong() -> Iterator[str]:
 RULES: tuple[Callable[[], Iterator[str]], ...] = (
     numbers_wrong,
     addresses_wrong,
+    gateways_wrong,
     secrets_wrong,
     pattern_wrong,
     hosts_wrong,

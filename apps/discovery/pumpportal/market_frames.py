@@ -8,6 +8,7 @@ from apps.discovery import curve
 from apps.discovery.curve import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL, Quote, Reserves, Side
 from apps.discovery.pumpportal import market_draws as draws
 from apps.discovery.pumpportal.market_coin import Coin
+from apps.discovery.pumpportal.market_metadata import METADATA_HOST
 
 Json = dict[str, object]
 
@@ -85,8 +86,7 @@ def migration(rng: Random, coin: Coin) -> Json:
 
 def _metadata(rng: Random) -> Json:
     name, symbol = draws.name_and_symbol(rng)
-    # A host that cannot exist: nothing a simulation says may send anybody anywhere.
-    return {"name": name, "symbol": symbol, "uri": f"https://metadata.invalid/{draws.base58(rng, 12)}"}
+    return {"name": name, "symbol": symbol, "uri": f"https://{METADATA_HOST}/{draws.base58(rng, 12)}"}
 
 
 def _reserve_fields(before: Reserves, after: Reserves) -> Json:

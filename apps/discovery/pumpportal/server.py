@@ -28,6 +28,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from apps.discovery.pumpportal.market_metadata import document_at
+
 logger = logging.getLogger(__name__)
 
 PATH, CONTROL_PATH = "/api/data", "/control"
@@ -139,13 +141,11 @@ class FeedServer:
         control: Callable[[dict[str, list[str]]], str] | None = None,
     ) -> None:
         self.host, self.port = host, port
-        self.require_key, self.journal_form = require_key, journal_form
-        self.queue_limit = queue_limit
+        self.require_key, self.journal_form, self.queue_limit = require_key, journal_form, queue_limit
         self.on_sent, self.control = on_sent, control
         self.sent = self.dropped_clients = self.connections = 0
-        self.delay_seconds = 0.0
+        self.delay_seconds = self._banned_until = 0.0
         self.trades_refused = False
-        self._banned_until = 0.0
         self._farewells: set[asyncio.Task[None]] = set()
         self._clients: set[_Client] = set()
         self._ready = asyncio.Event()
@@ -264,7 +264,8 @@ class FeedServer:
             banned = asyncio.get_running_loop().time() < self._banned_until
             return connection.respond(HTTPStatus.FORBIDDEN, BANNED + "\n") if banned else None
         if parts.path != CONTROL_PATH or self.control is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, f"There is only {PATH} here.\n")
+            document = document_at(parts.path) or f"There is only {PATH} here.\n"
+            return connection.respond(HTTPStatus.OK if document[0] == "{" else HTTPStatus.NOT_FOUND, document)
         if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
             return connection.respond(HTTPStatus.FORBIDDEN, "No page of a browser has orders to give here.\n")
         try:
