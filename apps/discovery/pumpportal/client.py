@@ -197,7 +197,7 @@ class Client:
         if self.settings.is_loopback:
             seconds = min(seconds, LOOPBACK_BAN_SECONDS)
         until = datetime.now(UTC) + timedelta(seconds=seconds * random.uniform(1.0, 1.05))
-        self.away_reason = BANNED + until.isoformat(timespec="seconds")
+        self.away_reason = BANNED + until.isoformat(timespec="milliseconds")
         logger.error("the feed has banned this client (%s): the next try is at %s", reason, until.isoformat())
         self.sink.on_disconnected("banned")
         await self._sit_out()
