@@ -13,8 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
@@ -195,7 +197,9 @@ def test_under_asgi_the_file_comes_in_pieces(client: Client, market: str) -> Non
         reader = AsyncClient()
         reader.cookies = client.cookies
         answer = await reader.get(reverse("discovery:export"), {"kind": "trades", "format": "csv"})
-        return [part async for part in answer.streaming_content]
+        found = [part async for part in answer.streaming_content]
+        await sync_to_async(connections.close_all)()
+        return found
 
     parts = asyncio.run(read())
     assert len(parts) > 3
