@@ -20,7 +20,6 @@ from typing import Any
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from apps.discovery.models import Coin
 from apps.discovery.windows import TOKENS
 
 DIED_AFTER = timedelta(minutes=30)
@@ -113,14 +112,14 @@ def histories(mints: Sequence[str]) -> list[History]:
         return [History(*row) for row in cursor.fetchall()]
 
 
-# Inserted in one order everywhere, so that two who keep the same histories wait for each other and never deadlock.
-HISTORIES_KEEP = f"""
+_UNKEPT = f"""
     WITH o AS MATERIALIZED (SELECT mint, creator, created_at AS as_of FROM discovered_coins
                             WHERE mint = ANY(%(mints)s) AND {_SUBJECT}
-                              AND NOT EXISTS (SELECT FROM creator_histories h WHERE h.mint = discovered_coins.mint))
-    INSERT INTO creator_histories (mint, creator, as_of, coins, graduated, died, sold80_seconds, top_market_cap_sol,
-                                   since_last_seconds)
-    {_HISTORIES} ORDER BY o.mint ON CONFLICT DO NOTHING"""
+                              AND NOT EXISTS (SELECT FROM creator_histories h WHERE h.mint = discovered_coins.mint))"""
+_KEPT = """mint, creator, as_of, coins, graduated, died, sold80_seconds, top_market_cap_sol, since_last_seconds"""
+# Inserted in one order everywhere, so that two who keep the same histories wait for each other and never deadlock.
+HISTORIES_KEEP = f"""{_UNKEPT}
+    INSERT INTO creator_histories ({_KEPT}) {_HISTORIES} ORDER BY o.mint ON CONFLICT DO NOTHING"""
 
 
 def histories_keep(mints: Sequence[str]) -> int:
@@ -132,9 +131,7 @@ def histories_keep(mints: Sequence[str]) -> int:
         return int(cursor.rowcount)
 
 
-HISTORIES_KEPT = """
-    SELECT mint, creator, as_of, coins, graduated, died, sold80_seconds, top_market_cap_sol, since_last_seconds
-    FROM creator_histories WHERE mint = ANY(%s) ORDER BY mint"""
+HISTORIES_KEPT = f"SELECT {_KEPT} FROM creator_histories WHERE mint = ANY(%s) ORDER BY mint"
 
 
 def histories_kept(mints: Sequence[str]) -> list[History]:
@@ -142,6 +139,18 @@ def histories_kept(mints: Sequence[str]) -> list[History]:
     with connection.cursor() as cursor:
         cursor.execute(HISTORIES_KEPT, [list(mints)])
         return [History(*row) for row in cursor.fetchall()]
+
+
+HISTORY = f"""{_UNKEPT}
+    SELECT {_KEPT} FROM creator_histories WHERE mint = ANY(%(mints)s) UNION ALL {_HISTORIES}"""
+
+
+def history(mint: str) -> History | None:
+    """What was known of a coin's creator when it was created: what is kept, else computed now."""
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, {"mints": [mint], **_CONSTANTS})
+        row = cursor.fetchone()
+    return History(*row) if row else None
 
 
 # Index coins_newest.
@@ -210,8 +219,10 @@ def past_changed(cursor: CursorWrapper, mints: Sequence[str]) -> None:
 
 
 COINS_OF = f"""
-    SELECT c.mint, c.symbol, c.name, c.created_at, c.graduated, c.final_outcome, c.filtered_reason,
-           s.is_active, s.last_trade_at, coalesce(k.trades, d.trades),
+    SELECT c.mint, c.symbol, c.name, c.created_at,
+           CASE WHEN c.graduated THEN 'graduated' WHEN s.is_active THEN 'trading' WHEN s.mint IS NULL THEN 'untracked'
+                WHEN c.final_outcome IN ('finished', 'abandoned') THEN c.final_outcome ELSE 'ended' END,
+           c.filtered_reason, s.last_trade_at, coalesce(k.trades, d.trades),
            coalesce(k.bought_base_units, d.bought_base_units), coalesce(k.sold_base_units, d.sold_base_units),
            coalesce(k.sold80_at, d.sold80_at), {_SOLD80_SECONDS}, {_TOP}
     FROM (SELECT * FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
@@ -219,23 +230,31 @@ COINS_OF = f"""
     {_KNOWN.format(until="'infinity'::timestamptz")}
     ORDER BY c.first_seen_at DESC, c.mint"""
 _COIN_OF = (
-    "mint", "symbol", "name", "created_at", "graduated", "final_outcome", "filtered_reason", "is_active",
-    "last_trade_at", "trades", "bought_base_units", "sold_base_units", "sold80_at", "sold80_seconds",
-    "top_market_cap_sol",
+    "mint", "symbol", "name", "created_at", "outcome", "filtered_reason", "last_trade_at", "trades",
+    "bought_base_units", "sold_base_units", "sold80_at", "sold80_seconds", "top_market_cap_sol",
 )  # fmt: skip
 
 
 def coins_of(creator: str, *, limit: int, offset: int = 0, but: str = "") -> list[dict[str, Any]]:
-    """A creator's coins as they are now, newest first (without `but`). `is_active` None: never tracked."""
+    """A creator's coins as they are now, newest first (without `but`), as dicts of the names above. `outcome` is
+    graduated, trading, finished (too old), abandoned (silent), ended, or untracked."""
     values = {"creator": creator, "limit": limit, "offset": offset, "but": but}
     with connection.cursor() as cursor:
         cursor.execute(COINS_OF, values)
         return [dict(zip(_COIN_OF, row, strict=True)) for row in cursor.fetchall()]
 
 
-def coins_count(creator: str) -> int:
-    """How many coins of a creator are known."""
-    return Coin.objects.filter(creator=creator, created_at__isnull=False).count()
+TOTALS = """
+    SELECT count(*), count(*) FILTER (WHERE graduated) FROM discovered_coins
+    WHERE creator = %s AND created_at IS NOT NULL"""
+
+
+def totals(creator: str) -> tuple[int, int]:
+    """How many coins of a creator are known, and how many of them have graduated."""
+    with connection.cursor() as cursor:
+        cursor.execute(TOTALS, [creator])
+        coins, graduated = cursor.fetchone()
+        return coins, graduated
 
 
 _BATCH = 500

@@ -1,5 +1,6 @@
 """Pages of discovery."""
 
+from functools import partial
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
-from apps.discovery import pages_coin, pages_feed, pages_list
+from apps.discovery import pages_coin, pages_creator, pages_feed, pages_list
 from apps.discovery.forms import ConfigForm, FilterForm, PhaseForm
 from apps.discovery.models import Coin
 
@@ -76,6 +77,7 @@ def coin(request: HttpRequest, mint: str) -> HttpResponse:
         "progress_line": pages_coin.progress_line(windows),
         "momentum": pages_coin.momentum_table(mint),
         "candles": pages_coin.candles_table(mint, bucket),
+        "creator_box": partial(pages_creator.creator_box, found),  # called by the page, not by its live updates
         "bucket": bucket,
         "buckets": [(seconds, pages_coin.span(seconds)) for seconds in pages_coin.BUCKETS],
         "topics": f"coin:{mint},coins",

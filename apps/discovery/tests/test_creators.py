@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.urls import reverse
 
 from apps.discovery import creators, tasks
 from apps.discovery.creators import DIED_AFTER, LAST_COINS, History
@@ -20,11 +22,13 @@ from apps.discovery.pipeline import Pipeline
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor, Entry
 from apps.discovery.tests.frames import SmallMarket
+from apps.discovery.tests.test_api import Api
 from apps.discovery.writer import Status, write
 
 pytestmark = pytest.mark.usefixtures("feed_tables")
 
 STATUS = Status("live", True, "", datetime(2026, 1, 1, tzinfo=UTC))
+MORPH = {"hx-request": "true"}
 BIRTH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -139,8 +143,7 @@ def test_nothing_that_comes_later_changes_a_history(seed):
     fold_all()
     assert {one.mint: one for one in creators.histories(all_mints())} == then
     creators.histories_keep(all_mints())
-    kept = {row["coin_id"]: row for row in CreatorHistory.objects.values()}
-    assert {mint: History(row.pop("coin_id"), **row) for mint, row in kept.items()} == then
+    assert {one.mint: one for one in creators.histories_kept(all_mints())} == then
 
 
 def fold_all() -> None:
@@ -175,6 +178,7 @@ def make_trade(mint: str, at: float, side: str, tokens: int, trader: str = "C", 
 
 def history_of(mint: str) -> History:
     (found,) = creators.histories([mint])
+    assert creators.history(mint) == found
     return found
 
 
@@ -241,6 +245,7 @@ def test_a_coin_whose_creation_came_after_its_first_trade_has_no_history():
     make_coin("late", 10, first_seen_at=BIRTH)
     assert creators.histories(["late"]) == []
     assert creators.histories_keep(["late"]) == 0
+    assert creators.history("late") is None
 
 
 def test_a_summary_outlives_the_trades_it_was_made_of():
@@ -310,7 +315,40 @@ def test_coins_of_a_creator_are_told_newest_first():
     make_coin("new", 100)
     make_coin("other", 50, creator="D")
     newest, oldest = creators.coins_of("C", limit=10)
-    assert [newest["mint"], oldest["mint"], creators.coins_count("C")] == ["new", "old", 2]
+    assert [newest["mint"], oldest["mint"], creators.totals("C")] == ["new", "old", (2, 0)]
     assert (oldest["sold80_seconds"], oldest["top_market_cap_sol"], oldest["trades"]) == (5.0, 28.0, 1)
+    assert [newest["outcome"], oldest["outcome"]] == ["trading", "trading"]
     assert creators.coins_of("C", limit=1, offset=1) == [oldest]
     assert [coin["mint"] for coin in creators.coins_of("C", limit=10, but="new")] == ["old"]
+
+
+def test_the_coin_page_shows_the_creators_other_coins_and_what_was_known(client):
+    make_coin("old", 0, initial_buy_base_units=100, symbol="<script>", market_cap_sol=28.0)
+    make_trade("old", 5, "sell", 80, price=9e-8)
+    make_coin("new", 100)
+    client.force_login(get_user_model().objects.create_user("person"))
+    text = client.get(reverse("discovery:coin", args=["new"])).content.decode()
+    assert "&lt;script&gt;" in text and "<script>old" not in text
+    assert all(part in text for part in ("Coins made before", "90.00", "5 s"))
+    assert 'id="creator-coin-old"' in text
+    assert 'id="creator"' not in client.get(reverse("discovery:coin", args=["new"]), headers=MORPH).content.decode()
+
+
+def test_the_page_of_a_coin_without_a_known_creator_has_no_box(client):
+    make_coin("old", 0, creator=None)
+    client.force_login(get_user_model().objects.create_user("person"))
+    assert 'id="creator"' not in client.get(reverse("discovery:coin", args=["old"])).content.decode()
+
+
+def test_the_api_pages_through_a_creators_coins():
+    api = Api()
+    make_coin("old", 0, initial_buy_base_units=100, graduated=True, graduated_at=BIRTH + timedelta(seconds=9))
+    make_trade("old", 5, "sell", 80)
+    make_coin("new", 100)
+    found = api.call("get", "/creators/C?limit=1&offset=1")
+    assert (found["creator"], found["count"], found["graduated"], len(found["items"])) == ("C", 2, 1, 1)
+    item = found["items"][0]
+    assert (item["mint"], item["outcome"], item["sold_base_units"], item["sold80_seconds"]) == (
+        "old", "graduated", 80, 5.0,
+    )  # fmt: skip
+    assert api.call("get", "/creators/nobody", status=404)["code"] == "CREATOR_NOT_FOUND"
