@@ -77,12 +77,17 @@ class Exported:
     last_us: int | None = None
 
 
-def select(folder: Path, selection: Selection) -> Iterator[tuple[Entry, bytes]]:
-    """The lines of a selection, each with its exact text."""
+def chosen(folder: Path, selection: Selection) -> list[Path]:
+    """The segments in which lines of a selection may be."""
     found = segments(folder)
-    for path, following in zip(found, [*found[1:], None], strict=True):
-        if selection.may_be_in(path, following):
-            yield from (pair for pair in read_entries(path) if selection.takes(pair[0]))
+    pairs = zip(found, [*found[1:], None], strict=True)
+    return [path for path, following in pairs if selection.may_be_in(path, following)]
+
+
+def select(folder: Path, selection: Selection) -> Iterator[tuple[Entry, bytes]]:
+    """The lines of a selection, each with its exact text; of a damaged segment what can still be read."""
+    for path in chosen(folder, selection):
+        yield from (pair for pair in read_entries(path) if selection.takes(pair[0]))
 
 
 def export(

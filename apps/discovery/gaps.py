@@ -18,7 +18,7 @@ FIRST_LOOK = timedelta(seconds=60)
 LAST_LOOK = timedelta(minutes=30)  # a coin that has not traded for so long is no longer followed
 MOST_GAPS = 20
 MOST_COINS = 5_000  # of one gap, those that moved most
-REASONS = ("restart", "silent", "disk", "banned", "stopped", "connection lost")
+REASONS = ("restart", "silent", "disk", "journal", "banned", "stopped", "connection lost")
 
 Span = tuple[datetime, datetime, str]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -32,11 +33,14 @@ from apps.discovery.segments import (
 )
 from apps.discovery.state import Cursor, Entry
 
+logger = logging.getLogger(__name__)
+
 SEGMENT_BYTES = 64 * 2**20
 SEGMENT_SECONDS = 3600.0
 CHUNK_BYTES = 256 * 2**10
 FSYNC_SECONDS = 1.0
 SETTLED_NS = 2 * 10**9  # times of files are coarse: a folder that changed just now may change unseen
+LOST = "journal"
 TAIL_BYTES = 4 * 2**20
 
 _encode = msgspec.json.encode
@@ -255,12 +259,17 @@ def _last_time(existing: Sequence[Path]) -> int | None:
 
 
 class JournalReader:
-    """Reads entries from a cursor on, also while the journal grows. `cursor` is the place after the last read."""
+    """Reads entries from a cursor on, also while the journal grows. `cursor` is the place after the last read.
 
-    def __init__(self, folder: Path, cursor: Cursor) -> None:
+    Lines that are no longer there (a damaged or missing segment) become one gap, from the line before (`last_us` at
+    first) to the line after them.
+    """
+
+    def __init__(self, folder: Path, cursor: Cursor, last_us: int = 0) -> None:
         self.folder, self.cursor = folder, cursor
         self._file: Source | None = None
-        self._last_us = 0
+        self._last_us = last_us
+        self._is_behind_hole = False
         self._seen_ns = 0  # when the folder changed last, if no segment followed then
 
     def read(self) -> list[Entry]:
@@ -293,9 +302,14 @@ class JournalReader:
             size *= 2
         if not cut:
             return []
-        entries = _decode_lines(data[:cut], self.cursor.next_seq, self._last_us)
+        first = self.cursor.next_seq
+        entries = _decode_lines(data[:cut], first, self._last_us)
+        self.cursor = Cursor(self.cursor.segment, self.cursor.offset + cut, first + len(entries))
+        if self._is_behind_hole:
+            self._is_behind_hole = False
+            to_us = entries[0].at_us
+            entries.insert(0, Entry(first - 1, to_us, None, (self._last_us or to_us, to_us, LOST)))
         self._last_us = entries[-1].at_us
-        self.cursor = Cursor(self.cursor.segment, self.cursor.offset + cut, self.cursor.next_seq + len(entries))
         return entries
 
     def _resume(self) -> bool:
@@ -321,6 +335,9 @@ class JournalReader:
     def _move_to(self, path: Path) -> None:
         self.close()
         self._seen_ns = 0
+        self._is_behind_hole = 0 < self.cursor.next_seq < first_seq(path)
+        if self._is_behind_hole:
+            logger.error("the journal has lost its lines from %d up to %s", self.cursor.next_seq, path.name)
         self.cursor = Cursor(plain_name(path), 0, first_seq(path))
         self._file = open_segment(path)
 

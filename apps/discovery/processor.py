@@ -76,7 +76,7 @@ class Processor:
         pay_owed(self.owed)
         self.config = self.load_config()
         self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config))
-        self.reader = JournalReader(self.folder, self.pipeline.cursor)
+        self.reader = JournalReader(self.folder, self.pipeline.cursor, self.pipeline.feed_us)
         self.observer = Observer(self.pipeline.oddities, self.pipeline.meter.noted)
 
     def wake(self) -> None:

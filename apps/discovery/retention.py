@@ -15,11 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from apps.discovery.inspection import summarize
 from apps.discovery.journal import JournalBusyError, lock_file
 from apps.discovery.models import StreamState
+from apps.discovery.processor import AWAY
 from apps.discovery.segments import DamagedSegmentError, first_seq, is_packed, pack, segments
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _committed_seq() -> int:
     """The number up to which the tables hold the journal; 0 while the database is away."""
     try:
         return StreamState.objects.values_list("next_seq", flat=True).get()
-    except (OperationalError, InterfaceError):
+    except AWAY:
         return 0
     finally:
         connection.close()

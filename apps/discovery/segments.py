@@ -239,6 +239,17 @@ def check_packed(path: Path) -> None:
         raise DamagedSegmentError("its bytes are not those that were written (SHA-256)")
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether a packed segment is not what was written; of a plain one it cannot be told."""
+    if not is_packed(path):
+        return False
+    try:
+        check_packed(path)
+    except DamagedSegmentError:
+        return True
+    return False
+
+
 def _ending(stream: BinaryIO) -> tuple[bytes, bytes]:
     """Summary and hash from the end of a packed segment."""
     size = stream.seek(0, os.SEEK_END)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from apps.discovery.state import Cursor
 from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.tests.process import Feed, StreamProcess, wait_until
 from apps.discovery.tests.test_journal import T0, read_all
+from apps.discovery.tests.test_sameness import line_of
 
 BEFORE = 2**20  # bytes in the segment before the limit bites, so that the limit hurts no other file of the tests
 
@@ -160,28 +160,30 @@ def test_reserve_of_the_disk_is_left_to_others(small_disk: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("feed_tables")
-def test_stream_on_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path: Path, small_disk: Path) -> None:
-    entries = SmallMarket(5).entries(600)
-    frames = [Frame(one.raw, "control", t_wall=one.at_us / 1e6) for one in entries if one.raw is not None]
-    stream = StreamProcess(tmp_path, "", JOURNAL_DIR=str(small_disk / "journal"), JOURNAL_RESERVE_MB="0")
+def test_stream_catches_up_packs_stops_on_a_full_disk_and_goes_on(tmp_path: Path, small_disk: Path) -> None:
+    entries, folder = SmallMarket(5).entries(600), small_disk / "journal"
+    writer = JournalWriter(folder, fsync="off", segment_bytes=10_000)
+    for entry in entries[:100]:
+        writer.append([line_of(entry)])
+    writer.close()
+    coming = [Frame(one.raw, "control", t_wall=one.at_us / 1e6) for one in entries[100:] if one.raw is not None]
     with Feed(journal_form=True) as feed:
-        stream.environment["WS_URI"] = feed.server.uri
-        with stream:
-            feed.offer(frames[:100])
-            wait_until(lambda: state().next_seq >= 100, "the first frames")
+        settings = {"JOURNAL_DIR": str(folder), "JOURNAL_RESERVE_MB": "0"}
+        with StreamProcess(tmp_path, feed.server.uri, **settings) as stream:
+            wait_until(lambda: state().next_seq >= 100, "what lay in the journal")
+            wait_until(lambda: len(list(folder.glob("*.jsonl"))) == 1, "the packing of what is closed")
             ballast = fill_disk(small_disk)
-            feed.offer(frames[100:])
+            feed.offer(coming)
             wait_until(lambda: state().detail == f"{NO_DISK}: No space left on device", "the loud state")
             assert badge()["tone"] == "bad" and "No space left" in badge()["trouble"]
-            assert state().next_seq < len(frames)
+            assert state().next_seq < 100 + len(coming)
             ballast.unlink()
-            wait_until(lambda: state().next_seq >= len(frames), "the rest")
+            wait_until(lambda: state().next_seq >= 100 + len(coming), "the rest")
             wait_until(lambda: state().detail == "", "the end of the trouble")
             assert stream.terminate() == 0
-    assert problems(small_disk / "journal") == []
-    found = [entry.raw for entry in read_all(JournalReader(small_disk / "journal", Cursor())) if entry.raw is not None]
-    assert found == [frame.text for frame in frames]
-    assert settings.JOURNAL_RESERVE_MB > 0  # what a user gets
+    assert problems(folder) == []
+    found = [entry.raw for entry in read_all(JournalReader(folder, Cursor())) if entry.raw is not None]
+    assert found == [entry.raw for entry in entries if entry.raw is not None]
 
 
 def state() -> StreamState:

@@ -122,7 +122,7 @@ def test_packed_segments_are_played_by_replay_as_they_lie_there(folder: Path) ->
     )
 
 
-def test_verify_ends_with_an_error_for_one_changed_byte(folder: Path) -> None:
+def test_one_changed_byte_is_told_by_every_command_that_reads_it(folder: Path, tmp_path: Path) -> None:
     command(folder, "verify")
     path = segments(folder)[1]
     data = bytearray(path.read_bytes())
@@ -130,6 +130,12 @@ def test_verify_ends_with_an_error_for_one_changed_byte(folder: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CommandError, match="Problems found"):
         command(folder, "verify")
+    target = tmp_path / "part.jsonl"
+    for words in (("cat",), ("export", "-o", str(target))):
+        with pytest.raises(CommandError, match=path.name):
+            command(folder, *words)
+    assert 0 < target.read_bytes().count(b"\n") < FRAMES
+    command(folder, "cat", "0", "10")
 
 
 def test_journal_that_is_not_there_is_an_error(tmp_path: Path) -> None:

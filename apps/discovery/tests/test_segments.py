@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apps.discovery import segments as files
 from apps.discovery.inspection import describe_segment, inspect_segment, summarize, verify_journal
-from apps.discovery.journal import JournalReader, JournalWriter, frame_line, gap_line
+from apps.discovery.journal import LOST, JournalReader, JournalWriter, frame_line, gap_line
 from apps.discovery.retention import Limits, Stored, expired, pack_closed, remove_expired, tidy
 from apps.discovery.segments import DamagedSegmentError, check_packed, pack, segments
 from apps.discovery.state import Cursor, Entry
@@ -105,15 +105,30 @@ def test_cut_off_segment_is_found_and_gives_what_is_left(journal_dir: Path, left
     assert found == [f'{{"n":{number}}}' for number in range(len(found))]
 
 
-def test_damaged_segment_does_not_keep_the_reader_from_the_next_one(journal_dir: Path) -> None:
-    fill(journal_dir, 60)
+def test_damaged_segment_does_not_keep_the_reader_from_the_next_one_and_is_a_gap(journal_dir: Path) -> None:
+    fill(journal_dir, 120)
     pack_closed(journal_dir)
-    first, second = segments(journal_dir)[:2]
-    data = bytearray(first.read_bytes())
+    damaged, following = segments(journal_dir)[1:3]
+    data = bytearray(damaged.read_bytes())
     data[len(data) // 3] ^= 0xFF
-    first.write_bytes(data)
-    seqs = [entry.seq for entry in read_all(JournalReader(journal_dir, Cursor()))]
-    assert seqs[-1] == 59 and files.first_seq(second) in seqs
+    damaged.write_bytes(data)
+    entries = read_all(JournalReader(journal_dir, Cursor()))
+    after = next(number for number, entry in enumerate(entries) if entry.seq == files.first_seq(following))
+    assert entries[after - 1].gap == (entries[after - 2].at_us, entries[after].at_us, LOST)
+    assert entries[after].raw == f'{{"n":{files.first_seq(following)}}}' and entries[-1].seq == 119
+
+
+def test_lines_that_are_gone_are_a_gap_also_right_after_a_start(journal_dir: Path) -> None:
+    fill(journal_dir, 120)
+    missing, following = segments(journal_dir)[1:3]
+    begin, end = files.first_seq(missing), files.first_seq(following)
+    missing.unlink()
+    entries = read_all(JournalReader(journal_dir, Cursor()))
+    gap = Entry(end - 1, T0 + end, None, (T0 + begin - 1, T0 + end, LOST))
+    assert entries[begin : begin + 2] == [gap, Entry(end, T0 + end, f'{{"n":{end}}}')]
+    assert entries[-1].seq == 119
+    started = JournalReader(journal_dir, Cursor(missing.name, 0, begin), T0 + begin - 1)
+    assert read_all(started) == entries[begin:]
 
 
 def test_missing_segment_is_a_hole_in_the_numbers(journal_dir: Path) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.discovery.excerpts import Exported, Selection, export, select
+from apps.discovery.excerpts import Exported, Selection, chosen, export, select
 from apps.discovery.inspection import SegmentInfo, describe_segment, verify_journal
 from apps.discovery.rebuilding import RebuildError, rebuild
-from apps.discovery.segments import segments
+from apps.discovery.segments import is_damaged, segments
 
 TEXTS = {
     "ls": "list the segments: times, frames, gaps, size on the disk and unpacked",
@@ -61,6 +61,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no journal in {folder}.")
         try:
             getattr(self, f"_{options['action']}")(folder, options)
+        except FileNotFoundError as error:
+            raise CommandError(f"{error.filename} went away meanwhile; start again.") from None
         except BrokenPipeError:
             sys.stderr.close()  # the reader has seen enough
 
@@ -78,18 +80,22 @@ class Command(BaseCommand):
             raise CommandError(f"Problems found: {wrong}.")
 
     def _cat(self, folder: Path, options: dict[str, Any]) -> None:
-        for entry, text in select(folder, _selection(options)):
+        selection = _selection(options)
+        for entry, text in select(folder, selection):
             if not options["raw"]:
                 self.stdout.write(text.decode("utf-8", "replace"))
             elif entry.raw is not None:
                 self.stdout.write(entry.raw)
+        _require_whole(chosen(folder, selection))
 
     def _export(self, folder: Path, options: dict[str, Any]) -> None:
-        target, show = options["output"], self._progress()
+        target, selection, show = options["output"], _selection(options), self._progress()
         if target.exists() and not options["force"]:
             raise CommandError(f"{target} is there already; --force replaces it.")
         try:
-            done = export(folder, _selection(options), target, progress=lambda so_far: show(_exported(so_far)))
+            done = export(folder, selection, target, progress=lambda so_far: show(_exported(so_far)))
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise CommandError(f"{target}: {error.strerror}") from None
         if not done.lines:
@@ -99,6 +105,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(_with_times(values)))
         else:
             self.stdout.write(f"{target}: {_exported(done)}.")
+        _require_whole(chosen(folder, selection))
 
     def _replay(self, folder: Path, options: dict[str, Any]) -> None:
         started, show = time.monotonic(), self._progress()
@@ -111,6 +118,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(asdict(done) | {"seconds": round(seconds, 3)}))
         else:
             self.stdout.write(f"Lines {done.first_seq:,} to {done.end_seq - 1:,} are in the tables ({seconds:.1f} s).")
+        _require_whole(segments(folder))
 
     def _progress(self) -> Callable[[str], None]:
         """Says how far it is, once a second, where somebody looks."""
@@ -135,6 +143,12 @@ class Command(BaseCommand):
             f"{info.name}  {info.frames:>9,} frames  {info.gaps:>4} gaps  {sizes}  "
             f"{_iso(info.first_us) or '-'}  {_iso(info.last_us) or '-'}  {' '.join(info.problems)}".rstrip()
         )
+
+
+def _require_whole(paths: list[Path]) -> None:
+    """End with an error where something of these segments could not be read."""
+    if damaged := [path.name for path in paths if is_damaged(path)]:
+        raise CommandError(f"Only what can still be read of these damaged segments is there: {', '.join(damaged)}.")
 
 
 def _add_selection(action: ArgumentParser) -> None:
