@@ -7,22 +7,51 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from apps.discovery import creators, gaps, queries, rates, rollups, storage, usage
+from apps.discovery import (
+    coin_batches,
+    creators,
+    gaps,
+    metadata_queue,
+    queries,
+    rate_sources,
+    rates,
+    rollups,
+    storage,
+    usage,
+)
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task
-def rates_read() -> str | None:
-    """Keep the present price of SOL; not with simulated money, and an endpoint that is away is only logged."""
-    if settings.FEED_MODE == "simulator" or settings.DEMO:
-        return None
+def rates_read() -> int:
+    """Keep what one SOL costs now; how many currencies. Not with simulated money; an endpoint away is logged."""
+    if settings.FEED_MODE == "simulator" or settings.DEMO or settings.RATE_SOURCE == "off":
+        return 0
     try:
-        rate = rates.fetch()
-    except rates.RateUnavailableError as error:
+        found = rate_sources.fetch(settings.RATE_SOURCE)
+    except rate_sources.RateUnavailableError as error:
         logger.warning("no exchange rate: %s", error)
-        return None
-    return str(rates.rate_keep(rate=rate, at=timezone.now()).rate)
+        return 0
+    return rates.rates_keep(rates=found, at=timezone.now())
+
+
+@shared_task
+def metadata_read() -> int:
+    """Read what the creators of new coins say of them; how many coins are finished with."""
+    return metadata_queue.metadata_read() if settings.METADATA_FETCH else 0
+
+
+@shared_task
+def coins_announce() -> int:
+    """Tell n8n of new coins; how many batches arrived."""
+    return coin_batches.coins_announce()
+
+
+@shared_task
+def coin_batches_tidy() -> int:
+    """Forget batches of coins that are finished with."""
+    return coin_batches.batches_tidy(now=timezone.now())
 
 
 @shared_task

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.discovery.tests import tables
+from apps.discovery.tests.site import Site, open_site
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ def journal_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "journal"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server on loopback."""
+    with open_site() as server:
+        yield server

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.core.tokens import token_create
-from apps.discovery import rates, tasks
-from apps.discovery.models import CoinMetric, CoinStream, ExchangeRate, Phase, StreamState
+from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamState
 from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.tests.test_pipeline import run
 
@@ -159,20 +156,3 @@ def test_health_tells_of_the_stream(api: Api, busy_mint: str) -> None:
     health = api.call("get", "/health")
     assert health["frames_total"] > 0 and health["oddities"]
     assert health["status"] == "degraded"  # no stream runs here
-
-
-def test_recorded_price_answer_is_read_exactly(recordings: Path) -> None:
-    answer = json.loads((recordings / "http" / "price_v3.json").read_text())
-    assert rates.parse_price(json.dumps(answer["body"]).encode()) == Decimal("81.632997")
-
-
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"So11111111111111111111111111111111111111112":null}'])
-def test_answer_without_a_price_is_refused(body: bytes) -> None:
-    with pytest.raises(rates.RateUnavailableError):
-        rates.parse_price(body)
-
-
-def test_rate_is_not_asked_for_with_simulated_money(settings: Any) -> None:
-    settings.FEED_MODE = "simulator"
-    assert tasks.rates_read() is None
-    assert not ExchangeRate.objects.exists()
