@@ -17,7 +17,7 @@ HELP = """Import what one SOL cost, from a CSV file with the columns
   currency  USD or EUR
   rate      the price of one SOL, with a decimal point
   source    where it is from (optional; else "import")
-A wrong file changes nothing (exit status 2, the message names file, line and column). The same file imported again changes nothing."""
+A wrong file changes nothing (exit status 2, the message names file, line and column); the same file twice is once."""
 
 
 class Command(BaseCommand):
