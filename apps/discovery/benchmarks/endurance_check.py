@@ -100,13 +100,13 @@ def _distances(times: NDArray[np.float64], gaps: NDArray[np.float64]) -> NDArray
     return nearest
 
 
-_KEYED = np.dtype([("kind", "u1"), ("key", "<i8")])
+KEYED = np.dtype([("kind", "u1"), ("key", "<i8")])
 
 
 def journal_keys(folder: Path) -> tuple[NDArray[Any], int]:
     """What the journal has, read anew from its first byte, and the number of its next line."""
     reader = JournalReader(folder, Cursor())
-    return np.fromiter(_entries(reader), _KEYED), reader.cursor.next_seq
+    return np.fromiter(_entries(reader), KEYED), reader.cursor.next_seq
 
 
 def _entries(reader: JournalReader) -> Iterator[tuple[int, int]]:
@@ -119,7 +119,7 @@ def _entries(reader: JournalReader) -> Iterator[tuple[int, int]]:
 def table_keys(database_url: str) -> NDArray[Any]:
     """What the tables have, a row each, so that doubled ones are there twice."""
     with psycopg.connect(database_url) as connection:
-        return np.fromiter(_rows(connection), _KEYED)
+        return np.fromiter(_rows(connection), KEYED)
 
 
 def _rows(connection: psycopg.Connection) -> Iterator[tuple[int, int]]:
