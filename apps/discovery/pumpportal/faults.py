@@ -68,9 +68,14 @@ def parse(text: str) -> Fault:
     if name not in KINDS:
         raise FaultError(f"There is no fault {name!r}; there are: {', '.join(KINDS)}.")
     values = dict(_number(part) for part in rest.split(",") if part)
-    brief = _BRIEF_SECONDS if values.get("every") else math.inf
-    usual = {"seconds": _SECONDS.get(name, brief), "share": _STRIKES_SOME.get(name, 1.0)}
-    fault = replace(Fault(name), **(usual | values))
+    every = values.get("every", 0.0)
+    fault = Fault(
+        name,
+        every,
+        values.get("seconds", _SECONDS.get(name, _BRIEF_SECONDS if every else math.inf)),
+        values.get("share", _STRIKES_SOME.get(name, 1.0)),
+        values.get("delay", _DELAY_SECONDS),
+    )
     if name == "ban" and math.isinf(fault.seconds):
         raise FaultError("A ban needs an end: give seconds.")
     return fault
