@@ -202,13 +202,13 @@ def assert_same(seed: int, plan: list[Life], network: CommitBreaker) -> None:
         assert found[name] == rows, name
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(seed=st.sampled_from(SEEDS), plan=st.lists(lives, min_size=1, max_size=5))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(seed=st.sampled_from(SEEDS), plan=st.lists(lives, min_size=1, max_size=4))
 def test_tables_are_those_of_an_undisturbed_run(network: CommitBreaker, seed: int, plan: list[Life]) -> None:
     assert_same(seed, plan, network)
 
 
 def test_outages_and_deaths_really_happen(network: CommitBreaker) -> None:
     worst = Life(30, 9, 1, 1, ("refused", "unanswered", "none", "refused"), NEVER, 3, "pack")
-    assert_same(11, [worst] * 5, network)
-    assert network.broken >= 10
+    assert_same(11, [worst] * 4, network)
+    assert network.broken >= 8

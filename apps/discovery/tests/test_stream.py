@@ -78,10 +78,10 @@ def assert_tables_are_those_of(folder: Path) -> None:
 
 
 def test_killed_again_and_again_the_tables_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
-    frames, chance = recorded(2_000), random.Random(3)
+    frames, chance = recorded(1_500), random.Random(3)
     with Feed(journal_form=True) as feed:
         stream = StreamProcess(tmp_path, feed.server.uri)
-        for begin in range(0, 1_500, 500):
+        for begin in range(0, 1_000, 500):
             with stream:
                 before = next_seq()
                 feed.offer(frames[begin : begin + 500])
@@ -90,7 +90,7 @@ def test_killed_again_and_again_the_tables_are_those_of_an_undisturbed_run(tmp_p
                 stream.kill()
             wait_until(lambda: not feed.server.clients, "the server to notice")
         with stream:
-            feed.offer(frames[1_500:])
+            feed.offer(frames[1_000:])
             wait_until(lambda: next_seq() == journal_end(stream.journal), "the end of the journal")
             assert stream.terminate() == 0
     kept = frames_in(stream.journal)
