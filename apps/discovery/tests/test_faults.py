@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +17,13 @@ from typing import Any
 
 import orjson
 import pytest
+from django.core.management import CommandError, call_command
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from apps.discovery.journal import JournalReader, JournalWriter
 from apps.discovery.loading import DatabaseStore, load_snapshot
+from apps.discovery.management.commands.simulator import told
 from apps.discovery.models import CoinTransaction, OddFrame, StreamGap, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
@@ -30,6 +36,7 @@ from apps.discovery.pumpportal.server import NEEDS_KEY, FeedServer, Frame
 from apps.discovery.receiver import Receiver
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor, Entry
+from apps.discovery.tests.process import wait_until
 from apps.discovery.writer import Status, write
 
 START = 1_790_000_000.0
@@ -53,6 +60,13 @@ async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port that nothing listens on when the block is left."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 class Stage:
@@ -371,3 +385,33 @@ def test_slow_feed_brings_everything_in_order(tmp_path: Path) -> None:
     some = frames(5)
     sent_with(tmp_path, "slow:delay=0.001", some)
     assert received_in(tmp_path) == [frame.text for frame in some]
+
+
+def test_simulator_takes_faults_at_its_start_and_while_it_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "simulator"]
+    with free_port() as port:
+        arguments = ["--port", str(port), "--warm", "1", "--json", "--fault", "duplicate", "--fault", "drop:every=900"]
+    running = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        assert any("Simulated market at" in line for line in iter(running.stderr.readline, ""))
+        answer = told(port, ["stall:seconds=900"])
+        assert [one["fault"].partition(":")[0] for one in orjson.loads(answer)["planned"]] == ["stall", "drop"]
+        wait_until(lambda: "stall" in orjson.loads(told(port, ["list"]))["active"], "the stall to begin")
+        with pytest.raises(CommandError, match="There is no fault 'flood'"):
+            told(port, ["flood"])
+    finally:
+        running.terminate()
+        output, _ = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert {key: value for key, value in orjson.loads(output).items() if key.startswith("fault_")} == {
+        "fault_duplicate": 1,
+        "fault_stall": 1,
+    }
+
+
+def test_nobody_to_tell_is_said() -> None:
+    with free_port() as port:
+        pass
+    with pytest.raises(CommandError, match=f"No simulator answers on port {port}"):
+        call_command("simulator", port=port, tell=["list"])

@@ -215,3 +215,29 @@ async def test_taken_port_is_told_in_a_sentence(server: FeedServer) -> None:
     with pytest.raises(PortError, match=f"Port {server.port} cannot be used: Address already in use"):
         async with FeedServer(port=server.port):
             pass
+
+
+async def test_server_tells_what_it_sends_to_which_connection() -> None:
+    told: list[tuple[int, str]] = []
+    async with FeedServer(port=0, on_sent=lambda number, text: told.append((number, text))) as server:
+        for number in (1, 2):
+            async with connect(server.uri) as client:
+                await ask(client, "subscribeNewToken")
+                await answer(client)
+                assert await received(server, client, CREATE, BUY_A) == [CREATE.text]
+                assert [text for to, text in told if to == number and "message" not in text] == [CREATE.text]
+            await until(lambda: not server.clients)
+        assert server.connections == 2
+
+
+async def test_broken_off_client_is_gone_at_once_and_may_come_back(server: FeedServer) -> None:
+    async with connect(server.uri) as client:
+        await ask(client, "subscribeNewToken")
+        await answer(client)
+        server.disconnect()
+        assert server.clients == 0
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    async with connect(server.uri) as client:
+        await ask(client, "subscribeNewToken")
+        assert await answer(client) == protocol.SUBSCRIBED_CREATES

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             self._print_table(options)
             return
         if options["tell"]:
-            self.stdout.write(_told(options["port"], options["tell"]))
+            self.stdout.write(told(options["port"], options["tell"]))
             return
         require_settings()
         counts: Counter[str] = Counter()
@@ -156,7 +156,7 @@ def _prefixed(begun: Counter[str]) -> dict[str, int]:
     return {f"fault_{name}": times for name, times in sorted(begun.items())}
 
 
-def _told(port: int, orders: list[str]) -> str:
+def told(port: int, orders: list[str]) -> str:
     """The answer of the simulator on that port. Raises CommandError where there is none, or it refuses."""
     query: list[tuple[str, str]] = [("start", order) for order in orders if order not in ("clear", "list")]
     query += [("clear", "1")] if "clear" in orders else []
