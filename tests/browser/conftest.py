@@ -12,6 +12,7 @@ from typing import Any
 import environ
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
@@ -85,7 +86,8 @@ def settings_name() -> str:
 def world(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Filled once, with real commits, for all tests of this folder."""
     assert connection.settings_dict["NAME"] != settings_name(), "tests never touch the database of DATABASE_URL"
-    get_user_model().objects.create_superuser(NAME, email="", password=PASSWORD)
+    password = make_password(PASSWORD, hasher=PBKDF2PasswordHasher())  # the web process knows no hasher of the tests
+    get_user_model().objects.create(username=NAME, password=password, is_staff=True, is_superuser=True)
     yield build(tmp_path_factory.mktemp("world"))
     forget_all()
 
@@ -147,4 +149,5 @@ def sign_in(page: Any, password: str = PASSWORD) -> None:
     page.goto("/accounts/login/")
     page.fill("[name=login]", NAME)
     page.fill("[name=password]", password)
-    page.click("main button[type=submit], main button:not([type])")
+    with page.expect_navigation():
+        page.click("main button[type=submit], main button:not([type])")
