@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 * 2**20
 SEGMENT_SECONDS = 3600.0
-CHUNK_BYTES = 256 * 2**10
+CHUNK_BYTES = 2**20
 FSYNC_SECONDS = 1.0
 SETTLED_NS = 2 * 10**9  # times of files are coarse: a folder that changed just now may change unseen
 LOST = "journal"
@@ -50,7 +50,7 @@ class JournalBusyError(RuntimeError):
     """Another process writes this journal."""
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     t_wall: float
     raw: str | None = None
     gap: dict[str, Any] | None = None
@@ -347,7 +347,10 @@ def _decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
         lines = _decoder.decode_lines(data)
         if len(lines) != data.count(b"\n"):  # an empty line has a number too
             return _decode_damaged(data, first_seq, last_us)
-        return [_entry(seq, line) for seq, line in enumerate(lines, start=first_seq)]
+        return [
+            Entry(seq, _microseconds(line.t_wall), line.raw) if line.gap is None else _entry(seq, line)
+            for seq, line in enumerate(lines, start=first_seq)
+        ]
     except _NO_LINE:
         return _decode_damaged(data, first_seq, last_us)
 

@@ -119,7 +119,8 @@ class Pipeline:
         parsed = [parse(entry.raw) if entry.raw is not None else None for entry in entries]
         self._load_unknown([result.message for result in parsed if result is not None])
         for entry, result in zip(entries, parsed, strict=True):
-            self.advance(entry.at_us)
+            if entry.at_us > self.tracker.now_us:
+                self.advance(entry.at_us)
             if entry.gap is not None:
                 self._gaps.append(entry.gap)
             if result is not None and entry.raw is not None:

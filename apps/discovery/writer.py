@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -47,6 +48,7 @@ _STREAM_TYPES = (
 )
 _TIMES = {"timestamp", "started_at", "ended_at", "ath_at", "last_trade_at"}
 _COIN_COLUMNS = tuple(item.name for item in fields(CoinRow))
+_coin_values = attrgetter(*_COIN_COLUMNS)
 
 
 class CursorMovedError(RuntimeError):
@@ -86,6 +88,12 @@ def _metric_type(column: str) -> str:
     return _METRIC_TYPES.get(column) or (_INT if column in _METRIC_INTEGERS else _FLOAT)
 
 
+def _coin_type(column: str) -> str:
+    if column.endswith(("_us", "_lamports", "_base_units")):
+        return _BIG
+    return {"is_mayhem": _BOOL, "market_cap_sol": _FLOAT}.get(column, _TEXT)
+
+
 def _definition(columns: Sequence[str], types: Iterable[str]) -> str:
     return ", ".join(f'"{column}" {kind}' for column, kind in zip(columns, types, strict=True))
 
@@ -104,6 +112,7 @@ _TEMPORARY = "".join(
         ("incoming_trades", _definition(TRADE_COLUMNS, _TRADE_TYPES)),
         ("incoming_metrics", _definition(METRIC_COLUMNS, map(_metric_type, METRIC_COLUMNS))),
         ("incoming_streams", _definition(STREAM_COLUMNS, _STREAM_TYPES)),
+        ("incoming_coins", _definition(_COIN_COLUMNS, map(_coin_type, _COIN_COLUMNS))),
     )
 )
 _INSERT_TRADES = f"""
@@ -130,15 +139,16 @@ _UPSERT_STREAMS = f"""
 _COIN_UPDATES = [
     name for name in _COIN_COLUMNS if name not in ("mint", "first_seen_us", "created_us", "filtered_reason")
 ]
-_UPSERT_COIN = f"""
+_UPSERT_COINS = f"""
     INSERT INTO discovered_coins ({_names(_COIN_UPDATES)}, mint, first_seen_at, created_at, filtered_reason, quote_mint,
                                   description, image_url, twitter, telegram, website, graduated, final_outcome)
-    VALUES ({", ".join(f"%({name})s" for name in _COIN_UPDATES)}, %(mint)s, {_at("%(first_seen_us)s")},
-            {_at("%(created_us)s")}, %(filtered_reason)s, 'So11111111111111111111111111111111111111112',
-            '', '', '', '', '', false, '')
+    SELECT {_names(_COIN_UPDATES)}, mint, {_at("first_seen_us")}, {_at("created_us")}, filtered_reason,
+           'So11111111111111111111111111111111111111112', '', '', '', '', '', false, ''
+    FROM incoming_coins
     ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in _COIN_UPDATES)},
             created_at = excluded.created_at, filtered_reason = excluded.filtered_reason
 """
+_COPY_COINS = f"COPY incoming_coins ({_names(_COIN_COLUMNS)}) FROM STDIN"
 _SET_OUTCOMES = f"""
     UPDATE discovered_coins c
     SET final_outcome = v.outcome, graduated = c.graduated OR v.outcome = 'graduated',
@@ -213,10 +223,18 @@ def ensure_temporary(cursor: CursorWrapper) -> None:
 def copy_rows(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """COPY rows of plain values; text in them must be free of tabs, backslashes and line ends (addresses are)."""
     line = "\t".join(["%s"] * len(rows[0])) + "\n"
+    _copy_blocks(cursor, table, ("".join([line % row for row in part]) for part in _parts(rows)))
+
+
+def _copy_blocks(cursor: CursorWrapper, table: str, blocks: Iterable[str]) -> None:
     statement = f"COPY {table} FROM STDIN WITH (FORMAT text, NULL 'None')"
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
-        for start in range(0, len(rows), 5_000):
-            copy.write("".join([line % row for row in rows[start : start + 5_000]]))
+        for block in blocks:
+            copy.write(block)
+
+
+def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:
+    return (rows[start : start + 5_000] for start in range(0, len(rows), 5_000))
 
 
 def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
@@ -246,7 +264,7 @@ def _copied(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: Seq
     """COPY rows straight into their table, twice as fast; False (and nothing done) where some are there already."""
     try:
         with transaction.atomic():
-            copy_rows(cursor, f"{table} ({_names(columns)})", _with_times(rows))
+            _copy_blocks(cursor, f"{table} ({_names(columns)})", map(_timed_lines, _parts(rows)))
     except IntegrityError as error:
         if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
             raise
@@ -254,17 +272,18 @@ def _copied(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: Seq
     return True
 
 
-def _with_times(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows whose second value, epoch microseconds, is written as the database reads it."""
+def _timed_lines(rows: Sequence[tuple[Any, ...]]) -> str:
+    """Rows as `copy_rows` writes them, their second value, epoch microseconds, as the database reads a time."""
+    line = "%s\t%s.%06d+00" + "\t%s" * (len(rows[0]) - 2) + "\n"
     seconds: dict[int, str] = {}
-    timed = []
+    lines = []
     for row in rows:
         second, rest = divmod(row[1], 1_000_000)
         text = seconds.get(second)
         if text is None:
             text = seconds[second] = moment(second * 1_000_000).strftime("%Y-%m-%d %H:%M:%S")
-        timed.append((row[0], f"{text}.{rest:06d}+00", *row[2:]))
-    return timed
+        lines.append(line % (row[0], text, rest, *row[2:]))
+    return "".join(lines)
 
 
 def notify(cursor: CursorWrapper, feed_us: int, windows: int, trades: int) -> None:
@@ -302,8 +321,12 @@ def _is_there(cursor: CursorWrapper, batch: Batch) -> bool:
 
 
 def _write_coins(cursor: CursorWrapper, batch: Batch) -> None:
-    rows = [{name: getattr(row, name) for name in _COIN_COLUMNS} for row in batch.coins.values()]
-    cursor.executemany(_UPSERT_COIN, rows)
+    if batch.coins:
+        ensure_temporary(cursor)
+        with connection.wrap_database_errors, cursor.copy(_COPY_COINS) as copy:
+            for coin in batch.coins.values():
+                copy.write_row(_coin_values(coin))
+        cursor.execute(_UPSERT_COINS)
     if batch.nonstandard:
         cursor.execute(_SET_NONSTANDARD, [sorted(batch.nonstandard)])
     if batch.outcomes:

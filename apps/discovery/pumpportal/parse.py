@@ -38,7 +38,7 @@ _KNOWN_CONTROLS = (
     "replay finished",  # our own replay's last word
 )
 _LIMITS = {"name": 32, "symbol": 13, "uri": 200}
-_LOOSE = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_multiply = Context(prec=80, rounding=ROUND_HALF_EVEN).multiply
 _ZERO, _INT64 = Decimal(0), Decimal(2**63)
 _LAMPORTS, _BASE_UNITS = Decimal(curve.LAMPORTS_PER_SOL), Decimal(curve.BASE_UNITS_PER_TOKEN)
 _TOKENS = curve.SUPPLY // curve.BASE_UNITS_PER_TOKEN
@@ -263,29 +263,21 @@ def _pool(wire: Wire, odd: list[str]) -> str:
 
 
 def _amount(value: Decimal | int | None, unit: Decimal, odd: list[str]) -> int | None:
-    """The decimal times `unit` as an integer, or None if it is missing, negative, not finite or beyond int64.
-
-    A product that is no whole number at once (28 digits) is made again with all its digits, and rounded.
-    """
+    """The decimal times `unit` as an integer, or None if it is missing, negative, not finite or beyond int64."""
     if value is None:
         return None
     try:
-        scaled = value * unit
-        if _ZERO <= scaled < _INT64 and (whole := int(scaled)) == scaled:
-            return whole
+        scaled = _multiply(value, unit)
+        if not _ZERO <= scaled < _INT64:
+            return None
     except ArithmeticError:  # not a number, or an exponent beyond all bounds
         return None
-    return _rounded(Decimal(value), unit, odd)
-
-
-def _rounded(value: Decimal, unit: Decimal, odd: list[str]) -> int | None:
-    if not value.is_finite() or (value.is_signed() and value) or value.adjusted() > 18:
-        return None
-    scaled = _LOOSE.multiply(value, unit)
-    whole = scaled.to_integral_value(ROUND_HALF_EVEN)
-    if whole != scaled and "float_artefact" not in odd:
-        odd.append("float_artefact")
-    return int(whole) if whole < _INT64 else None
+    whole = int(scaled)
+    if whole != scaled:
+        whole = round(scaled)  # half to even
+        if "float_artefact" not in odd:
+            odd.append("float_artefact")
+    return whole if whole < _INT64 else None
 
 
 def _reserves(wire: Wire, odd: list[str]) -> curve.Reserves | None:
