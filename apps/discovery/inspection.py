@@ -9,6 +9,7 @@ from pathlib import Path
 from apps.discovery.journal import decode_line
 from apps.discovery.segments import (
     DamagedSegmentError,
+    as_it_lies,
     check_packed,
     first_seq,
     is_packed,
@@ -92,6 +93,7 @@ def _time(line: bytes | None) -> int | None:
 
 def describe_segment(path: Path) -> SegmentInfo:
     """What a segment holds without decoding it: a packed one says it itself, a plain one is counted."""
+    path = as_it_lies(path)
     info = SegmentInfo(path.name, first_seq(path), size_bytes=path.stat().st_size)
     try:
         summary = read_summary(path) if is_packed(path) else summarize(path)
@@ -106,6 +108,7 @@ def describe_segment(path: Path) -> SegmentInfo:
 
 def inspect_segment(path: Path) -> SegmentInfo:
     """Read a whole segment, every line and every byte, and say what it holds and what is wrong with it."""
+    path = as_it_lies(path)
     info = SegmentInfo(path.name, first_seq(path), size_bytes=path.stat().st_size)
     for seq, text in read_lines(path):
         info.lines += 1

@@ -61,6 +61,12 @@ def is_packed(path: Path) -> bool:
     return path.name.endswith(PACKED)
 
 
+def as_it_lies(path: Path) -> Path:
+    """The same segment under the name it has now: it may have been packed since the folder was read."""
+    packed = path.with_name(plain_name(path) + ".zst")
+    return packed if not path.exists() and packed.exists() else path
+
+
 def _is_number(text: str) -> bool:
     return len(text) == _DIGITS and text.isascii() and text.isdigit()
 

@@ -142,6 +142,24 @@ def test_frames_wait_then_are_lost_and_counted_then_go_on_behind_a_gap(
     assert problems(folder) == []
 
 
+def test_sync_that_fails_is_said_and_does_not_end_the_stream(
+    journal_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.discovery.journal.FSYNC_SECONDS", 0.0)
+    monkeypatch.setattr(receiving, "DISK_RETRY_SECONDS", 0.0)
+    receiver = Receiver(JournalWriter(journal_dir), last_us=0, wake=lambda: None)
+    receiver.on_frame("one", T0)
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.discovery.journal.os.fdatasync", refuse)
+        receiver.tick()
+        assert receiver.disk_error == "Input/output error"
+    receiver.on_frame("two", T0 + 1)
+    receiver.tick()
+    assert receiver.disk_error == ""
+    receiver.journal.close()
+    assert [entry.raw for entry in read_all(JournalReader(journal_dir, Cursor()))] == ["one", "two"]
+
+
 def test_reserve_of_the_disk_is_left_to_others(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.discovery.journal.FSYNC_SECONDS", 0.0)
     writer = JournalWriter(small_disk / "journal", fsync="off", reserve_bytes=500_000)

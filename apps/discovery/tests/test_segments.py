@@ -56,6 +56,16 @@ def test_reader_in_the_middle_of_a_segment_does_not_notice_its_packing(journal_d
     writer.close()
 
 
+def test_segment_that_is_packed_while_the_journal_is_verified_is_found(journal_dir: Path) -> None:
+    fill(journal_dir, 120)
+    verifying = verify_journal(journal_dir)
+    infos = [next(verifying)]
+    pack_closed(journal_dir)
+    infos += verifying
+    assert [info.name.endswith(".zst") for info in infos] == [False, True, False]
+    assert sum(info.lines for info in infos) == 120 and not any(info.problems for info in infos)
+
+
 def test_packed_segment_is_an_ordinary_zstd_file(journal_dir: Path) -> None:
     fill(journal_dir, 50)
     path = segments(journal_dir)[0]
