@@ -97,7 +97,7 @@ def pipeline(now: datetime, stats: figures.Stats) -> list[dict[str, str]]:
     steps = (
         _step(
             "radio", _("Feed"), badge["text"], _("%(n)s trades/min") % {"n": display.count(trades)},
-            "discovery:settings",
+            "discovery:feed",
         ),
         _step(
             "coins", _("Coins"), coins, _("%(n)s tracked, %(new)s new") % {"n": display.count(tracked), "new": new},

@@ -32,7 +32,8 @@ SECTIONS = (
             ("discovery:streams", _("Streams")),
             ("discovery:phases", _("Phases")),
             ("discovery:export", _("Export")),
-            ("discovery:settings", _("Feed and settings")),
+            ("discovery:feed", _("Feed")),
+            ("discovery:settings", _("Settings")),
         ),
     ),
     Section(

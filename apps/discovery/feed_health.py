@@ -32,7 +32,8 @@ class Health(TypedDict):
 
     `asked`, `acknowledged`: subscriptions of trades on this connection. `lag_seconds`, `worst_lag_seconds`: from
     receiving the oldest frame of a commit to its end, last and worst of about a minute; None under a replay, whose
-    receive times are not of now.
+    receive times are not of now. `judged`, `exact`: the canary's counts (`meter.py`) of the last hour, or since the
+    start where that is shorter.
     """
 
     owner: str
@@ -49,6 +50,8 @@ class Health(TypedDict):
     frames_lost: int
     lag_seconds: float | None
     worst_lag_seconds: float | None
+    judged: int
+    exact: int
     journal_segments: int
     journal_bytes: int
     disk_free_bytes: int
@@ -84,9 +87,15 @@ class Observer:
         if reading.at_us == last.at_us and len(self._readings) > 1:
             self._readings.pop()
         self._readings.append(reading)
-        first = self._readings[0]
-        if judged := reading.judged - first.judged:
-            metrics.CANARY.set((reading.exact - first.exact) / judged)
+        judged, exact = self.canary
+        if judged:
+            metrics.CANARY.set(exact / judged)
+
+    @property
+    def canary(self) -> tuple[int, int]:
+        """How many creates and trades of the last hour were checked, and how many of them the curve gives exactly."""
+        first, last = self._readings[0], self._readings[-1]
+        return last.judged - first.judged, last.exact - first.exact
 
     @property
     def lags(self) -> tuple[float | None, float | None]:
@@ -114,6 +123,7 @@ class Reporter:
             metrics.SUBSCRIPTIONS.labels(state).set(count)
         metrics.BANNED.set(banned_until(client.away_reason) is not None)
         lag, worst = observer.lags
+        judged, exact = observer.canary
         return Health(
             owner=self.owner,
             owner_since=self.since,
@@ -129,6 +139,8 @@ class Reporter:
             frames_lost=lost,
             lag_seconds=lag,
             worst_lag_seconds=worst,
+            judged=judged,
+            exact=exact,
             journal_segments=self._disk[0],
             journal_bytes=self._disk[1],
             disk_free_bytes=self._disk[2],

@@ -11,16 +11,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core import display
-from apps.discovery.models import StreamGap, StreamState
+from apps.discovery.models import StreamState
+from apps.discovery.pumpportal.client import SILENT, banned_until
 from apps.discovery.receiver import NO_DISK, OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
+FEWEST_CHECKED = 50  # below so many checks of an hour their share says nothing
 REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
     "its name cannot be resolved": gettext_lazy("its name cannot be resolved"),
     "nothing listens there": gettext_lazy("nothing listens there"),
     "it does not answer": gettext_lazy("it does not answer"),
     "no trusted TLS connection": gettext_lazy("no trusted TLS connection"),
     "connection lost": gettext_lazy("connection lost"),
+    SILENT: gettext_lazy("nothing came any more"),
     OLDER: gettext_lazy("the recording is older than what is stored"),
     "the feed sends no trades without a funded API key": gettext_lazy(
         "the feed sends no trades without a funded API key"
@@ -37,13 +40,14 @@ def badge() -> dict[str, str]:
     """`{"tone", "text", "title", "trouble"}` of the feed."""
     state = StreamState.objects.filter(pk=1).first()
     mode = {"simulator": _("Simulated"), "replay": _("Replay")}.get(state.mode if state else "", _("Live"))
-    trouble = feed_trouble(state)
+    trouble = feed_trouble(state) or "".join(feed_warnings(state)[:1] if state else [])
     if state is None or _is_silent(state):
         tone, text = "bad", _("Feed stopped")
     elif state.detail.startswith(NO_DISK):
         tone, text = "bad", _("%(mode)s: disk full") % {"mode": mode}
     elif not state.connected:
-        tone, text = "bad", _("%(mode)s: no connection") % {"mode": mode}
+        banned = banned_until(state.detail) is not None
+        tone, text = "bad", (_("%(mode)s: banned") if banned else _("%(mode)s: no connection")) % {"mode": mode}
     elif trouble and state.state == "creates_only":
         tone, text = "wait", _("%(mode)s: new coins only") % {"mode": mode}
     else:
@@ -75,6 +79,31 @@ def feed_trouble(state: StreamState | None) -> str:
     return creates_only_text() if state.state == "creates_only" else ""
 
 
+def feed_warnings(state: StreamState) -> list[str]:
+    """What comes, but not as it should: coins left out, and a feed that no longer speaks as it did."""
+    warnings = []
+    left_out = (state.health or {}).get("left_out", 0)
+    if left_out:
+        warnings.append(
+            _(
+                "The trades of %(n)s tracked coins are not asked for, because there are more coins than the cap allows "
+                "(SUBSCRIPTION_CAP): of these nothing is known from now on."
+            )
+            % {"n": display.count(left_out)}
+        )
+    judged, exact = (state.health or {}).get("judged", 0), (state.health or {}).get("exact", 0)
+    if judged >= FEWEST_CHECKED and exact / judged < settings.FEED_EXACT_SHARE:
+        warnings.append(
+            _(
+                "Only %(share)s of the creates and trades of the last hour follow from the formulas of the bonding "
+                "curve: PumpPortal's frames or the program have probably changed. Look at the odd frames on the page "
+                "of the feed, and do not trade on what is computed from them."
+            )
+            % {"share": display.ratio_pct(exact / judged)}
+        )
+    return warnings
+
+
 def disconnected_text(state: StreamState) -> str:
     """Why there is no connection, as far as it is known, and what to do."""
     if state.mode == "simulator":
@@ -82,6 +111,13 @@ def disconnected_text(state: StreamState) -> str:
     address = settings.WS_URI.split("?")[0]
     if state.mode == "replay":
         return _("The replay is over. Another one may be served at %(address)s.") % {"address": address}
+    until = banned_until(state.detail)
+    if until is not None:
+        return _(
+            "PumpPortal has banned this client. It is left alone until %(time)s and then tried again by itself; every "
+            "try before would prolong the ban. Nothing is to be restarted. Make sure that nothing else connects to the "
+            "feed from this address or with this key: only one connection is allowed."
+        ) % {"time": display.moment(until)}
     reason = REASONS.get(state.detail, state.detail)
     return _(
         "No connection to %(address)s%(reason)s. It is tried again by itself, at least once a minute; nothing is to be "
@@ -97,32 +133,3 @@ def creates_only_text() -> str:
         "PUMPPORTAL_API_KEY and restart. "
         "10,000 trades cost 0.01 SOL."
     )
-
-
-def feed_facts() -> dict[str, Any]:
-    """Cursor, lag, frames and oddities of the stream, for the settings page."""
-    state = StreamState.objects.filter(pk=1).first() or StreamState()
-    lag = (timezone.now() - state.feed_at).total_seconds() if state.feed_at else None
-    return {
-        "badge": badge(),
-        "address": _("built-in simulator") if state.mode == "simulator" else settings.WS_URI.split("?")[0],
-        "state": state.state,
-        "detail": REASONS.get(state.detail, state.detail),
-        "trouble": feed_trouble(state),
-        "feed_at": display.moment(state.feed_at),
-        "lag": display.seconds(lag) if state.mode != "replay" else display.NONE,
-        "frames": f"{state.frames_total:,}",
-        "cursor": f"{state.segment or display.NONE} : {state.offset:,}",
-        "next_seq": f"{state.next_seq:,}",
-        "oddities": sorted(((kind, f"{count:,}") for kind, count in state.oddities.items()), key=lambda pair: pair[0]),
-        "gaps": [gap_row(gap) for gap in StreamGap.objects.all()[:20]],
-    }
-
-
-def gap_row(gap: StreamGap) -> dict[str, str]:
-    return {
-        "from": display.moment(gap.started_at),
-        "to": display.moment(gap.ended_at),
-        "length": display.seconds((gap.ended_at - gap.started_at).total_seconds()),
-        "reason": gap.reason,
-    }

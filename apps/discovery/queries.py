@@ -58,6 +58,25 @@ def feed_at() -> datetime | None:
     return StreamState.objects.filter(pk=1).values_list("feed_at", flat=True).first()
 
 
+ODD_SAMPLES = """
+    SELECT kind, first_at, seen_at, seq, sample FROM (
+        SELECT kind, seen_at, seq, sample, min(seen_at) OVER (PARTITION BY kind) AS first_at,
+               row_number() OVER (PARTITION BY kind ORDER BY seen_at DESC, id DESC) AS place
+        FROM stream_odd_frames
+    ) numbered WHERE place <= %(most)s ORDER BY kind, place
+"""
+
+
+def odd_samples(most: int = 3) -> dict[str, tuple[datetime, list[tuple[datetime, int, str]]]]:
+    """By kind of odd frame: when it was first seen, and its newest samples (time, number of the frame, text)."""
+    found: dict[str, tuple[datetime, list[tuple[datetime, int, str]]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(ODD_SAMPLES, {"most": most})
+        for kind, first_at, *sample in cursor.fetchall():
+            found.setdefault(kind, (first_at, []))[1].append((sample[0], sample[1], sample[2]))
+    return found
+
+
 def gaps_between(start: datetime, end: datetime) -> list[tuple[datetime, datetime, str]]:
     """Times without a connection that overlap [start, end], oldest first: from, to, reason."""
     rows = StreamGap.objects.filter(ended_at__gt=start, started_at__lt=end).order_by("started_at", "id")

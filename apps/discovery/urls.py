@@ -14,5 +14,6 @@ urlpatterns = [
     path("coins/<str:mint>/trades/", views.coin_trades, name="trades"),
     path("export/", export_views.export, name="export"),
     path("phases/", views.phases, name="phases"),
+    path("feed/", views.feed, name="feed"),
     path("settings/", views.settings, name="settings"),
 ]

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
-from apps.discovery import pages_coin, pages_creator, pages_feed, pages_list
+from apps.discovery import pages_coin, pages_creator, pages_health, pages_list
 from apps.discovery.forms import ConfigForm, FilterForm, PhaseForm
 from apps.discovery.models import Coin
 
@@ -68,7 +68,7 @@ def columns(request: HttpRequest) -> HttpResponse:
 @require_safe
 def coin(request: HttpRequest, mint: str) -> HttpResponse:
     """One coin: candles, trades, windows, what is known of it."""
-    found = get_object_or_404(Coin.objects.select_related("stream__phase"), pk=mint)
+    found = get_object_or_404(Coin.objects.select_related("stream__phase", "metadata"), pk=mint)
     bucket, windows = _bucket(request), pages_coin.windows_newest(mint)
     context = {
         "coin": pages_coin.coin_facts(found),
@@ -96,7 +96,7 @@ def coin_candles(request: HttpRequest, mint: str) -> JsonResponse:
 @require_safe
 def coin_trades(request: HttpRequest, mint: str) -> HttpResponse:
     """Every trade of a coin, newest first, a page at a time."""
-    found = get_object_or_404(Coin.objects.select_related("stream__phase"), pk=mint)
+    found = get_object_or_404(Coin.objects.select_related("stream__phase", "metadata"), pk=mint)
     before = request.GET.get("before", "")
     table, older = pages_coin.trades_before(mint, before)
     context = {"coin": pages_coin.coin_facts(found), "table": table, "older": older, "is_newest": not before}
@@ -119,13 +119,18 @@ def phases(request: HttpRequest) -> HttpResponse:
     return render(request, "discovery/phases.html", context)
 
 
+@require_safe
+def feed(request: HttpRequest) -> HttpResponse:
+    """How the feed is: rate, lag, gaps, cost, and what was not understood."""
+    return render_page(request, "discovery/feed.html", "discovery/_feed.html", pages_health.feed_page(request))
+
+
 def settings(request: HttpRequest) -> HttpResponse:
-    """State of the feed and what may be changed while it runs."""
+    """What may be changed while the stream runs."""
     form = ConfigForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _saved(form):
         return redirect("discovery:settings")
-    context = {"feed": pages_feed.feed_facts(), "form": form, "topics": "coins"}
-    return render_page(request, "discovery/settings.html", "discovery/_feed.html", context)
+    return render(request, "discovery/settings.html", {"form": form})
 
 
 def _saved(form: PhaseForm | ConfigForm) -> bool:

@@ -27,7 +27,7 @@ from apps.discovery.state import Cursor
 from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.writer import Status, write
 
-NAMES = ("overview", "streams", "phases", "settings")
+NAMES = ("overview", "streams", "phases", "feed", "settings")
 MOST_QUERIES = 20
 Page = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def feed_is(**fields: Any) -> None:
     StreamState.objects.update_or_create(id=1, defaults={"updated_at": timezone.now(), "mode": "live"} | fields)
 
 
-@pytest.mark.parametrize("name", ["discovery:overview", "discovery:settings", "core:dashboard"])
+@pytest.mark.parametrize("name", ["discovery:overview", "discovery:feed", "core:dashboard"])
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -244,7 +244,7 @@ def test_without_a_key_the_pages_say_how_to_get_trades(page: Page) -> None:
     StreamState.objects.update_or_create(
         id=1, defaults={"state": "creates_only", "connected": True, "updated_at": timezone.now()}
     )
-    text = page("settings").content.decode()
+    text = page("feed").content.decode()
     assert "PUMPPORTAL_API_KEY" in text and "new coins only" in text
 
 
