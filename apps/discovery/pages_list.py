@@ -26,7 +26,6 @@ from apps.discovery.models import Coin, CoinStream, Phase
 
 COOKIE = "coin_columns"
 DEFAULT_SORT = "trade"
-ADDRESS_LENGTH = 32  # the shortest base58 text of a mint or a wallet
 NEAR_GRADUATION_LAMPORTS = 98_004_287_245  # 80 % of the curve, as in the view coins_near_graduation
 FIGURES_SECONDS, TOTALS_SECONDS = 2, 30
 
@@ -124,14 +123,6 @@ FLAGS: dict[str, Flag] = {
 }
 
 
-def search(text: str, coin: str = "coin__") -> Q:
-    """Coins by mint or creator (whole, or how they begin), by name and symbol (any part)."""
-    if len(text) >= ADDRESS_LENGTH and text.isalnum():
-        return Q(**{f"{coin}mint": text}) | Q(**{f"{coin}creator": text})
-    begins = Q(**{f"{coin}mint__startswith": text}) | Q(**{f"{coin}creator__startswith": text})
-    return begins | Q(**{f"{coin}name__icontains": text}) | Q(**{f"{coin}symbol__icontains": text})
-
-
 def conditions(asked: dict[str, Any], now: datetime) -> Q:
     """What the readable filters of the form ask of a stream. Ages in minutes at `now`, amounts in SOL."""
     found = Q()
@@ -142,7 +133,7 @@ def conditions(asked: dict[str, Any], now: datetime) -> Q:
         "min_cap": lambda value: Q(last_market_cap_sol__gte=value),
         "max_cap": lambda value: Q(last_market_cap_sol__lte=value),
         "min_volume": lambda value: Q(volume_lamports__gte=round(value * LAMPORTS_PER_SOL)),
-        "q": search,
+        "q": lambda text: Q(coin_id__in=queries.coins_named(text).values("mint")),
     }
     for name, limit in limits.items():
         if asked.get(name) not in (None, ""):
@@ -180,7 +171,7 @@ def _untracked(asked: dict[str, Any], by: str, descends: bool) -> QuerySet[Any]:
     """The mints of coins that are only known; filters of trading do not concern them."""
     rows = Coin.objects.exclude(filtered_reason="")
     if asked.get("q"):
-        rows = rows.filter(search(asked["q"], ""))
+        rows = rows.filter(mint__in=queries.coins_named(asked["q"]).values("mint"))
     way = _way(UNTRACKED_ORDER[by], descends) if by in UNTRACKED_ORDER else F("first_seen_at").desc()
     return rows.order_by(way, "mint").values_list("mint", flat=True)
 

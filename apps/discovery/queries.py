@@ -9,12 +9,13 @@ from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from apps.discovery.loading import DatabaseStore, rebuild_windows
-from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamGap, StreamState
+from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
 from apps.discovery.state import Config
 from apps.discovery.windows import METRIC_COLUMNS, metric_row
 from apps.discovery.writer import moment
 
 EXACT_COUNT_BELOW = 200_000
+ADDRESS_LENGTH = 32  # the shortest base58 text of a mint or a wallet
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 _FIRST = '(array_agg(price_sol ORDER BY "timestamp", seq))[1]'
@@ -122,9 +123,16 @@ def streams_found(*, active: bool | None, phase_id: int | None, search: str) -> 
     if phase_id is not None:
         rows = rows.filter(phase_id=phase_id)
     if search:
-        named = Q(coin__name__icontains=search) | Q(coin__symbol__icontains=search)
-        rows = rows.filter(named | Q(coin__mint__startswith=search))
+        rows = rows.filter(coin_id__in=coins_named(search).values("mint"))
     return rows
+
+
+def coins_named(text: str) -> QuerySet[Coin]:
+    """Coins by mint or creator (whole, or how they begin), by name and symbol (any part); each part has its index."""
+    if len(text) >= ADDRESS_LENGTH and text.isalnum():
+        return Coin.objects.filter(Q(mint=text) | Q(creator=text)).order_by()
+    begins = Q(mint__startswith=text) | Q(creator__startswith=text)
+    return Coin.objects.filter(begins | Q(name__icontains=text) | Q(symbol__icontains=text)).order_by()
 
 
 def stream_stats() -> dict[str, Any]:
