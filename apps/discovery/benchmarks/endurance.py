@@ -30,6 +30,7 @@ from apps.discovery.benchmarks.endurance_scene import (
 
 USUAL_SECONDS, USUAL_RATE, USUAL_EVERY = 120.0, 60.0, 60.0
 WINDOWS_CLOSE_SECONDS = 90.0
+DOUBLED_SHARE = 0.01  # so much is sent twice
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Run:
     every: float
     events: Counter[str] = field(default_factory=Counter)
     unasked_ends: int = 0
+    most_memory_mb: int = 0
     began: float = 0.0
 
     @property
@@ -54,14 +56,17 @@ class Run:
 
     def say(self, text: str) -> None:
         sent = self.feed.frames
-        line = f"{self.elapsed:7.1f} s  sent {sent:>9,}  tables at {position(self.scene.database_url):>9,}  {text}"
-        sys.stderr.write(line + "\n")
+        there = position(self.scene.database_url)
+        memory = self.scene.stream.memory_mb
+        self.most_memory_mb = max(self.most_memory_mb, memory)
+        sys.stderr.write(f"{self.elapsed:7.1f} s  sent {sent:>9,}  tables at {there:>9,}  {memory:4} MB  {text}\n")
 
     def play(self) -> None:
         """Let one event follow another until the time is up, then let the stream finish its work."""
         self.began = time.monotonic()
         self.scene.stream.start()
         wait_for(lambda: self.feed.clients, "the stream to connect")
+        self.feed.begin(f"duplicate:share={DOUBLED_SHARE}")
         self.say("begun")
         number = 0
         while (number + 1) * self.every <= self.seconds:
@@ -170,6 +175,7 @@ def _measured() -> dict[str, Any]:
         "trades_in_windows_beyond_table": beyond,
         "events": dict(run.events),
         "stream_ended_by_itself": run.unasked_ends,
+        "stream_most_memory_mb": run.most_memory_mb,
         "market": dict(feed.counts),
     }
 

@@ -88,6 +88,14 @@ class StreamProcess:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def memory_mb(self) -> int:
+        """Resident memory; 0 while it does not run."""
+        if self.process is None or not self.is_running:
+            return 0
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
