@@ -8,9 +8,12 @@ from django.http import HttpRequest
 from apps.core.admin import ReadOnlyAdmin
 from apps.discovery.models import (
     Coin,
+    CoinBatch,
+    CoinMetadata,
     CoinStream,
     DiscoverySetting,
     ExchangeRate,
+    HostPause,
     OddFrame,
     Phase,
     StreamGap,
@@ -34,7 +37,7 @@ class DiscoverySettingAdmin(admin.ModelAdmin):
 
 @admin.register(Coin)
 class CoinAdmin(ReadOnlyAdmin):
-    list_display = ["mint", "symbol", "name", "pool", "curve", "first_seen_at", "graduated", "filtered_reason"]
+    list_display = ["mint", "symbol", "name", "pool", "curve_kind", "first_seen_at", "graduated", "filtered_reason"]
     list_filter = ["curve", "graduated", "filtered_reason", "is_mayhem"]
     search_fields = ["mint", "name", "symbol", "creator"]
 
@@ -67,3 +70,21 @@ class StreamGapAdmin(ReadOnlyAdmin):
 class OddFrameAdmin(ReadOnlyAdmin):
     list_display = ["seen_at", "kind", "seq", "sample"]
     list_filter = ["kind"]
+
+
+@admin.register(CoinMetadata)
+class CoinMetadataAdmin(ReadOnlyAdmin):
+    list_display = ["coin_id", "status", "attempts", "next_at", "read_at", "host", "error"]
+    list_filter = ["status"]
+    search_fields = ["coin__mint"]
+
+
+@admin.register(HostPause)
+class HostPauseAdmin(ReadOnlyAdmin):
+    list_display = ["host", "until", "failures"]
+
+
+@admin.register(CoinBatch)
+class CoinBatchAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "status", "attempts", "next_attempt_at", "response_status", "error", "sent_at"]
+    list_filter = ["status"]

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.tokens import admin, read
-from apps.discovery import api_creators, api_export, candles, queries, services
+from apps.discovery import api_creators, api_export, api_rates, candles, queries, services
 from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
 from apps.discovery.schemas import (
     AnalyticsOut,
@@ -33,6 +33,7 @@ from apps.discovery.schemas import (
 router = Router(tags=["find"])
 router.add_router("/creators", api_creators.router)
 router.add_router("/export", api_export.router)
+router.add_router("/rates", api_rates.router)
 
 DEFAULT_WINDOWS = "30s,1m,3m,5m,15m,30m,1h"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -4,6 +4,7 @@ from django.db import models
 from pgvector.django import HnswIndex, VectorField
 
 from apps.core.models import Delivery
+from apps.discovery import kinds
 
 
 class Phase(models.Model):
@@ -78,6 +79,11 @@ class Coin(models.Model):
 
     def __str__(self) -> str:
         return self.symbol or self.mint[:8]
+
+    @property
+    def curve_kind(self) -> kinds.Kind:
+        """Why it is not priced by formula; `standard` where it is."""
+        return kinds.kind_of(curve=self.curve, pool=self.pool, is_mayhem=self.is_mayhem, quote_mint=self.quote_mint)
 
 
 class CoinStream(models.Model):

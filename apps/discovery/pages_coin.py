@@ -9,13 +9,14 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core import display
 from apps.core.sparkline import sparkline
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery import curve, queries
 from apps.discovery.candles import Candle, candles
-from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction
+from apps.discovery.models import Coin, CoinMetadata, CoinMetric, CoinStream, CoinTransaction
 from apps.discovery.pages_feed import REASONS
 from apps.discovery.pages_list import coin_row, feed_time
 
@@ -24,6 +25,13 @@ MOMENTUM = (30, 60, 180, 300, 900, 1_800, 3_600)
 TRADES_SHOWN, TRADES_A_PAGE, WINDOWS_SHOWN, CANDLES_SHOWN = 50, 100, 60, 30
 MOST_CANDLES, MOST_GAPS = 500, 200
 PRICES = ("open", "high", "low", "close")
+NONSTANDARD = {
+    "mayhem": gettext_lazy("it is a mayhem coin"),
+    "other_quote": gettext_lazy("it is paid for in another coin than SOL"),
+    "other_launchpad": gettext_lazy("it was launched elsewhere"),
+    "pool_only": gettext_lazy("it was first seen after it had left its curve"),
+    "off_curve": gettext_lazy("its reserves do not follow the curve, as with another quote or cashback"),
+}
 DIRECTION = {"buy": "up", "sell": "down"}
 
 
@@ -48,11 +56,22 @@ def coin_facts(coin: Coin) -> dict[str, Any]:
         "uri": coin.uri,
         "description": coin.description,
         "links": [(_("Website"), coin.website), ("X", coin.twitter), ("Telegram", coin.telegram)],
+        "metadata": metadata_text(coin),
         "filtered_reason": coin.filtered_reason,
-        "is_nonstandard": coin.curve != Coin.Curve.STANDARD,
+        "nonstandard": NONSTANDARD.get(coin.curve_kind, ""),
         "outcome": coin.final_outcome,
         "graduated_at": display.clock(coin.graduated_at) if coin.graduated_at else "",
     }  # fmt: skip
+
+
+def metadata_text(coin: Coin) -> str:
+    """Why nothing is known of what its creator says; empty where it was read."""
+    row: CoinMetadata | None = getattr(coin, "metadata", None)
+    if row is None:
+        return ""
+    if row.status == CoinMetadata.Status.PENDING:
+        return _("not read yet") + (f" ({row.error})" if row.error else "")
+    return _("could not be read: %(error)s") % {"error": row.error} if row.error else ""
 
 
 def _reserves(coin: Coin, stream: CoinStream | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from ninja import Field, Schema
 
 from apps.core.pagination import PageQuery
+from apps.discovery.kinds import Kind
 from apps.discovery.models import CoinStream
 
 
@@ -165,6 +166,7 @@ class CoinOut(Schema):
     bonding_curve_key: str | None
     pool: str
     curve: str
+    curve_kind: Kind
     is_mayhem: bool
     quote_mint: str
     virtual_sol_lamports: int | None

@@ -173,7 +173,7 @@ def metric_row(
         market_cap,
         curve.curve_progress_pct(window.virtual_sol) if on_curve and window.virtual_sol is not None else None,
         None if window.virtual_sol is None else window.virtual_sol / _SOL,
-        market_cap >= koth_market_cap_sol,
+        is_standard and market_cap >= koth_market_cap_sol,
         volume / _SOL,
         window.buy_lamports / _SOL,
         window.sell_lamports / _SOL,

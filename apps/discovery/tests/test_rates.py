@@ -147,3 +147,16 @@ def test_a_wrong_file_is_named_by_line_and_column_and_changes_nothing(tmp_path: 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"none\.csv"):
         call_command("import_rates", str(tmp_path / "none.csv"))
+
+
+@pytest.mark.django_db
+def test_rates_are_read_through_the_api(client: Any, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_superuser("staff"))
+    for hours in (0, 1):
+        rates.rates_keep(rates=[Rate("USD", Decimal(100 + hours), "x")], at=AT + timedelta(hours=hours))
+    listed = client.get("/api/find/rates?currency=USD&limit=1").json()
+    assert (listed["count"], listed["items"][0]["rate"], listed["items"][0]["source"]) == (2, "101.000000", "x")
+    found = client.get("/api/find/rates/at?currency=USD&at=2026-07-04T12:30:00Z").json()
+    assert (found["rate"], found["at"]) == ("100.000000", "2026-07-04T12:00:00Z")
+    missing = client.get("/api/find/rates/at?currency=EUR")
+    assert (missing.status_code, missing.json()["code"]) == (404, "RATE_NOT_FOUND")
