@@ -1,6 +1,8 @@
 """Forms of the discovery pages; the rules behind them are in services."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -52,7 +54,9 @@ class FilterForm(StyledForm):
 
     q = forms.CharField(label=_("Search"), required=False, max_length=100)
     phase = forms.TypedChoiceField(label=_("Phase"), required=False, coerce=int, empty_value=None)
-    flag = forms.ChoiceField(label=_("Mark"), required=False)
+    flag = forms.ChoiceField(
+        label=_("Mark"), required=False, choices=[("", _("any")), *((name, flag.title) for name, flag in FLAGS.items())]
+    )
     min_age = forms.FloatField(label=_("Age from, minutes"), required=False, min_value=0, max_value=MOST_MINUTES)
     max_age = forms.FloatField(label=_("Age to, minutes"), required=False, min_value=0, max_value=MOST_MINUTES)
     min_cap = forms.FloatField(label=_("Market cap from, SOL"), required=False, min_value=0, max_value=MOST_SOL)
@@ -63,8 +67,8 @@ class FilterForm(StyledForm):
 
     def __init__(self, data: Any, phases: list[Phase]) -> None:
         super().__init__(data)
-        self.fields["phase"].choices = [("", _("all")), *((phase.id, phase.name) for phase in phases)]
-        self.fields["flag"].choices = [("", _("any")), *((name, flag.title) for name, flag in FLAGS.items())]
+        phase = cast(forms.TypedChoiceField, self.fields["phase"])
+        phase.choices = [("", _("all")), *((str(one.id), one.name) for one in phases)]
         self.fields["q"].widget.input_type = "search"
         self.fields["q"].widget.attrs["placeholder"] = _("name, symbol, mint or creator")
         for name in ("phase", "flag"):
@@ -103,6 +107,12 @@ class PhaseForm(StyledForm):
     interval_seconds = forms.IntegerField(label=_("Window, seconds"), min_value=1, required=False)
     min_age_minutes = forms.IntegerField(label=_("From age, minutes"), min_value=0, required=False)
     max_age_minutes = forms.IntegerField(label=_("To age, minutes"), min_value=1, required=False)
+
+    @classmethod
+    def of(cls, phase: Phase) -> PhaseForm:
+        """The form of a phase before anything is changed."""
+        names = ("name", "interval_seconds", "min_age_minutes", "max_age_minutes")
+        return cls(initial={name: getattr(phase, name) for name in names}, auto_id=f"phase-{phase.id}-%s")
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data

@@ -307,14 +307,18 @@ SELECT (SELECT count(*) FROM coin_streams WHERE is_active),
 
 def market_figures(now: datetime) -> dict[str, str]:
     """Counts for the tiles of the overview: the last minute and in all; kept for moments, whoever asks."""
-    coins, graduated = cache.get_or_set("discovery.totals", lambda: _numbers(TOTALS, {}), TOTALS_SECONDS)
-    since = {"since": now - timedelta(minutes=1)}
-    minute = cache.get_or_set("discovery.minute", lambda: _numbers(MINUTE, since), FIGURES_SECONDS)
+    totals = _kept("discovery.totals", TOTALS_SECONDS, TOTALS, {})
+    minute = _kept("discovery.minute", FIGURES_SECONDS, MINUTE, {"since": now - timedelta(minutes=1)})
     names = ("coins", "graduated", "active", "new", "trades", "windows")
-    return {name: display.count(value) for name, value in zip(names, (coins, graduated, *minute), strict=True)}
+    return {name: display.count(value) for name, value in zip(names, (*totals, *minute), strict=True)}
 
 
-def _numbers(sql: str, values: dict[str, Any]) -> tuple[int, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return tuple(cursor.fetchone())
+def _kept(key: str, seconds: int, sql: str, values: dict[str, Any]) -> tuple[int, ...]:
+    """The row of a statement, counted again once it is `seconds` old."""
+    found: tuple[int, ...] | None = cache.get(key)
+    if found is None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            found = tuple(cursor.fetchone())
+        cache.set(key, found, seconds)
+    return found

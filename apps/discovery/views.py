@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -114,8 +115,11 @@ def phases(request: HttpRequest) -> HttpResponse:
     """The phases, each with its form."""
     form = PhaseForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _saved(form):
+        messages.success(request, _("Saved. The stream uses it within ten seconds."))
         return redirect("discovery:phases")
-    context = {"rows": pages_list.streams_by_phase(), "phases": pages_list.phases(), "form": form}
+    edited = form.data.get("phase_id", "") if form.errors else ""
+    forms = [(phase, form if edited == str(phase.id) else PhaseForm.of(phase)) for phase in pages_list.phases()]
+    context = {"counts": pages_list.streams_by_phase(), "forms": forms, "form": PhaseForm() if edited else form}
     return render(request, "discovery/phases.html", context)
 
 

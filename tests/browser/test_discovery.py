@@ -57,7 +57,7 @@ def test_the_place_and_the_focus_are_kept_while_the_table_lives(browse: Browse, 
     page.evaluate("window.scrollTo(0, 900)")
     before = page.evaluate("[scrollY, document.activeElement.href]")
     next_update(page, site)
-    page.wait_for_function("document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling') === null")
+    page.wait_for_selector(".htmx-request, .htmx-swapping, .htmx-settling", state="detached")
     assert page.evaluate("[scrollY, document.activeElement.href]") == before
 
 
@@ -87,8 +87,8 @@ def test_the_chart_shades_gaps_and_pins_alerts(browse: Browse, site: Site, width
     browsing = browse(width=width)
     page = browsing.page
     page.goto(f"/discovery/coins/{alert.mint}/?bucket=1")
-    page.wait_for_function("Number(document.getElementById('chart').dataset.pinned) > 0")
-    assert page.evaluate("Number(document.getElementById('chart').dataset.shaded)") >= 10
+    page.wait_for_selector("#chart[data-pinned]:not([data-pinned='0'])")
+    assert int(page.locator("#chart").get_attribute("data-shaded")) >= 10
     page.wait_for_selector("#coin-scores tbody tr td .pill")
     page.wait_for_selector("#coin-orders table")
     assert not page.evaluate(WIDER_THAN_THE_WINDOW)

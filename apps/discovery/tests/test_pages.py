@@ -240,6 +240,25 @@ def test_a_setting_is_saved_and_a_wrong_one_is_answered_in_words(page: Page, cli
     assert config_read().bad_names_pattern == fields["bad_names_pattern"]
 
 
+def test_a_phase_is_changed_and_what_is_wrong_is_said_beside_it(page: Page, client: Client) -> None:
+    address, fields = reverse("discovery:phases"), {"interval_seconds": 7, "min_age_minutes": 0, "action": "save"}
+    good = fields | {"phase_id": 1, "name": "First Minutes", "max_age_minutes": 10}
+    assert client.post(address, good).status_code == 302
+    assert Phase.objects.get(id=1).name == "First Minutes"
+    answer = client.post(address, good | {"max_age_minutes": 30, "name": "Too Long"})
+    wrong = {phase.id for phase, form in answer.context["forms"] if form.errors}
+    assert (answer.status_code, wrong) == (200, {1}) and not answer.context["form"].errors
+    assert 'value="Too Long"' in answer.content.decode() and Phase.objects.get(id=1).max_age_minutes == 10
+    answer = client.post(address, fields | {"name": "Another", "max_age_minutes": 5})
+    assert answer.context["form"].errors and not any(form.errors for _, form in answer.context["forms"])
+
+
+def test_streams_of_a_deleted_phase_move_to_the_next(page: Page, client: Client, market: str) -> None:
+    CoinStream.objects.filter(pk=market).update(phase_id=1)
+    assert client.post(reverse("discovery:phases"), {"phase_id": 1, "action": "delete"}).status_code == 302
+    assert CoinStream.objects.get(pk=market).phase_id == 2 and not Phase.objects.filter(id=1).exists()
+
+
 def test_without_a_key_the_pages_say_how_to_get_trades(page: Page) -> None:
     StreamState.objects.update_or_create(
         id=1, defaults={"state": "creates_only", "connected": True, "updated_at": timezone.now()}
