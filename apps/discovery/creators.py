@@ -6,7 +6,8 @@ needs it first (scorer, training, the beat) computes and keeps it. `creator_coin
 so that nothing is lost when their trades are dropped; it is used only for moments after all that it sums up.
 
 A coin counts where its creation was seen (`created_at`), with it its creator. A coin died when it had been traded and
-then nobody traded it for DIED_AFTER. Medians are over the LAST_COINS newest coins before, of those where there is
+then nobody traded it for DIED_AFTER. So that a creator of thousands costs no more, what graduated and died is counted
+among the COUNTED_COINS newest coins before, and medians are over the LAST_COINS newest, of those where there is
 something to know. Amounts are base units, market caps SOL and only of coins in SOL on pump's own curve.
 """
 
@@ -23,9 +24,9 @@ from django.db.backends.utils import CursorWrapper
 from apps.discovery.windows import TOKENS
 
 DIED_AFTER = timedelta(minutes=30)
-LAST_COINS = 20
+COUNTED_COINS, LAST_COINS = 200, 20
 _MOST = 2**63 - 1
-_CONSTANTS = {"quiet": DIED_AFTER, "last_coins": LAST_COINS}
+_CONSTANTS: dict[str, Any] = {"quiet": DIED_AFTER, "counted_coins": COUNTED_COINS, "last_coins": LAST_COINS}
 
 # The trades of coin `c` before a moment; nothing where the summary `k` says it all. One row in any case.
 _SCAN = f"""
@@ -53,11 +54,13 @@ _KNOWN = f"""
 _TOP = """CASE WHEN c.pool = 'pump' AND NOT c.is_mayhem
                THEN greatest(c.market_cap_sol, k.top_market_cap_sol, d.top_market_cap_sol) END"""
 _SOLD80_SECONDS = "extract(epoch FROM coalesce(k.sold80_at, d.sold80_at) - c.created_at)::float8"
-# Coins of a creator before a moment. Index coins_of_creator.
-_BEFORE = "c.creator = {creator} AND c.first_seen_at < {until} AND c.created_at < {until}"
+# The newest coins of a creator before the creation of coin `o`. Index coins_of_creator.
+_NEWEST = """(SELECT * FROM discovered_coins WHERE creator = o.creator AND created_at < o.as_of
+     ORDER BY created_at DESC, mint LIMIT {limit}) c"""
 
 _COUNTS = f"""
-    SELECT count(*)::int AS coins, count(*) FILTER (WHERE c.graduated_at < o.as_of)::int AS graduated,
+    SELECT (SELECT count(*) FROM discovered_coins WHERE creator = o.creator AND created_at < o.as_of)::int AS coins,
+           count(*) FILTER (WHERE c.graduated_at < o.as_of)::int AS graduated,
            count(*) FILTER (WHERE (c.graduated_at < o.as_of) IS NOT TRUE AND CASE
                WHEN s.last_trade_at < o.as_of - %(quiet)s THEN true
                WHEN s.last_trade_at IS NULL THEN false
@@ -67,13 +70,11 @@ _COUNTS = f"""
                                     AND t."timestamp" >= o.as_of - %(quiet)s AND t."timestamp" < o.as_of)
            END)::int AS died,
            extract(epoch FROM o.as_of - max(c.created_at))::float8 AS since_last_seconds
-    FROM discovered_coins c LEFT JOIN coin_streams s ON s.mint = c.mint
-    WHERE {_BEFORE.format(creator="o.creator", until="o.as_of")}"""
+    FROM {_NEWEST.format(limit="%(counted_coins)s")} LEFT JOIN coin_streams s ON s.mint = c.mint"""
 _MEDIANS = f"""
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY {_SOLD80_SECONDS}) AS sold80_seconds,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY {_TOP}) AS top_market_cap_sol
-    FROM (SELECT * FROM discovered_coins c WHERE {_BEFORE.format(creator="o.creator", until="o.as_of")}
-          ORDER BY c.first_seen_at DESC, c.mint LIMIT %(last_coins)s) c
+    FROM {_NEWEST.format(limit="%(last_coins)s")}
     {_KNOWN.format(until="o.as_of")}"""
 # Histories of the coins `o` (mint, creator, as_of).
 _HISTORIES = f"""
@@ -226,9 +227,9 @@ COINS_OF = f"""
            coalesce(k.bought_base_units, d.bought_base_units), coalesce(k.sold_base_units, d.sold_base_units),
            coalesce(k.sold80_at, d.sold80_at), {_SOLD80_SECONDS}, {_TOP}
     FROM (SELECT * FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
-          ORDER BY first_seen_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) c
+          ORDER BY created_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) c
     {_KNOWN.format(until="'infinity'::timestamptz")}
-    ORDER BY c.first_seen_at DESC, c.mint"""
+    ORDER BY c.created_at DESC, c.mint"""
 _COIN_OF = (
     "mint", "symbol", "name", "created_at", "outcome", "filtered_reason", "last_trade_at", "trades",
     "bought_base_units", "sold_base_units", "sold80_at", "sold80_seconds", "top_market_cap_sol",
@@ -238,7 +239,7 @@ _COIN_OF = (
 def coins_of(creator: str, *, limit: int, offset: int = 0, but: str = "") -> list[dict[str, Any]]:
     """A creator's coins as they are now, newest first (without `but`), as dicts of the names above. `outcome` is
     graduated, trading, finished (too old), abandoned (silent), ended, or untracked."""
-    values = {"creator": creator, "limit": limit, "offset": offset, "but": but}
+    values: dict[str, Any] = {"creator": creator, "limit": limit, "offset": offset, "but": but}
     with connection.cursor() as cursor:
         cursor.execute(COINS_OF, values)
         return [dict(zip(_COIN_OF, row, strict=True)) for row in cursor.fetchall()]

@@ -72,7 +72,7 @@ class Coin(models.Model):
         ordering = ["-first_seen_at", "mint"]
         indexes = [
             models.Index(fields=["-first_seen_at", "mint"], name="coins_newest"),
-            models.Index(fields=["creator", "first_seen_at"], name="coins_of_creator"),
+            models.Index(fields=["creator", "created_at"], name="coins_of_creator"),
             # newcomers.slice_take: coins whose creation was seen between two feed times
             models.Index(fields=["created_at", "mint"], name="coins_created"),
         ]
@@ -399,8 +399,8 @@ class CreatorHistory(models.Model):
     creator = models.CharField(max_length=64)
     as_of = models.DateTimeField()
     coins = models.IntegerField(help_text="created before")
-    graduated = models.IntegerField(help_text="of them, those that had graduated")
-    died = models.IntegerField(help_text="of them, those that had been traded and then been silent")
+    graduated = models.IntegerField(help_text="of the last 200 of them, those that had graduated")
+    died = models.IntegerField(help_text="of the last 200 of them, those traded and then silent")
     sold80_seconds = models.FloatField(null=True, help_text="median age at which 80 % were sold")
     top_market_cap_sol = models.FloatField(null=True, help_text="median")
     since_last_seconds = models.FloatField(null=True, help_text="since the creation before")

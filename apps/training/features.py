@@ -261,8 +261,8 @@ def _single_features() -> list[Feature]:
 
 _CREATOR_FORMULAS: dict[str, tuple[str, str]] = {
     "creator_coins": ("coins that the creator made before this one", "count"),
-    "creator_graduated": ("of them, those that had graduated when this one was created", "count"),
-    "creator_died": ("of them, those that had been traded and then silent for 30 minutes", "count"),
+    "creator_graduated": ("of the last 200 of them, those that had graduated when this one was created", "count"),
+    "creator_died": ("of the last 200 of them, those that had been traded and then silent for 30 minutes", "count"),
     "creator_sold80_seconds": ("median age at which the creator had sold 80 % (20 coins before)", "seconds"),
     "creator_top_market_cap_sol": ("median of the highest market cap until then (20 coins before)", "SOL"),
     "creator_since_last_seconds": ("from the creator's coin before to this one", "seconds"),

@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import reverse
 
 from apps.discovery import creators, tasks
-from apps.discovery.creators import DIED_AFTER, LAST_COINS, History
+from apps.discovery.creators import COUNTED_COINS, DIED_AFTER, LAST_COINS, History
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, CreatorCoin, CreatorHistory, StreamState
 from apps.discovery.owed import Owed
@@ -63,9 +63,10 @@ def retold() -> list[History]:
         now = coin.created_at
         before = [one for one in coins if one.creator == coin.creator and one.created_at < now]
         before.sort(key=lambda one: one.mint)
-        before.sort(key=lambda one: one.first_seen_at, reverse=True)
+        before.sort(key=lambda one: one.created_at, reverse=True)
         known = {one.mint: [t for t in trades.get(one.mint, []) if t.timestamp < now] for one in before}
-        alive = [one for one in before if not (one.graduated_at and one.graduated_at < now)]
+        counted = before[:COUNTED_COINS]
+        alive = [one for one in counted if not (one.graduated_at and one.graduated_at < now)]
         died = [one for one in alive if known[one.mint] and known[one.mint][-1].timestamp < now - DIED_AFTER]
         newest = before[:LAST_COINS]
         sold80 = [s for one in newest if (s := seconds_to_80(one, known[one.mint])) is not None]
@@ -76,7 +77,7 @@ def retold() -> list[History]:
                 coin.creator,
                 now,
                 len(before),
-                len(before) - len(alive),
+                len(counted) - len(alive),
                 len(died),
                 statistics.median(sold80) if sold80 else None,
                 statistics.median(tops) if tops else None,
