@@ -12,8 +12,9 @@ from pydantic import AwareDatetime
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.tokens import admin, read
-from apps.discovery import api_creators, api_export, api_rates, candles, queries, services
+from apps.discovery import api_creators, api_export, api_feed, api_rates, candles, gaps, queries, services
 from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
+from apps.discovery.pumpportal.client import banned_until
 from apps.discovery.schemas import (
     AnalyticsOut,
     CandlesOut,
@@ -33,6 +34,7 @@ from apps.discovery.schemas import (
 router = Router(tags=["find"])
 router.add_router("/creators", api_creators.router)
 router.add_router("/export", api_export.router)
+router.add_router("/feed", api_feed.router)
 router.add_router("/rates", api_rates.router)
 
 DEFAULT_WINDOWS = "30s,1m,3m,5m,15m,30m,1h"
@@ -67,7 +69,7 @@ def get_health(request: HttpRequest) -> dict[str, Any]:
     return {
         "status": "ok" if fresh and state.connected else "degraded",
         "mode": state.mode,
-        "state": state.state if fresh else "silent",
+        "state": "silent" if not fresh else "banned" if banned_until(state.detail) else state.state,
         "connected": state.connected and fresh,
         "detail": state.detail,
         "feed_at": state.feed_at,
@@ -155,7 +157,7 @@ def get_stream_stats(request: HttpRequest) -> dict[str, Any]:
 def list_metrics(request: HttpRequest, page: Query[MetricFilter]) -> dict[str, Any]:
     """Closed windows, newest first, of one coin or of all."""
     rows = queries.metrics_newest(page.mint)[page.offset : page.offset + page.limit]
-    return page_of(list(rows), count=queries.metrics_count(page.mint), page=page)
+    return page_of(gaps.mark_windows(list(rows)), count=queries.metrics_count(page.mint), page=page)
 
 
 @router.get("/coins/{mint}", response=CoinDetailOut, auth=read)
@@ -163,7 +165,7 @@ def get_coin(request: HttpRequest, mint: str) -> dict[str, Any]:
     """Master data, tracking state, the last 20 windows and the open one."""
     coin = coin_or_404(mint)
     now = queries.feed_at() or timezone.now()
-    metrics: list[CoinMetric] = list(queries.metrics_newest(mint)[:20])
+    metrics: list[CoinMetric] = gaps.mark_windows(list(queries.metrics_newest(mint)[:20]))
     return {
         "coin": coin,
         "stream": CoinStream.objects.select_related("coin", "phase").filter(pk=mint).first(),

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import F, Q
 
-from apps.discovery.models import StreamGap, StreamState
+from apps.discovery import queries
+from apps.discovery.models import CoinMetric, Phase, StreamGap, StreamState
 
 FIRST_LOOK = timedelta(seconds=60)
 LAST_LOOK = timedelta(minutes=30)  # a coin that has not traded for so long is no longer followed
@@ -33,6 +34,20 @@ def reason_kind(reason: str) -> str:
 def touches(gaps: list[Span], start: datetime, end: datetime) -> bool:
     """Whether one of the gaps overlaps [start, end)."""
     return any(began < end and ended > start for began, ended, _ in gaps)
+
+
+def mark_windows(rows: list[CoinMetric]) -> list[CoinMetric]:
+    """The rows, each with `touches_gap`: whether the feed was away during a part of the window."""
+    if not rows:
+        return rows
+    lengths = {id_: timedelta(seconds=length) for id_, length in Phase.objects.values_list("id", "interval_seconds")}
+    longest = max(lengths.values(), default=timedelta(0))
+    ends = [row.timestamp for row in rows]
+    found = queries.gaps_between(min(ends) - longest, max(ends))
+    for row in rows:
+        start = row.timestamp - lengths.get(row.phase_id_at_time, longest)
+        row.touches_gap = touches(found, start, row.timestamp)  # type: ignore[attr-defined]
+    return rows
 
 
 def gaps_assess() -> int:

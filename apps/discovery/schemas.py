@@ -147,6 +147,7 @@ class MetricOut(Schema):
     num_whale_sells: int
     buy_pressure_ratio: float | None
     unique_signer_ratio: float | None
+    touches_gap: bool = Field(False, description="the feed was away during a part of it: trades may be missing")
 
 
 class LiveWindowOut(MetricOut):
