@@ -205,10 +205,12 @@ class JournalWriter:
         os.close(old)
 
     def close(self) -> None:
-        """Also where the disk fails at the last moment (OSError): the lock is free afterwards."""
+        """Bring it to the disk and free the lock, also where the disk fails at the last moment."""
         try:
             if self.fsync != "off":
                 os.fdatasync(self._file)
+        except OSError:
+            logger.exception("the end of the journal may not be on the disk")
         finally:
             os.close(self._file)
             os.close(self._lock)

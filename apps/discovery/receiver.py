@@ -21,6 +21,8 @@ DISK = "disk"
 BANNED = "banned"
 NO_DISK = "the disk does not take the journal"
 OLDER_US = 60_000_000
+BEHIND_US = 5_000_000
+BEHIND = "the clock is behind what is stored"
 OLDER = "the recording is older than what is stored"
 Clock = Literal["wall", "recorded"]
 
@@ -37,6 +39,7 @@ class Receiver:
         self.disk_error = ""  # why the journal takes nothing; empty while it does
         self._retry_at = 0.0
         self.older = False  # the recording is older than what is known: its times cannot be kept
+        self.behind = False  # the clock was set back: times stand still until it has caught up
         self.last_us = max(last_us, journal.last_at_us or 0)
         self.tick_us = 0
         self._gap_reason, self._gap_from = ("restart", self.last_us) if self.last_us else ("", 0)
@@ -90,6 +93,15 @@ class Receiver:
             self._go_on()
         self.wake()
 
+    def finish(self) -> None:
+        """Write what waits, for the last time."""
+        self._retry_at = 0.0
+        self.flush()
+        if self._waiting:
+            logger.error(
+                "%d lines found no room on the disk: the next start notes a gap", len(self._waiting)
+            )
+
     def tick(self) -> None:
         """Let feed time pass by the wall clock, where it is the clock; sync the journal when that is due."""
         self.flush()
@@ -97,13 +109,25 @@ class Receiver:
             self.journal.sync_if_due()
         except OSError as error:
             self._hold_back(error)
+        now_us = _now_us()
+        self._look_at_clock(now_us)
         if self.clock == "wall" and not self._waiting and (self.connected or self.tick_us):
-            self.tick_us = self._stamp(_now_us())
+            self.tick_us = self._stamp(now_us)
 
     def _look_back(self, at_us: int) -> None:
         if not self.older and at_us < self.last_us - OLDER_US:
             self.older = True
             logger.error("the replayed recording is older than what is stored: replay it into a database of its own")
+
+    def _look_at_clock(self, now_us: int) -> None:
+        behind_us = self.last_us - now_us if self.clock == "wall" else 0
+        if behind_us > BEHIND_US and not self.behind:
+            logger.error(
+                "the clock is %.0f s behind the last frame's time: until it has caught up, times stand still and no "
+                "window closes. Set the clock right.",
+                behind_us / 1e6,
+            )
+        self.behind = behind_us > BEHIND_US
 
     def _stamp(self, at_us: int) -> int:
         self.last_us = max(self.last_us, at_us)

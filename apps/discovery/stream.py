@@ -25,7 +25,7 @@ from apps.discovery.ownership import Ownership
 from apps.discovery.pins import pinned_mints
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.pumpportal.client import Client, ClientSettings, banned_until
-from apps.discovery.receiver import NO_DISK, OLDER, Receiver
+from apps.discovery.receiver import BEHIND, NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
 from apps.discovery.subscriptions import Subscriptions
@@ -200,7 +200,7 @@ class Stream:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await client.stop()
-            receiver.flush()
+            receiver.finish()
             processor.stop()
             for part in parts[1:]:
                 part.cancel()
@@ -238,6 +238,8 @@ def _detail(receiver: Receiver, client: Client) -> str:
         return client.away_reason
     if receiver.older:
         return OLDER
+    if receiver.behind:
+        return BEHIND
     return NO_TRADES if client.trades_refused else ""
 
 

@@ -142,6 +142,27 @@ def test_frames_wait_then_are_lost_and_counted_then_go_on_behind_a_gap(
     assert problems(folder) == []
 
 
+def test_end_on_a_full_disk_is_told_and_the_next_start_notes_the_gap(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver(JournalWriter(small_disk / "journal"), last_us=0, wake=lambda: None)
+    receiver.on_frame("first", T0)
+    receiver.flush()
+    ballast = fill_disk(small_disk)
+    for number in range(1, 4):
+        receiver.on_frame("x" * 4_096, T0 + number)
+    receiver.finish()
+    receiver.journal.close()
+    assert "3 lines found no room" in caplog.text
+    ballast.unlink()
+    again = Receiver(JournalWriter(small_disk / "journal"), last_us=0, wake=lambda: None)
+    again.on_frame("later", T0 + 9)
+    again.finish()
+    again.journal.close()
+    entries = read_all(JournalReader(small_disk / "journal", Cursor()))
+    assert [entry.gap or entry.raw for entry in entries] == ["first", (T0, T0 + 9, "restart"), "later"]
+
+
 def test_sync_that_fails_is_said_and_does_not_end_the_stream(
     journal_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
