@@ -98,9 +98,7 @@ class Receiver:
         self._retry_at = 0.0
         self.flush()
         if self._waiting:
-            logger.error(
-                "%d lines found no room on the disk: the next start notes a gap", len(self._waiting)
-            )
+            logger.error("%d lines found no room on the disk: the next start notes a gap", len(self._waiting))
 
     def tick(self) -> None:
         """Let feed time pass by the wall clock, where it is the clock; sync the journal when that is due."""
