@@ -217,6 +217,7 @@ def test_receive_times_never_go_back_and_a_drop_is_a_gap(tmp_path: Any) -> None:
 def test_frames_wait_while_the_disk_refuses_and_are_written_after(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apps.discovery.receiver.DISK_RETRY_SECONDS", 0.0)
     journal = JournalWriter(tmp_path, fsync="off")
     receiver = Receiver(journal, last_us=0, wake=lambda: None)
     receiver.on_connected(recorded=True)
