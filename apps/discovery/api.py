@@ -202,5 +202,6 @@ def get_analytics(request: HttpRequest, mint: str, windows: str = DEFAULT_WINDOW
     now = queries.feed_at() or timezone.now()
     if stream is not None and not stream.is_active and stream.last_trade_at is not None:
         now = stream.last_trade_at  # a coin of the past: as it was at its last trade
-    found = [{"window": name} | queries.analytics(mint, seconds=seconds, now=now) for name, seconds in lengths]
+    facts = queries.analytics(mint, seconds=[seconds for _, seconds in lengths], now=now)
+    found = [{"window": name} | one for (name, _), one in zip(lengths, facts, strict=True)]
     return {"mint": mint, "as_of": now, "windows": found}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -83,8 +84,8 @@ def candles(
         span = _span(cursor, mint, since, before)
         if span is None:
             return []
-        first = _bucket_start(span[0], bucket_seconds)
-        values = {"mint": mint, "bucket": bucket_seconds, "limit": limit, "since": first, "before": span[1]}
+        values: dict[str, Any] = {"mint": mint, "bucket": bucket_seconds, "limit": limit}
+        values |= {"since": _bucket_start(span[0], bucket_seconds), "before": span[1]}
         cursor.execute(_statement(bucket_seconds, span[1]), values)
         rows = cursor.fetchall()[::-1]
         if not rows:
@@ -92,7 +93,9 @@ def candles(
         length = timedelta(seconds=bucket_seconds)
         cursor.execute(GAPS, [rows[0][0], rows[-1][0] + length])
         gaps = cursor.fetchall()
-    return [Candle(*row, any(row[0] < end and start < row[0] + length for start, end in gaps)) for row in rows]
+    return [
+        Candle(*row, touches_gap=any(row[0] < end and start < row[0] + length for start, end in gaps)) for row in rows
+    ]
 
 
 def _statement(bucket_seconds: int, before: datetime) -> str:
@@ -103,16 +106,23 @@ def _statement(bucket_seconds: int, before: datetime) -> str:
 def _span(
     cursor: CursorWrapper, mint: str, since: datetime | None, before: datetime | None
 ) -> tuple[datetime, datetime] | None:
-    """Where the coin's trades lie inside [since, before): so the database looks into those days only."""
+    """Where the coin's trades lie inside [since, before)."""
+    span = lifetime(cursor, mint)
+    if span is None:
+        return None
+    low = max(span[0], since) if since else span[0]
+    high = min(span[1], before) if before else span[1]
+    return (low, high) if low < high else None
+
+
+def lifetime(cursor: CursorWrapper, mint: str) -> tuple[datetime, datetime] | None:
+    """From before the first to after the last trade of a tracked coin, so that a query looks into those days only."""
     cursor.execute(SPAN, [mint])
     row = cursor.fetchone()
     if row is None or row[1] is None:
         return None
     started, last = row
-    end = (last + timedelta(minutes=1)).replace(second=0, microsecond=0)
-    low = max(started - _AHEAD, since) if since else started - _AHEAD
-    high = min(end, before) if before else end
-    return (low, high) if low < high else None
+    return started - _AHEAD, (last + timedelta(minutes=1)).replace(second=0, microsecond=0)
 
 
 def _bucket_start(at: datetime, seconds: int) -> datetime:

@@ -39,7 +39,7 @@ class ExportForm(StyledForm):
     bucket = forms.TypedChoiceField(
         label=_("Candles of, seconds"),
         coerce=int,
-        empty_value=60,
+        empty_value="60",
         required=False,
         choices=[(str(seconds), str(seconds)) for seconds in BUCKETS],
         initial="60",
@@ -49,7 +49,7 @@ class ExportForm(StyledForm):
         """The export that valid input asks for; times without a zone are in that of the site."""
         asked = self.cleaned_data
         since, until = (asked[name] and asked[name].astimezone(UTC) for name in ("since", "until"))
-        return Wanted(asked["kind"], asked["mint"].strip(), since, until, asked["bucket"])
+        return Wanted(asked["kind"], asked["mint"].strip(), since, until, int(asked["bucket"]))
 
 
 @require_safe

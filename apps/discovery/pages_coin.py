@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -119,13 +119,9 @@ def trade_row(trade: CoinTransaction) -> Row:
     return Row(cells, f"trade-{trade.trade_key}")
 
 
-def trades_newest(mint: str) -> QuerySet[CoinTransaction]:
-    return CoinTransaction.objects.filter(mint=mint).order_by("-timestamp", "-seq", "-trade_key")
-
-
 def trades_table(mint: str) -> Table:
     """The newest trades, and the way to all others."""
-    rows = [trade_row(trade) for trade in trades_newest(mint)[:TRADES_SHOWN]]
+    rows = [trade_row(trade) for trade in queries.trades_newest(mint)[:TRADES_SHOWN]]
     more = (reverse("discovery:trades", args=[mint]), _("all trades")) if len(rows) == TRADES_SHOWN else None
     hint = _("They appear here by themselves as soon as somebody buys or sells.")
     return Table(trade_columns(), rows, _("Trades"), _("No trade yet."), hint, "receipt", more)
@@ -136,7 +132,7 @@ def trades_before(mint: str, place: str) -> tuple[Table, str]:
 
     A place is `microseconds.seq.key` of the last trade seen: trades that come in meanwhile move nothing.
     """
-    rows = trades_newest(mint)
+    rows = queries.trades_newest(mint)
     if known := _place(place):
         at, seq, key = known
         same = Q(timestamp=at) & (Q(seq__lt=seq) | Q(seq=seq, trade_key__lt=key))
@@ -160,7 +156,7 @@ def _place(text: str) -> tuple[datetime, int, int] | None:
 
 
 def windows_newest(mint: str) -> list[CoinMetric]:
-    return list(CoinMetric.objects.filter(mint=mint).order_by("-timestamp")[:WINDOWS_SHOWN])
+    return list(queries.metrics_newest(mint)[:WINDOWS_SHOWN])
 
 
 def windows_table(rows: list[CoinMetric]) -> Table:
@@ -204,7 +200,7 @@ def momentum_table(mint: str) -> Table:
         Column(_("Trades"), NUMBER),
         Column(_("Buy pressure"), NUMBER),
     ]
-    rows = [_momentum_row(queries.analytics(mint, seconds=seconds, now=now)) for seconds in MOMENTUM]
+    rows = [_momentum_row(facts) for facts in queries.analytics(mint, seconds=MOMENTUM, now=now)]
     return Table(columns, rows, _("Momentum"))
 
 

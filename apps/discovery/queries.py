@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Model, Q, QuerySet, Sum
 
+from apps.discovery import candles
 from apps.discovery.loading import DatabaseStore, rebuild_windows
-from apps.discovery.models import Coin, CoinMetric, CoinStream, Phase, StreamGap, StreamState
+from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, Phase, StreamGap, StreamState
 from apps.discovery.state import Config
 from apps.discovery.windows import METRIC_COLUMNS, metric_row
 from apps.discovery.writer import moment
 
 EXACT_COUNT_BELOW = 200_000
 ADDRESS_LENGTH = 32  # the shortest base58 text of a mint or a wallet
+Rows = TypeVar("Rows", bound=Model)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 _FIRST = '(array_agg(price_sol ORDER BY "timestamp", seq))[1]'
 _LAST = '(array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1]'
 ANALYTICS = f"""
-    SELECT count(*), coalesce(sum(sol_amount), 0)::bigint,
-           coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0)::bigint,
-           count(*) FILTER (WHERE tx_type = 'buy'), {_FIRST}, {_LAST}, max(price_sol), min(price_sol),
-           (SELECT price_sol FROM coin_transactions WHERE mint = %(mint)s AND "timestamp" <= %(since)s
-            ORDER BY "timestamp" DESC, seq DESC LIMIT 1)
-    FROM coin_transactions
-    WHERE mint = %(mint)s AND "timestamp" > %(since)s AND "timestamp" <= %(now)s
+    SELECT w.seconds, a.*, b.price_sol
+    FROM unnest(%(seconds)s::int[]) WITH ORDINALITY w(seconds, number)
+    CROSS JOIN LATERAL (
+        SELECT count(*), coalesce(sum(sol_amount), 0)::bigint,
+               coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0)::bigint,
+               count(*) FILTER (WHERE tx_type = 'buy'), {_FIRST}, {_LAST}, max(price_sol), min(price_sol)
+        FROM coin_transactions
+        WHERE mint = %(mint)s AND "timestamp" > %(now)s - w.seconds * INTERVAL '1 second'
+          AND "timestamp" >= %(first)s AND "timestamp" <= %(now)s) a
+    LEFT JOIN LATERAL (
+        SELECT price_sol FROM coin_transactions
+        WHERE mint = %(mint)s AND "timestamp" <= %(now)s - w.seconds * INTERVAL '1 second'
+          AND "timestamp" >= %(first)s AND "timestamp" <= %(now)s
+        ORDER BY "timestamp" DESC, seq DESC LIMIT 1) b ON true
+    ORDER BY w.number
 """
 
 
-def analytics(mint: str, *, seconds: int, now: datetime) -> dict[str, Any]:
-    """What a coin did in the `seconds` before `now`. Changes and ratios are None where there is nothing to compare."""
+def analytics(mint: str, *, seconds: Sequence[int], now: datetime) -> list[dict[str, Any]]:
+    """What a coin did in the `seconds` before `now`, for each of them. Changes and ratios are None where there is
+    nothing to compare."""
+    first = first_trade_from(mint) or now
     with connection.cursor() as cursor:
-        cursor.execute(ANALYTICS, {"mint": mint, "since": now - timedelta(seconds=seconds), "now": now})
-        trades, volume, bought, buys, first, last, high, low, before = cursor.fetchone()
+        cursor.execute(ANALYTICS, {"mint": mint, "seconds": list(seconds), "now": now, "first": first})
+        return [_analytics_of(*row) for row in cursor.fetchall()]
+
+
+def _analytics_of(
+    seconds: int,
+    trades: int,
+    volume: int,
+    bought: int,
+    buys: int,
+    first: float | None,
+    last: float | None,
+    high: float | None,
+    low: float | None,
+    before: float | None,
+) -> dict[str, Any]:
     base = before if before is not None else first
     return {
         "seconds": seconds,
@@ -52,6 +79,13 @@ def analytics(mint: str, *, seconds: int, now: datetime) -> dict[str, Any]:
         "price_low": low,
         "price_change_pct": (last / base - 1) * 100 if last is not None and base else None,
     }
+
+
+def first_trade_from(mint: str) -> datetime | None:
+    """A time before every trade of a coin, so that a query looks into the days of its life only; None: not tracked."""
+    with connection.cursor() as cursor:
+        span = candles.lifetime(cursor, mint)
+    return span[0] if span else None
 
 
 def feed_at() -> datetime | None:
@@ -112,7 +146,18 @@ def metrics_count(mint: str | None) -> int:
 def metrics_newest(mint: str | None) -> QuerySet[CoinMetric]:
     """Metric rows, newest first."""
     rows = CoinMetric.objects.order_by("-timestamp", "mint")
-    return rows.filter(mint=mint) if mint else rows
+    return _of_coin(rows, mint) if mint else rows
+
+
+def trades_newest(mint: str) -> QuerySet[CoinTransaction]:
+    """The trades of a coin, newest first."""
+    return _of_coin(CoinTransaction.objects.order_by("-timestamp", "-seq", "-trade_key"), mint)
+
+
+def _of_coin(rows: QuerySet[Rows], mint: str) -> QuerySet[Rows]:
+    """Rows of a coin from the beginning of its life on: planning looks at every day that the range leaves in."""
+    first = first_trade_from(mint)
+    return rows.filter(mint=mint) if first is None else rows.filter(mint=mint, timestamp__gte=first)
 
 
 def streams_found(*, active: bool | None, phase_id: int | None, search: str) -> QuerySet[CoinStream]:
