@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -57,6 +58,7 @@ def coin_facts(coin: Coin) -> dict[str, Any]:
         "description": coin.description,
         "links": [(_("Website"), coin.website), ("X", coin.twitter), ("Telegram", coin.telegram)],
         "metadata": metadata_text(coin),
+        "has_picture": settings.THUMBNAILS and bool(coin.image_url),
         "filtered_reason": coin.filtered_reason,
         "nonstandard": NONSTANDARD.get(coin.curve_kind, ""),
         "outcome": coin.final_outcome,
