@@ -54,9 +54,9 @@ _KNOWN = f"""
 _TOP = """CASE WHEN c.pool = 'pump' AND NOT c.is_mayhem
                THEN greatest(c.market_cap_sol, k.top_market_cap_sol, d.top_market_cap_sol) END"""
 _SOLD80_SECONDS = "extract(epoch FROM coalesce(k.sold80_at, d.sold80_at) - c.created_at)::float8"
-# The newest coins of a creator before the creation of coin `o`. Index coins_of_creator.
-_NEWEST = """(SELECT * FROM discovered_coins WHERE creator = o.creator AND created_at < o.as_of
-     ORDER BY created_at DESC, mint LIMIT {limit}) c"""
+# The newest coins of a creator before the creation of coin `o`: their keys come in order from index coins_of_creator.
+_NEWEST = """(SELECT mint FROM discovered_coins WHERE creator = o.creator AND created_at < o.as_of
+     ORDER BY created_at DESC, mint LIMIT {limit}) newest JOIN discovered_coins c ON c.mint = newest.mint"""
 
 _COUNTS = f"""
     SELECT (SELECT count(*) FROM discovered_coins WHERE creator = o.creator AND created_at < o.as_of)::int AS coins,
@@ -226,8 +226,9 @@ COINS_OF = f"""
            c.filtered_reason, s.last_trade_at, coalesce(k.trades, d.trades),
            coalesce(k.bought_base_units, d.bought_base_units), coalesce(k.sold_base_units, d.sold_base_units),
            coalesce(k.sold80_at, d.sold80_at), {_SOLD80_SECONDS}, {_TOP}
-    FROM (SELECT * FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
-          ORDER BY created_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) c
+    FROM (SELECT mint FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
+          ORDER BY created_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) newest
+    JOIN discovered_coins c ON c.mint = newest.mint
     {_KNOWN.format(until="'infinity'::timestamptz")}
     ORDER BY c.created_at DESC, c.mint"""
 _COIN_OF = (

@@ -72,7 +72,7 @@ class Coin(models.Model):
         ordering = ["-first_seen_at", "mint"]
         indexes = [
             models.Index(fields=["-first_seen_at", "mint"], name="coins_newest"),
-            models.Index(fields=["creator", "created_at"], name="coins_of_creator"),
+            models.Index(fields=["creator", "-created_at", "mint"], name="coins_of_creator"),
             # newcomers.slice_take: coins whose creation was seen between two feed times
             models.Index(fields=["created_at", "mint"], name="coins_created"),
         ]

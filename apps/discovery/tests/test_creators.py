@@ -235,6 +235,16 @@ def test_a_coin_that_came_back_was_dead_before():
     assert history_of("later").died == 0
 
 
+def test_of_very_many_coins_the_newest_are_looked_at(monkeypatch):
+    monkeypatch.setitem(creators._CONSTANTS, "counted_coins", 3)
+    for number in range(5):
+        make_coin(f"old{number}", number * 10.0)
+        if number < 4:
+            make_trade(f"old{number}", number * 10.0 + 1, "buy", 1)
+    make_coin("new", 7_200)
+    assert (history_of("new").coins, history_of("new").died) == (5, 2)
+
+
 def test_a_mayhem_coin_gives_no_market_cap():
     make_coin("old", 0, is_mayhem=True, market_cap_sol=28.0)
     make_trade("old", 5, "buy", 1, price=9e-7)
