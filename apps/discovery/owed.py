@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,18 @@ class Owed:
             self._save(self._path(table, number), rows)
             return 0
 
-    def pay(self, table: str, insert: Insert) -> int:
-        """Try the kept rows of a table again, each batch in a transaction of its own; how many got in."""
+    def rows(self, table: str, reached: int) -> Iterator[tuple[Any, ...]]:
+        """The kept rows of a table, of batches up to the number `reached`."""
+        for _, rows in self._batches(table, reached):
+            yield from rows
+
+    def pay(self, table: str, insert: Insert, reached: int) -> int:
+        """Try the kept rows of a table again, each batch in a transaction of its own; how many got in.
+
+        A batch beyond the number `reached` was never committed: its frames will be folded again.
+        """
         paid = 0
-        for path in sorted(self.folder.glob(f"{table}-*.json")):
-            rows = [tuple(row) for row in _decode(path.read_bytes())]
+        for path, rows in self._batches(table, reached):
             refused = self._pay_rows(table, rows, insert)
             paid += len(rows) - len(refused)
             if not refused:
@@ -60,6 +67,11 @@ class Owed:
             elif len(refused) < len(rows):
                 self._save(path, refused)
         return paid
+
+    def _batches(self, table: str, reached: int) -> Iterator[tuple[Path, list[tuple[Any, ...]]]]:
+        for path in sorted(self.folder.glob(f"{table}-*.json")):
+            if int(path.stem.rpartition("-")[2]) <= reached:
+                yield path, [tuple(row) for row in _decode(path.read_bytes())]
 
     def _pay_rows(self, table: str, rows: Rows, insert: Insert) -> list[tuple[Any, ...]]:
         """Insert what can be inserted; the rows that cannot."""

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.discovery.models import StreamState
 from apps.discovery.pumpportal.client import SILENT, banned_until
-from apps.discovery.receiver import NO_DISK, OLDER
+from apps.discovery.receiver import BEHIND, NO_DISK, OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
 FEWEST_CHECKED = 50  # below so many checks of an hour their share says nothing
@@ -25,6 +25,7 @@ REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
     "connection lost": gettext_lazy("connection lost"),
     SILENT: gettext_lazy("nothing came any more"),
     OLDER: gettext_lazy("the recording is older than what is stored"),
+    BEHIND: gettext_lazy("the clock is behind what is stored"),
     "the feed sends no trades without a funded API key": gettext_lazy(
         "the feed sends no trades without a funded API key"
     ),
@@ -75,6 +76,11 @@ def feed_trouble(state: StreamState | None) -> str:
         return _(
             "The replayed recording is older than what is stored already, so its times cannot be kept and its windows "
             "are worthless. Replay it into a database of its own, for instance in a second clone."
+        )
+    if state.detail == BEHIND:
+        return _(
+            "The clock of this machine is behind the times that are stored already: until it has caught up, times "
+            "stand still and no window closes. Set the clock right."
         )
     return creates_only_text() if state.state == "creates_only" else ""
 

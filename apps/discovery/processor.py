@@ -75,7 +75,7 @@ class Processor:
         """Load what the tables know. Raises the database's errors."""
         pay_owed(self.owed)
         self.config = self.load_config()
-        self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config))
+        self.pipeline = Pipeline(self.config, DatabaseStore(), load_snapshot(self.config, self.owed))
         self.reader = JournalReader(self.folder, self.pipeline.cursor, self.pipeline.feed_us)
         self.observer = Observer(self.pipeline.oddities, self.pipeline.meter.noted)
 

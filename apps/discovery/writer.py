@@ -200,7 +200,10 @@ def write(batch: Batch, status: Status, owed: Owed) -> Written:
 
 def pay_owed(owed: Owed) -> int:
     """Try rows again that were refused; how many got in."""
-    return owed.pay(TRADES, insert_trades) + owed.pay(METRICS, insert_metrics)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT next_seq FROM stream_state WHERE id = 1")
+        reached = cursor.fetchone()[0]
+    return owed.pay(TRADES, insert_trades, reached) + owed.pay(METRICS, insert_metrics, reached)
 
 
 def write_status(status: Status) -> None:
@@ -241,7 +244,8 @@ def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
     """Trades not yet there, their minutes noted as due for the candles; how many."""
     if not rows:
         return 0
-    minutes_note(cursor, {row[1] // MINUTE_US for row in rows})
+    times: list[Any] = [row[1] for row in rows]
+    minutes_note(cursor, {at_us // MINUTE_US for at_us in times})
     if _copied(cursor, TRADES, TRADE_COLUMNS, rows):
         return len(rows)
     ensure_temporary(cursor)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -243,6 +243,50 @@ def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
             cursor.execute(f"ALTER TABLE {refusing} DROP CONSTRAINT refuse")
     assert found[refusing] == [] and found[other] == whole[other]
     assert pay_owed(owed) == len(whole[refusing])
+    assert tables.dump() == whole
+    assert not list(tmp_path.iterdir())
+
+
+def test_restart_while_a_table_refuses_folds_the_owed_trades_into_their_windows(tmp_path: Path) -> None:
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(400)
+    whole = run(entries, {})
+    tables.reset()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE coin_transactions ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
+    try:
+        for begin in range(0, 400, 40):
+            config = stream_config_load()
+            assert pay_owed(owed) == 0
+            pipeline = Pipeline(config, DatabaseStore(), load_snapshot(config, owed))
+            pipeline.feed(entries[begin : begin + 40], Cursor("0000000000000000.jsonl", begin + 40, begin + 40))
+            write(pipeline.take(), STATUS, owed)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE coin_transactions DROP CONSTRAINT refuse")
+    assert tables.dump("coin_metrics")["coin_metrics"] == whole["coin_metrics"]
+    assert pay_owed(owed) == len(whole["coin_transactions"])
+    assert tables.dump() == whole
+
+
+def test_owed_rows_of_a_batch_that_was_never_committed_are_left_to_be_folded_again(tmp_path: Path) -> None:
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(200)
+    whole = run(entries, {})
+    tables.reset()
+    pipeline = started()
+    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 200, 200))
+    batch = pipeline.take()
+    with connection.cursor() as cursor, pytest.raises(ZeroDivisionError), transaction.atomic():
+        cursor.execute("ALTER TABLE coin_transactions ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
+        write(batch, STATUS, owed)  # its rows are refused and kept, then the process dies before the commit
+        raise ZeroDivisionError
+    assert len(list(tmp_path.iterdir())) == 1
+    assert pay_owed(owed) == 0
+    config = stream_config_load()
+    again = Pipeline(config, DatabaseStore(), load_snapshot(config, owed))
+    again.feed(entries, Cursor("0000000000000000.jsonl", 200, 200))
+    write(again.take(), STATUS, owed)
+    assert tables.dump() == whole
+    pay_owed(owed)
     assert tables.dump() == whole
     assert not list(tmp_path.iterdir())
 
