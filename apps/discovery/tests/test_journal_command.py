@@ -173,6 +173,16 @@ def test_replay_in_two_parts_gives_the_same_tables(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("feed_tables")
+def test_verify_misses_the_newest_segment_by_the_cursor_of_the_tables(folder: Path, settings: Any) -> None:
+    settings.JOURNAL_DIR = folder
+    command(folder, "replay")
+    command(folder, "verify")
+    segments(folder)[-1].unlink()
+    with pytest.raises(CommandError, match="Problems found: 1"):
+        command(folder, "verify")
+
+
+@pytest.mark.usefixtures("feed_tables")
 def test_replay_refuses_another_journal_and_a_running_stream(folder: Path, tmp_path: Path) -> None:
     StreamState.objects.update(segment=segment_name(7_777), next_seq=7_777)
     with pytest.raises(CommandError, match="not in this journal"):

@@ -14,9 +14,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from apps.discovery.excerpts import Exported, Selection, chosen, export, select
 from apps.discovery.inspection import SegmentInfo, describe_segment, verify_journal
+from apps.discovery.models import StreamState
 from apps.discovery.rebuilding import RebuildError, rebuild
 from apps.discovery.segments import is_damaged, segments
 
@@ -30,7 +32,7 @@ TEXTS = {
 
 
 class Command(BaseCommand):
-    """Only `replay` touches the database. All but `replay` may be used while the stream runs."""
+    """Only `replay` writes to the database. All but `replay` may be used while the stream runs."""
 
     help = (
         "The journal of received frames: a folder of segments <first number>.jsonl, packed (.jsonl.zst) once closed. "
@@ -71,13 +73,26 @@ class Command(BaseCommand):
             self._tell(describe_segment(path), as_json=options["json"])
 
     def _verify(self, folder: Path, options: dict[str, Any]) -> None:
-        wrong, show = 0, self._progress()
+        wrong, end, show = 0, 0, self._progress()
+        is_own = folder.resolve() == Path(settings.JOURNAL_DIR).resolve()
+        known = self._known_seq() if is_own else 0  # before reading: the stream goes on meanwhile
         for info in verify_journal(folder):
             show(f"{info.name}: {info.lines:,} lines")
             self._tell(info, as_json=options["json"])
-            wrong += len(info.problems)
+            wrong, end = wrong + len(info.problems), info.first_seq + info.lines
+        if known > end:
+            self.stderr.write(f"The journal ends before line {end:,}, but the tables hold lines up to {known - 1:,}.")
+            wrong += 1
         if wrong:
             raise CommandError(f"Problems found: {wrong}.")
+
+    def _known_seq(self) -> int:
+        """The number up to which the tables hold the journal; 0, and a word, while the database is away."""
+        try:
+            return StreamState.objects.values_list("next_seq", flat=True).get()
+        except OperationalError:
+            self.stderr.write("The database is away: whether the newest segment is missing cannot be told.")
+            return 0
 
     def _cat(self, folder: Path, options: dict[str, Any]) -> None:
         selection = _selection(options)
