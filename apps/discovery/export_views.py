@@ -17,9 +17,8 @@ from django.views.decorators.http import require_safe
 
 from apps.core.htmx import StyledForm
 from apps.discovery import exports, formats, storage
+from apps.discovery.candles import LONGEST_SECONDS
 from apps.discovery.exports import Wanted
-
-BUCKETS = (1, 5, 15, 30, 60, 300, 900, 3_600, 14_400, 86_400)
 
 
 class ExportForm(StyledForm):
@@ -36,20 +35,15 @@ class ExportForm(StyledForm):
     until = forms.DateTimeField(
         label=_("Until"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
-    bucket = forms.TypedChoiceField(
-        label=_("Candles of, seconds"),
-        coerce=int,
-        empty_value="60",
-        required=False,
-        choices=[(str(seconds), str(seconds)) for seconds in BUCKETS],
-        initial="60",
+    bucket = forms.IntegerField(
+        label=_("Candles of, seconds"), required=False, min_value=1, max_value=LONGEST_SECONDS, initial=60
     )
 
     def wanted(self) -> Wanted:
         """The export that valid input asks for; times without a zone are in that of the site."""
         asked = self.cleaned_data
         since, until = (asked[name] and asked[name].astimezone(UTC) for name in ("since", "until"))
-        return Wanted(asked["kind"], asked["mint"].strip(), since, until, int(asked["bucket"]))
+        return Wanted(asked["kind"], asked["mint"].strip(), since, until, asked["bucket"] or 60)
 
 
 @require_safe

@@ -56,8 +56,8 @@ def coin_batches_tidy() -> int:
 
 @shared_task
 def candles_roll_up() -> int:
-    """Fold the trades of the minutes that are over into candles."""
-    return rollups.rollup_run(now=timezone.now())
+    """Fold the trades of minutes that are over into candles, up to 20 hours of them: the queue has other work too."""
+    return rollups.rollup_run(now=timezone.now(), most_turns=20)
 
 
 @shared_task

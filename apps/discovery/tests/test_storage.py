@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from django.conf import settings
 from django.db import connection
 
-from apps.discovery import storage
+from apps.discovery import storage, tasks
 from apps.discovery.candles import candles
 from apps.discovery.models import CandleDue, CoinTransaction, StreamState
 from apps.discovery.rollups import rollup_run
@@ -178,3 +179,16 @@ def test_the_statements_of_the_community_edition_can_be_parsed_and_name_real_col
         execute(f"SELECT {segments}, {order} FROM {table} LIMIT 1")
     always = text.replace("IF NOT is_community THEN", "IF true THEN").replace("<> 'timescale'", "<> 'no edition'")
     execute(always)  # PL/pgSQL parses every statement of a block before it runs the first
+
+
+def test_the_tasks_of_beat_roll_up_and_drop(settings: Any) -> None:
+    run(SmallMarket(11).entries(2_500), {})
+    settings.RETENTION_DAYS = THREE_DAYS
+    assert tasks.retention_keep() == 0, "trades wait for their candles"
+    assert tasks.candles_roll_up() > 0
+    while tasks.candles_roll_up():
+        pass
+    assert tasks.retention_keep() > 0
+    assert {"apps.discovery.tasks.candles_roll_up", "apps.discovery.tasks.retention_keep"} <= {
+        entry["task"] for entry in app.conf.beat_schedule.values()
+    }
