@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -16,7 +17,8 @@ from django.views.decorators.http import require_safe
 from apps.core import display, live
 from apps.core.htmx import oob
 from apps.core.sparkline import sparkline
-from apps.discovery import pages_feed
+from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
+from apps.discovery import pages_feed, pages_rates
 from apps.discovery import pages_list as discovery
 from apps.discovery.models import Coin, CoinMetric, CoinStream
 from apps.predictions.models import ActiveModel, AlertEvaluation
@@ -63,6 +65,7 @@ def context() -> dict[str, Any]:
         "stats": {
             "equity": display.sol(stats.equity_lamports),
             "equity_value": stats.equity_lamports,
+            "worth": pages_rates.worth(stats.equity_lamports, now),
             "unrealized": display.signed_sol(stats.unrealized_pnl_lamports),
             "unrealized_tone": display.tone(stats.unrealized_pnl_lamports),
             "realized": display.signed_sol(stats.realized_pnl_lamports),
@@ -142,9 +145,24 @@ def results_curve() -> SafeString:
     return sparkline([0.0, *accumulate(map(float, reversed(results)))] if results else [], _("Realized results"))
 
 
-def newest_coins(now: datetime) -> list[dict[str, Any]]:
+def newest_coins(now: datetime) -> Table:
     mints = CoinStream.objects.order_by("-started_at", "coin_id").values_list("coin_id", flat=True)[:12]
-    return discovery.rows_of(mints, now)
+    columns = [
+        Column(_("Coin"), "clip"),
+        Column(_("Age"), NUMBER),
+        Column(_("Market cap, SOL"), NUMBER),
+        Column(_("Volume, SOL"), WIDE_NUMBER),
+        Column(_("Trades"), NUMBER),
+    ]
+    more, hint = (reverse("discovery:overview"), _("all")), _("The feed brings one every few seconds.")
+    rows = [_coin_row(row) for row in discovery.rows_of(mints, now)]
+    return Table(columns, rows, _("Newest coins"), _("No coin yet."), hint, "coins", more)
+
+
+def _coin_row(row: dict[str, Any]) -> Row:
+    cap = Cell(row["cap"], id=f"newcap-{row['mint']}", value=f"{row['cap_value']:.4f}")
+    coin = Cell(row["symbol"][:12], href=row["url"], note=row["name"][:20])
+    return Row([coin, Cell(row["age"]), cap, Cell(row["volume"]), Cell(row["trades"])], f"new-{row['mint']}")
 
 
 def symbols_of(mints: set[str]) -> dict[str, str]:
@@ -153,45 +171,64 @@ def symbols_of(mints: set[str]) -> dict[str, str]:
     return {mint: known.get(mint, "").strip() or display.mint_short(mint) for mint in mints}
 
 
-def newest_alerts() -> list[dict[str, Any]]:
+def newest_alerts() -> Table:
     alerts = list(AlertEvaluation.objects.order_by("-as_of", "-alert_id")[:8])
     names = dict(ActiveModel.objects.values_list("id", "custom_name"))
     symbols = symbols_of({alert.mint for alert in alerts})
-    tones = {"success": "good", "failed": "bad", "pending": "wait"}
-    return [
-        {
-            "mint": alert.mint,
-            "symbol": symbols[alert.mint],
-            "model": names.get(alert.active_model_id, display.NONE),
-            "at": display.clock(alert.as_of),
-            "probability": display.ratio_pct(alert.probability, 0),
-            "status": alert.get_status_display(),
-            "tone": tones.get(alert.status, ""),
-            "highest": display.signed_pct(alert.highest_pct),
-        }
-        for alert in alerts
+    columns = [
+        Column(_("Time"), "nowrap"),
+        Column(_("Coin")),
+        Column(_("Probability"), NUMBER),
+        Column(_("Became")),
+        Column(_("Highest"), WIDE_NUMBER),
     ]
+    rows = [_alert_row(one, symbols[one.mint], names.get(one.active_model_id, display.NONE)) for one in alerts]
+    more, hint = (reverse("predictions:alerts"), _("all")), _("A model at work makes one at its threshold.")
+    return Table(columns, rows, _("Newest alerts"), _("No alert yet."), hint, "bell", more)
 
 
-def open_positions(now: datetime) -> list[dict[str, Any]]:
+def _alert_row(alert: AlertEvaluation, symbol: str, model: str) -> Row:
+    tones = {"success": "good", "failed": "bad", "pending": "wait"}
+    return Row(
+        [
+            Cell(display.clock(alert.as_of)),
+            Cell(symbol[:12], href=reverse("discovery:coin", args=[alert.mint]), note=model),
+            Cell(display.ratio_pct(alert.probability, 0)),
+            Cell(pills=[(tones.get(alert.status, ""), alert.get_status_display())]),
+            Cell(display.signed_pct(alert.highest_pct)),
+        ]
+    )
+
+
+def open_positions(now: datetime) -> Table:
     held = positions_valued(list(queries.positions_open().order_by("-opened_at", "-id")[:8]), now)
     symbols = symbols_of({one.position.mint for one in held})
-    return [position_row(one, now) | {"symbol": symbols[one.position.mint]} for one in held]
+    columns = [
+        Column(_("Coin")),
+        Column(_("Cost, SOL"), WIDE_NUMBER),
+        Column(_("Worth, SOL"), NUMBER),
+        Column(_("Gain"), NUMBER),
+        Column(_("Age"), NUMBER),
+    ]
+    rows = [_position_row(one, symbols[one.position.mint], now) for one in held]
+    more, hint = (reverse("trading:positions"), _("all")), _("A strategy opens one on an alert.")
+    return Table(columns, rows, _("Open positions"), _("No open position."), hint, "briefcase", more)
 
 
-def position_row(valued: Valued, now: datetime) -> dict[str, Any]:
+def _position_row(valued: Valued, symbol: str, now: datetime) -> Row:
     position, gain = valued.position, valued.unrealized_pnl_lamports
-    return {
-        "id": position.pk,
-        "mint": position.mint,
-        "cost": display.sol(valued.cost_lamports),
-        "value": display.sol(valued.value_lamports),
-        "gain": display.signed_sol(gain),
-        "gain_value": gain,
-        "pct": display.signed_pct(gain / valued.cost_lamports * 100 if valued.cost_lamports else None),
-        "tone": display.tone(gain),
-        "age": display.seconds((now - position.opened_at).total_seconds()),
-    }
+    pct = display.signed_pct(gain / valued.cost_lamports * 100 if valued.cost_lamports else None)
+    text = f"{display.signed_sol(gain)} ({pct})"
+    return Row(
+        [
+            Cell(symbol[:12], href=reverse("discovery:coin", args=[position.mint])),
+            Cell(display.sol(valued.cost_lamports)),
+            Cell(display.sol(valued.value_lamports)),
+            Cell(text, css=display.tone(gain), id=f"gain-{position.pk}", value=str(gain)),
+            Cell(display.seconds((now - position.opened_at).total_seconds())),
+        ],
+        f"position-{position.pk}",
+    )
 
 
 def job_row(job: Job) -> dict[str, Any]:

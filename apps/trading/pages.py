@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from apps.core import display
 from apps.core.htmx import Page, page_of
+from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Coin
 from apps.discovery.pages_list import feed_time
 from apps.trading import figures, queries
@@ -100,6 +102,40 @@ def wallet_row(wallet: Wallet, now: datetime, done: dict[str, Any]) -> dict[str,
         "worst": display.signed_sol(done["worst_lamports"]),
         "losses": wallet.consecutive_losses,
     }
+
+
+def wallets_table() -> Table:
+    """All wallets with what they have and what they made."""
+    columns = [
+        Column(_("Wallet")),
+        Column(_("State")),
+        Column(_("Free, SOL"), NUMBER),
+        Column(_("Equity, SOL"), NUMBER),
+        Column(_("Open"), WIDE_NUMBER),
+        Column(_("Closed"), WIDE_NUMBER),
+        Column(_("Won"), WIDE_NUMBER),
+        Column(_("Realized"), NUMBER),
+    ]
+    rows = [_wallet_cells(row) for row in wallet_rows()]
+    hint = _("Make a test wallet with virtual SOL.")
+    return Table(columns, rows, "", _("No wallet yet."), hint, "wallet")
+
+
+def _wallet_cells(row: dict[str, Any]) -> Row:
+    kind = ("bad" if row["type"] == "REAL" else "info", row["type"])
+    return Row(
+        [
+            Cell(row["alias"], href=reverse("trading:wallet", args=[row["alias"]]), pills=[kind]),
+            Cell(row["status"], pills=() if row["trading"] else [("wait", _("trading off"))]),
+            Cell(row["balance"]),
+            Cell(row["equity"]),
+            Cell(display.count(row["open"])),
+            Cell(display.count(row["closed"])),
+            Cell(row["won"]),
+            Cell(row["gain"], css=row["tone"]),
+        ],
+        f"wallet-{row['alias']}",
+    )
 
 
 # --- Positions, orders, trades, transfers ----------------------------------------------------------------

@@ -50,7 +50,7 @@ def wallets(request: HttpRequest) -> HttpResponse:
     form = WalletForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and saved(request, form.save, _("The wallet is made.")):
         return redirect("trading:wallets")
-    context = {"rows": pages.wallet_rows(), "form": form, "topics": "trading"}
+    context = {"table": pages.wallets_table(), "form": form, "topics": "trading"}
     return render_page(request, "trading/wallets.html", "trading/_wallets.html", context)
 
 
