@@ -25,9 +25,9 @@ def choose(coins: Iterable[Wanted], pinned: frozenset[str], cap: int) -> set[str
     candidates = [coin for coin in coins if coin.mint not in pinned]
     places = max(0, cap - len(pinned))
     if cap == 0 or len(candidates) <= places:
-        return pinned | {coin.mint for coin in candidates}
+        return {*pinned, *(coin.mint for coin in candidates)}
     newest = heapq.nlargest(places // 2, candidates, key=lambda coin: (coin.started_us or 0, coin.mint))
-    chosen = pinned | {coin.mint for coin in newest}
+    chosen = {*pinned, *(coin.mint for coin in newest)}
     rest = [coin for coin in candidates if coin.mint not in chosen]
     busiest = heapq.nlargest(places - len(newest), rest, key=lambda coin: (coin.last_trade_us or 0, coin.mint))
     return chosen | {coin.mint for coin in busiest}
@@ -66,7 +66,7 @@ class Coverage:
         """Apply the rule to the coins that are wanted now."""
         self.pinned = pinned
         if self.cap == 0 or len(self.wanted | pinned) <= self.cap:
-            chosen = self.wanted | pinned
+            chosen = {*self.wanted, *pinned}
         else:
             chosen = choose((coin for coin in coins if coin.mint in self.wanted), pinned, self.cap)
         told = dict.fromkeys(sorted(chosen - self.covered), True) | dict.fromkeys(sorted(self.covered - chosen), False)

@@ -290,11 +290,13 @@ def gap_reason(reason: str) -> Text:
 
 
 def _odd_kinds(state: StreamState) -> list[OddKind]:
-    """The kinds of odd frames by name, those first seen within a day before the others."""
-    samples, now, found = queries.odd_samples(), timezone.now(), []
+    """The kinds of odd frames by name, the new ones first: seen within a day, and not at the recording's beginning."""
+    samples, found = queries.odd_samples(), []
+    begun = min((first for first, _newest in samples.values()), default=timezone.now())
+    new_from = max(begun + usage.HOUR, timezone.now() - NEW_KIND)
     for kind, count in sorted(state.oddities.items()):
         first, newest = samples.get(kind, (None, []))
         shown = [(display.moment(at), display.count(seq), text) for at, seq, text in newest]
-        is_new = first is not None and now - first < NEW_KIND
+        is_new = first is not None and first >= new_from
         found.append(OddKind(kind, display.count(count), display.moment(first), is_new, shown))
     return sorted(found, key=lambda one: not one.is_new)

@@ -1,4 +1,6 @@
 // Small manners of every page: theme switch, side menu, closing of menus, forms that submit on change, confirmations.
+// What a reader has opened stays open over a live update.
+if (window.Idiomorph) Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.nodeName === "DETAILS");
 document.addEventListener("click", (event) => {
   const target = event.target.closest("[data-action]");
   document.querySelectorAll("details.menu[open]").forEach((menu) => menu.contains(event.target) || menu.removeAttribute("open"));

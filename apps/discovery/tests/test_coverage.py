@@ -51,6 +51,9 @@ def test_a_newborn_is_asked_for_at_once_and_another_one_makes_room() -> None:
     assert coverage.follow({"d": True}) == {"d": True}
     assert coverage.settle([OLD_BUSY, OLD_QUIET, NEWER], frozenset()) == {"b": False}
     assert (coverage.left_out, coverage.covered) == (1, {"a", "d"})
+    assert coverage.follow({"c": True, "d": False}) == {"c": True, "d": False}
+    assert coverage.settle([OLD_BUSY, OLD_QUIET, NEW], frozenset()) == {}
+    assert coverage.covered == {"a", "c"}
 
 
 COINS = st.lists(
