@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -240,3 +241,17 @@ def test_recording_older_than_what_is_known_is_noticed_and_a_repeated_frame_is_n
     assert receiver.older
     receiver.on_connected(recorded=True)
     assert not receiver.older
+
+
+def test_clock_set_far_back_is_said_until_it_has_caught_up(tmp_path: Path) -> None:
+    now_us = time.time_ns() // 1000
+    ahead = Receiver(JournalWriter(tmp_path / "ahead"), last_us=now_us + 3_600_000_000, wake=lambda: None)
+    level = Receiver(JournalWriter(tmp_path / "level"), last_us=now_us, wake=lambda: None)
+    for receiver in (ahead, level):
+        receiver.on_connected(recorded=False)
+        receiver.tick()
+    assert (ahead.behind, level.behind) == (True, False)
+    assert ahead.tick_us == now_us + 3_600_000_000  # never back
+    ahead.on_connected(recorded=True)
+    ahead.tick()
+    assert not ahead.behind  # a recording brings its own times
