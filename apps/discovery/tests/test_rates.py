@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.utils import translation
 
-from apps.discovery import rate_sources, rates, tasks
+from apps.discovery import pages_rates, rate_sources, rates, tasks
 from apps.discovery.models import ExchangeRate
 from apps.discovery.rate_sources import Rate, RateUnavailableError
 from apps.discovery.tests.site import Site, answer
@@ -160,3 +161,20 @@ def test_rates_are_read_through_the_api(client: Any, django_user_model: Any) -> 
     assert (found["rate"], found["at"]) == ("100.000000", "2026-07-04T12:00:00Z")
     missing = client.get("/api/find/rates/at?currency=EUR")
     assert (missing.status_code, missing.json()["code"]) == (404, "RATE_NOT_FOUND")
+
+
+@pytest.mark.django_db
+def test_the_dashboard_tells_the_equity_in_money_where_a_rate_is_known(client: Any, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_superuser("staff"))
+    assert "Equity in money" not in client.get("/").content.decode()
+    rates.rates_keep(rates=[Rate("USD", Decimal("81.5"), "bank")], at=AT)
+    page = client.get("/").content.decode()
+    assert "Equity in money" in page and "USD from bank" in page
+
+
+@pytest.mark.django_db
+def test_worth_is_told_as_the_reader_writes_numbers() -> None:
+    rates.rates_keep(rates=[Rate("USD", Decimal("81.5"), "bank"), Rate("EUR", Decimal(70), "bank")], at=AT)
+    with translation.override("de"):
+        assert pages_rates.worth(100_000_000_000, AT)["text"] == "8.150,00 USD · 7.000,00 EUR"
+    assert pages_rates.worth(100_000_000_000, AT - timedelta(days=1)) == {"text": "", "origin": ""}
