@@ -93,9 +93,7 @@ def candles(
         length = timedelta(seconds=bucket_seconds)
         cursor.execute(GAPS, [rows[0][0], rows[-1][0] + length])
         gaps = cursor.fetchall()
-    return [
-        Candle(*row, touches_gap=any(row[0] < end and start < row[0] + length for start, end in gaps)) for row in rows
-    ]
+    return [Candle(*(*row, any(row[0] < end and start < row[0] + length for start, end in gaps))) for row in rows]
 
 
 def _statement(bucket_seconds: int, before: datetime) -> str:
