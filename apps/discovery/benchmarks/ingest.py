@@ -30,7 +30,7 @@ from apps.core.scratch import database_url, scratch_database
 from apps.discovery.benchmarks.imports import bare_copy
 from apps.discovery.journal import JournalReader
 from apps.discovery.processor import Processor
-from apps.discovery.services import stream_config_load
+from apps.discovery.services import config_write, stream_config_load
 from apps.discovery.state import Cursor
 from apps.discovery.writer import Status
 
@@ -38,6 +38,7 @@ FRAMES = int(os.environ.get("BENCH_FRAMES", "200000"))
 LATENCY_SECONDS = 25
 PATIENCE_SECONDS = 300.0
 POLL_SECONDS = 0.02
+_FRAMES_TOTAL = "SELECT frames_total FROM stream_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Way:
     coins: int
     copy_seconds: float
     catchup_seconds: float
+    cpu_us: float  # of the stream's process, a frame: what other load on the machine hardly changes
 
     @property
     def frames_per_second(self) -> float:
@@ -118,6 +120,7 @@ def _figure(value: float, unit: str, limit: float, way: Way) -> dict[str, Any]:
             "coins": way.coins,
             "copy_seconds": round(way.copy_seconds, 2),
             "catchup_seconds": round(way.catchup_seconds, 2),
+            "stream_cpu_us_per_frame": round(way.cpu_us, 1),
         },
     }
 
@@ -130,20 +133,23 @@ def _whole_way() -> Way:
     """One run for the three figures that are compared with each other."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with scratch_database():
-            with _stream(folder, "--market", str(FRAMES)):
+        with _database():
+            with _stream(folder, "--market", str(FRAMES)) as pid:
+                _wait_for_frames(1)
+                first, cpu_seconds = _one(_FRAMES_TOTAL), _cpu_seconds(pid)
                 ended = _wait_for_frames(FRAMES)
+                cpu_us = (_cpu_seconds(pid) - cpu_seconds) / (FRAMES - first) * 1e6
             began = JournalReader(folder / "journal", Cursor()).read()[0].at_us / 1e6
             trades, windows, coins = map(_count, ("coin_transactions", "coin_metrics", "discovered_coins"))
             copy_seconds = bare_copy(folder / "trades.copy")
-        with scratch_database():
+        with _database():
             catchup_seconds = _catch_up(folder / "journal", FRAMES)
-    return Way(FRAMES, ended - began, trades, windows, coins, copy_seconds, catchup_seconds)
+    return Way(FRAMES, ended - began, trades, windows, coins, copy_seconds, catchup_seconds, cpu_us)
 
 
 def _commit_seconds(rate: int) -> dict[str, Any]:
     frames = rate * LATENCY_SECONDS
-    with tempfile.TemporaryDirectory() as name, scratch_database():
+    with tempfile.TemporaryDirectory() as name, _database():
         with _listening() as listener, _stream(Path(name), "--market", str(frames), "--rate", str(rate)):
             commits = _commits_until(listener, frames)
         waits = _waits(commits)
@@ -153,7 +159,7 @@ def _commit_seconds(rate: int) -> dict[str, Any]:
 
 
 def _memory(coins: int) -> float:
-    with tempfile.TemporaryDirectory() as name, scratch_database(), _stream(Path(name), "--coins", str(coins)) as pid:
+    with tempfile.TemporaryDirectory() as name, _database(), _stream(Path(name), "--coins", str(coins)) as pid:
         _wait_for_frames(6 * coins)
         followed = _one("SELECT count(*) FROM coin_streams WHERE is_active")
         assert followed == coins, f"{followed} coins are followed"
@@ -175,9 +181,17 @@ def _catch_up(journal: Path, frames: int) -> float:
     began = time.perf_counter()
     processor.run()
     seconds = time.perf_counter() - began
-    found = _one("SELECT frames_total FROM stream_state")
+    found = _one(_FRAMES_TOTAL)
     assert found == frames, f"{found} of {frames} frames"
     return seconds
+
+
+@contextmanager
+def _database() -> Iterator[None]:
+    """A scratch database in which every coin is followed: minutes of a market come in seconds, which is no spam."""
+    with scratch_database():
+        config_write(changes={"spam_burst_window": 0})
+        yield
 
 
 # --- the two processes ----------------------------------------------------------------------------------
@@ -221,10 +235,16 @@ def _start(folder: Path, log: str, *command: str, stdout: int | None = None, **m
 def _wait_for_frames(frames: int) -> float:
     """When the last frame was committed, epoch seconds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while _one("SELECT frames_total FROM stream_state") < frames:
+    while _one(_FRAMES_TOTAL) < frames:
         assert time.monotonic() < deadline, "the stream did not come to the end"
         time.sleep(POLL_SECONDS)
     return time.time()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # --- receive to commit ----------------------------------------------------------------------------------
@@ -241,7 +261,7 @@ def _commits_until(listener: psycopg.Connection[Any], frames: int) -> list[tuple
     """Each commit as (feed time up to which the tables are complete, when it was heard of), until all are there."""
     commits: list[tuple[float, float]] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while _one("SELECT frames_total FROM stream_state") < frames:
+    while _one(_FRAMES_TOTAL) < frames:
         assert time.monotonic() < deadline, "the stream did not come to the end"
         for notice in listener.notifies(timeout=0.5, stop_after=1):
             heard = time.time()
