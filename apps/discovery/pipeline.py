@@ -203,7 +203,7 @@ class Pipeline:
         self._coins: dict[str, CoinRow] = {}
         self._odd_frames: list[OddSample] = []
         self._gaps: list[tuple[int, int, str]] = []
-        self._oldest_us = 0
+        self._oldest_us: int = 0  # when the first frame not yet committed came
 
     def _load_unknown(self, messages: Sequence[Message | None]) -> None:
         known = self.tracker.coins
