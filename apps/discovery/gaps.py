@@ -8,6 +8,7 @@ on balance while nobody looked: at least that much was traded. Nothing can be to
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, Q
@@ -113,5 +114,6 @@ WHERE id = %(gap)s
 
 
 def _assess(gap_id: int, now: datetime) -> None:
+    values: dict[str, Any] = {"gap": gap_id, "now": now, "reach": LAST_LOOK, "most": MOST_COINS}
     with connection.cursor() as cursor:
-        cursor.execute(ASSESS, {"gap": gap_id, "now": now, "reach": LAST_LOOK, "most": MOST_COINS})
+        cursor.execute(ASSESS, values)
