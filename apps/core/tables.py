@@ -44,6 +44,11 @@ class Cell:
     value: str = ""
     bar: float | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Only a text: most cells of a page, which the template need not ask for anything else."""
+        return not (self.href or self.note or self.pills or self.below or self.id) and self.bar is None
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -66,9 +71,13 @@ class Table:
     more: tuple[str, Text] | None = None
 
     @property
-    def drawn(self) -> Iterator[tuple[str, list[tuple[str, Cell]]]]:
-        """The rows as (id, [(classes, cell)])."""
+    def drawn(self) -> Iterator[tuple[str, list[tuple[str, Text, Cell | None]]]]:
+        """The rows as (id, [(classes, text of a plain cell, any other cell)])."""
         css = [column.css for column in self.columns]
         for row in self.rows:
             pairs = zip(css, row.cells, strict=True)
-            yield row.id, [(f"{name} {cell.css}".strip(), cell) for name, cell in pairs]
+            yield row.id, [self._drawn(f"{name} {cell.css}".strip(), cell) for name, cell in pairs]
+
+    @staticmethod
+    def _drawn(css: str, cell: Cell) -> tuple[str, Text, Cell | None]:
+        return (css, cell.text, None) if cell.is_plain else (css, "", cell)

@@ -1,12 +1,14 @@
 """What the training pages show: rows of the database turned into ready texts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -14,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE
+from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Phase
 from apps.training import plots
 from apps.training.models import Comparison, Job, Model, TestResult
@@ -250,9 +253,10 @@ def tests_found(request: HttpRequest) -> QuerySet[TestResult]:
     return rows.filter(model_id=int(model)) if model.isdecimal() and len(model) < 10 else rows
 
 
-def tests_of(model: Model, count: int = 10) -> list[dict[str, Any]]:
+def tests_of(model: Model, count: int = 10) -> Table:
     """The newest tests of one model."""
-    return [test_row(result) for result in model.test_results.select_related("model").defer("model__artifact")[:count]]
+    rows = model.test_results.select_related("model").defer("model__artifact")[:count]
+    return replace(tests_table([test_row(result) for result in rows]), title=_("Tests"))
 
 
 def model_choices() -> list[tuple[int, str]]:
@@ -279,6 +283,41 @@ def test_row(result: TestResult) -> dict[str, Any]:
         "created": display.clock(result.created_at),
         **score_texts(result.scores),
     }
+
+
+def tests_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Test results with what each score is to be held against."""
+    columns = [
+        Column(_("Test")),
+        Column(f"PR-AUC / {_('base rate')}", NUMBER),
+        Column("ROC-AUC", NUMBER),
+        Column(_("Precision"), NUMBER),
+        Column(_("Alerts"), NUMBER),
+        Column(_("Per alert"), NUMBER),
+        Column(_("Rows"), WIDE_NUMBER),
+        Column(_("Coins"), WIDE_NUMBER),
+        Column(_("Done"), WIDE_NUMBER),
+    ]
+    hint = _("Open a model and test it on data it has not seen.")
+    return Table(columns, [_test_cells(row) for row in rows], "", _("No test yet."), hint, "flask-conical")
+
+
+def _test_cells(row: dict[str, Any]) -> Row:
+    pills = [("wait", _("overlaps training"))] if row["overlaps"] else ()
+    return Row(
+        [
+            Cell(row["model"], href=reverse("training:test", args=[row["id"]]), note=row["span"], pills=pills),
+            Cell(row["pr_auc"], note=f"/ {row['base']}"),
+            Cell(row["roc_auc"]),
+            Cell(row["precision"]),
+            Cell(row["alerts"]),
+            Cell(row["expected_value"], css=row["expected_tone"]),
+            Cell(row["rows"]),
+            Cell(row["coins"]),
+            Cell(row["created"]),
+        ],
+        f"test-{row['id']}",
+    )
 
 
 def test_facts(result: TestResult) -> dict[str, Any]:

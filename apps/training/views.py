@@ -115,7 +115,8 @@ def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
 def tests(request: HttpRequest) -> HttpResponse:
     """Models judged on other stretches of data."""
     page = page_of(request, pages.tests_found(request), pages.test_row)
-    context = {"page": page, "models": pages.model_choices(), "topics": "training"}
+    table = pages.tests_table(page.items)
+    context = {"page": page, "table": table, "models": pages.model_choices(), "topics": "training"}
     return render_page(request, "training/tests.html", "training/_tests.html", context)
 
 
