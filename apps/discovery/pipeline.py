@@ -115,7 +115,8 @@ class Pipeline:
 
     def feed(self, entries: Sequence[Entry], cursor: Cursor) -> None:
         """Take consecutive journal entries; `cursor` is the place after them."""
-        self._oldest_us = self._oldest_us or (entries[0].at_us if entries else 0)
+        if entries and not self._oldest_us:
+            self._oldest_us = entries[0].at_us
         parsed = [parse(entry.raw) if entry.raw is not None else None for entry in entries]
         self._load_unknown([result.message for result in parsed if result is not None])
         for entry, result in zip(entries, parsed, strict=True):
@@ -203,7 +204,7 @@ class Pipeline:
         self._coins: dict[str, CoinRow] = {}
         self._odd_frames: list[OddSample] = []
         self._gaps: list[tuple[int, int, str]] = []
-        self._oldest_us: int = 0  # when the first frame not yet committed came
+        self._oldest_us = 0
 
     def _load_unknown(self, messages: Sequence[Message | None]) -> None:
         known = self.tracker.coins
