@@ -106,6 +106,7 @@ class Pipeline:
         self._spam = SpamMemory()
         for create in snapshot.recent_creates:
             self._remember_create(create)
+        self._oldest_us = 0  # when the first frame not yet committed came
         self._start_batch()
 
     @property

@@ -2,8 +2,8 @@
 
 The library makes an object of every frame, queues it and wakes a task for it: 6 us a frame, here 1 us. Nearly all of a
 feed's frames are unmasked text in one piece; these are taken from the bytes of one read together, in their order,
-without queue and task. All others are the library's: the handshake, control frames, and from the first frame of another kind
-(fragments, compression, binary, too long, not UTF-8) on everything.
+without queue and task. All others are the library's: the handshake, control frames, and from the first frame of
+another kind (fragments, compression, binary, too long, not UTF-8) on everything.
 """
 
 from __future__ import annotations
