@@ -155,7 +155,7 @@ def newest_coins(now: datetime) -> Table:
         Column(_("Trades"), NUMBER),
     ]
     more, hint = (reverse("discovery:overview"), _("all")), _("The feed brings one every few seconds.")
-    rows = [_coin_row(row) for row in discovery.rows_of(mints, now)]
+    rows = [_coin_row(row) for row in discovery.rows_of(list(mints), now)]
     return Table(columns, rows, _("Newest coins"), _("No coin yet."), hint, "coins", more)
 
 
