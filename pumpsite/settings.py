@@ -325,5 +325,6 @@ LOGGING = {
         "django_structlog": {"level": "WARNING"},
         "django_structlog.middlewares.request": {"filters": ["not_health"]},
         "httpx2": {"level": "WARNING"},
+        "websockets.server": {"level": "WARNING"},
     },
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,4 +91,10 @@ def client_options(timeout: httpx2.Timeout) -> dict[str, Any]:
     """How every client for such calls is made: no redirects, no proxies of the environment, and no connection used
     twice, because two names may share an address and TLS has checked only one of them."""
     limits = httpx2.Limits(max_keepalive_connections=0)
-    return {"timeout": timeout, "follow_redirects": False, "trust_env": False, "limits": limits}
+    return {"timeout": timeout, "follow_redirects": False, "trust_env": False, "limits": limits, "verify": _tls()}
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The trusted certificates; reading them anew for each client would take most of its time."""
+    return httpx2.create_ssl_context(trust_env=False)
