@@ -1,9 +1,8 @@
 """Rows of an export as CSV text or Parquet, piece by piece.
 
 CSV (RFC 4180): UTF-8, times ISO 8601 in UTC, exact decimals. What a creator wrote and a spreadsheet would take for a
-formula gets
-an apostrophe before it (docs/decisions/0013-storage.md). Parquet: one row group a chunk, integers of lamports and base
-units instead of decimals, text as it came.
+formula gets an apostrophe before it (docs/decisions/0013-storage.md). Parquet: one row group a chunk, integers of
+lamports and base units instead of decimals, text as it came.
 """
 
 from __future__ import annotations

@@ -93,9 +93,10 @@ def test_since_and_before_cut_out_of_all_candles() -> None:
             assert candles(mint, bucket_seconds=seconds, limit=EVERYTHING, since=since) == [
                 one for one in everything if one.time >= middle
             ]
-            assert candles(mint, bucket_seconds=seconds, limit=3, before=middle) == [
-                one for one in everything if one.time < middle
-            ][-3:]
+            assert (
+                candles(mint, bucket_seconds=seconds, limit=3, before=middle)
+                == [one for one in everything if one.time < middle][-3:]
+            )
 
 
 def late_trade(mint: str, like: CoinTransaction) -> TradeRow:
