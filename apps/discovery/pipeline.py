@@ -40,6 +40,11 @@ SAMPLE_LENGTH = 2_000
 _KEPT = UNUSABLE | {"quote_mint_create", "quote_mint_trade", "filtered_trade", "duplicate_create"}
 
 
+def is_due_again(count: int) -> bool:
+    """Whether a kind of oddity seen so often is sampled once more: 1,000, 1,100, … 10,000, 11,000, …"""
+    return count >= SAMPLES_UNUSABLE and count % 10 ** (len(str(count)) - 2) == 0
+
+
 def trade_key(trade: Trade, at_us: int) -> int:
     """What makes a trade unique, as a signed 64-bit hash; without a signature its instant and reserves stand in."""
     side = "buy" if trade.is_buy else "sell"
@@ -246,10 +251,11 @@ class Pipeline:
             self._migrate(message)
 
     def _note(self, kind: str, seq: int, raw: str) -> None:
-        """Count an oddity, and keep the frame where it says something no row holds (a few samples otherwise)."""
+        """Count an oddity, and keep the frame where it says something no row holds (a few samples otherwise; of what is
+        common ever fewer, about ninety for ten times as many frames, so that a sample is never old for its kind)."""
         count = self.oddities[kind]
         self.oddities[kind] = count + 1
-        if count < (SAMPLES_UNUSABLE if kind in _KEPT else SAMPLES_USUAL):
+        if count < (SAMPLES_UNUSABLE if kind in _KEPT else SAMPLES_USUAL) or is_due_again(count):
             sample = raw[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
             self._odd_frames.append(OddSample(kind, self.feed_us, seq, sample))
 
