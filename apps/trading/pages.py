@@ -206,6 +206,8 @@ def orders_page(request: HttpRequest) -> Page:
     rows = Order.objects.select_related("wallet", "trade").order_by("-decided_at", "-id")
     if status := request.GET.get("status", ""):
         rows = rows.filter(status=status)
+    if mint := request.GET.get("mint", "").strip().replace("\0", ""):
+        rows = rows.filter(mint=mint)
     page = page_of(request, rows)
     names = symbols({order.mint for order in page.items})
     return Page([order_row(order, names) for order in page.items], page.count, page.number)
