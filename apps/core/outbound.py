@@ -19,6 +19,8 @@ import httpx2
 Endpoint = tuple[str, int]
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # what is public in IPv6; beside it lie the forms that carry IPv4
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))  # some clouds put their secrets here
 
 
 class AddressRefusedError(Exception):
@@ -67,12 +69,18 @@ def public_address(url: str, *, allowed: Collection[Endpoint] = ()) -> str | Non
 def is_public(text: str) -> bool:
     """Whether an address, and the IPv4 address that it may carry (mapped, 6to4, Teredo, NAT64), is public."""
     address = ipaddress.ip_address(text.split("%")[0])
-    carried: list[ipaddress.IPv4Address | ipaddress.IPv6Address | None] = []
-    if isinstance(address, ipaddress.IPv6Address):
-        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return all(one.is_global and not one.is_multicast for one in [address, *carried] if one is not None)
+    if isinstance(address, ipaddress.IPv4Address):
+        return _is_public_v4(address)
+    carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    elif address.ipv4_mapped is None and not (address.is_global and address in _UNICAST):
+        return False
+    return all(_is_public_v4(one) for one in carried if one is not None)
+
+
+def _is_public_v4(address: ipaddress.IPv4Address) -> bool:
+    return address.is_global and not address.is_multicast and not any(address in network for network in _SPECIAL)
 
 
 def request_pinned(url: str, address: str | None) -> dict[str, Any]:

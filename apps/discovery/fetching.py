@@ -136,8 +136,16 @@ async def fetch(url: str, limits: Limits) -> bytes:
             answer = await _ask(client, url, limits)
             if isinstance(answer, bytes):
                 return answer
-            url = urljoin(url, answer)
+            url = _redirected(url, answer)
     raise FetchError("too many redirects", is_final=True)
+
+
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads. Raises FetchError for one that leads nowhere, such as `http://[`."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise FetchError("broken redirect", is_final=True) from None
 
 
 async def _ask(client: httpx2.AsyncClient, url: str, limits: Limits) -> bytes | str:

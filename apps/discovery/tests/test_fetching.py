@@ -51,6 +51,12 @@ def test_a_redirect_to_a_place_that_is_not_public_is_refused(site: Site, target:
     assert len(site.asked) == 1
 
 
+@pytest.mark.parametrize("target", ["http://[::1", "http://[x]/", "//["])
+def test_a_redirect_to_what_is_no_address_is_an_expected_failure(site: Site, target: str) -> None:
+    site.pages["/a"] = answer(status=302, Location=target)
+    assert failure(site.url("/a"), site.limits).is_final
+
+
 def test_the_same_machine_is_refused_without_an_allowance(site: Site) -> None:
     site.pages["/a"] = answer()
     assert "Private" in str(failure(site.url("/a"), Limits(1_000, ("application/json",))))

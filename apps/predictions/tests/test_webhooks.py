@@ -143,6 +143,7 @@ def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver, settin
         "file:///etc/passwd", "http://", "no address", "http://user@8.8.8.8/", "http://8.8.8.8:99999/",
         "http://2130706433/", "http://100.64.0.1/", "http://a..b/", " http://8.8.8.8/", "http://224.0.0.1/",
         "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/",
+        "http://[64:ff9b:1::7f00:1]/", "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/", "http://192.0.0.192/",
     ],
 )  # fmt: skip
 def test_private_and_broken_addresses_are_refused(url: str) -> None:
