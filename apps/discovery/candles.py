@@ -44,7 +44,8 @@ ROLLED = f"""
         WHERE t.mint = %(mint)s AND t."timestamp" >= %(since)s AND t."timestamp" < %(before)s
         GROUP BY 1)
     SELECT {_BUCKET}, first(price_open, "timestamp"), max(price_high), min(price_low), last(price_close, "timestamp"),
-           sum(volume_lamports)::bigint, sum(buy_volume_lamports)::bigint, sum(trades)::int, sum(buys)::int
+           least(sum(volume_lamports), 9223372036854775807)::bigint,
+           least(sum(buy_volume_lamports), 9223372036854775807)::bigint, sum(trades)::int, sum(buys)::int
     FROM minutes GROUP BY 1 ORDER BY 1 DESC LIMIT %(limit)s
 """
 GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND started_at < %s ORDER BY started_at"

@@ -91,7 +91,8 @@ def _entry(seq: int, line: _Line) -> Entry:
     gap = line.gap
     bounds = None
     if gap is not None:
-        bounds = (_microseconds(gap["from"]), _microseconds(gap["to"]), str(gap.get("reason", ""))[:64])
+        reason = str(gap.get("reason", "")).replace("\x00", "\ufffd")[:64]
+        bounds = (_microseconds(gap["from"]), _microseconds(gap["to"]), reason)
     return Entry(seq, _microseconds(line.t_wall), line.raw, bounds)
 
 

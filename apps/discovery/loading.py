@@ -57,7 +57,7 @@ _RECENT_KEYS = f"""
 """
 _RECENT_CREATES = f"""
     SELECT {_us("created_at")}, creator, name, symbol FROM discovered_coins
-    WHERE first_seen_at > {_at()} AND created_at IS NOT NULL ORDER BY created_at, mint
+    WHERE created_at > {_at()} ORDER BY created_at, mint
 """
 _READING = f"""
     SELECT {_us("at")}, frames, trades, judged, exact, compared, seamless FROM feed_meter ORDER BY at DESC LIMIT 1

@@ -317,6 +317,7 @@ class Pipeline:
             return
         self.meter.judge_create(create)
         coin = coin or self.tracker.add(create.mint)
+        self.tracker.close_window_over(coin)
         self._describe(coin, create)
         if coin.filtered:
             self.tracker.followed[coin.mint] = False  # the client asks for every new coin's trades at once
@@ -340,7 +341,9 @@ class Pipeline:
             coin.filtered = reason
         if coin.filtered:
             self.tracker.counts[f"filtered {reason}"] += 1
-        self._coins[coin.mint] = _coin_row(coin, create, self.feed_us)
+        before = self._coins.get(coin.mint)  # by a trade or a migration of the same batch
+        first_seen_us = before.first_seen_us if before is not None else self.feed_us
+        self._coins[coin.mint] = _coin_row(coin, create, self.feed_us, first_seen_us)
 
     def _filter_reason(self, create: RecentCreate) -> str:
         return filter_reason(
@@ -358,10 +361,10 @@ class Pipeline:
         self._spam.is_burst(create.at_us, keys, rules.spam_window_us, rules.spam_coins)
 
 
-def _coin_row(coin: TrackedCoin, create: Create, at_us: int) -> CoinRow:
+def _coin_row(coin: TrackedCoin, create: Create, at_us: int, first_seen_us: int) -> CoinRow:
     return CoinRow(
         mint=coin.mint,
-        first_seen_us=at_us,
+        first_seen_us=first_seen_us,
         name=create.name,
         symbol=create.symbol,
         creator=create.creator,

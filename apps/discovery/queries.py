@@ -27,8 +27,8 @@ ANALYTICS = f"""
     SELECT w.seconds, a.*, b.price_sol
     FROM unnest(%(seconds)s::int[]) WITH ORDINALITY w(seconds, number)
     CROSS JOIN LATERAL (
-        SELECT count(*), coalesce(sum(sol_amount), 0)::bigint,
-               coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0)::bigint,
+        SELECT count(*), least(coalesce(sum(sol_amount), 0), 9223372036854775807)::bigint,
+               least(coalesce(sum(sol_amount) FILTER (WHERE tx_type = 'buy'), 0), 9223372036854775807)::bigint,
                count(*) FILTER (WHERE tx_type = 'buy'), {_FIRST}, {_LAST}, max(price_sol), min(price_sol)
         FROM coin_transactions
         WHERE mint = %(mint)s AND "timestamp" > %(now)s - w.seconds * INTERVAL '1 second'

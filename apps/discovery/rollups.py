@@ -18,11 +18,12 @@ MINUTE_US = 60_000_000
 MINUTES_A_TURN = 60
 _LOCK = 72_011_201  # of the roll-up: one at a time
 
-# What a group of trades comes to, in the order of `FIELDS`.
+# What a group of trades comes to, in the order of `FIELDS`. Absurd amounts must not stop the roll-up: hence the bounds.
 FOLD = """
     (array_agg(t.price_sol ORDER BY t."timestamp", t.seq, t.trade_key))[1], max(t.price_sol), min(t.price_sol),
     (array_agg(t.price_sol ORDER BY t."timestamp" DESC, t.seq DESC, t.trade_key DESC))[1],
-    sum(t.sol_amount)::bigint, coalesce(sum(t.sol_amount) FILTER (WHERE t.tx_type = 'buy'), 0)::bigint,
+    least(sum(t.sol_amount), 9223372036854775807)::bigint,
+    least(coalesce(sum(t.sol_amount) FILTER (WHERE t.tx_type = 'buy'), 0), 9223372036854775807)::bigint,
     count(*)::int, (count(*) FILTER (WHERE t.tx_type = 'buy'))::int"""
 FIELDS = "price_open, price_high, price_low, price_close, volume_lamports, buy_volume_lamports, trades, buys"
 

@@ -16,6 +16,8 @@ from apps.discovery.pumpportal.messages import Trade
 from apps.discovery.state import Config, TrackedCoin
 from apps.discovery.windows import MetricRow, Window, metric_row
 
+MOST_LAMPORTS = 2**63 - 1  # what its column holds; no real coin comes near
+
 
 class Tracker:
     """Follows coins through feed time; the changes since the last `start_batch` are in its public fields."""
@@ -147,6 +149,7 @@ class Tracker:
             self.start(coin)
         if coin.is_active and coin.check_us <= self.now_us:
             self._age(coin)
+        self.close_window_over(coin)
         self._judge_curve(coin, trade)
         window = self._window(coin)
         if window is not None:
@@ -178,7 +181,7 @@ class Tracker:
         coin.last_trade_us, coin.last_price_sol = self.now_us, trade.price_sol
         coin.virtual_sol, coin.virtual_token = trade.virtual_sol, trade.virtual_token
         coin.trades_total += 1
-        coin.volume_lamports += trade.sol_lamports
+        coin.volume_lamports = min(coin.volume_lamports + trade.sol_lamports, MOST_LAMPORTS)
         if coin.ath_price_sol is None or trade.price_sol > coin.ath_price_sol:
             coin.ath_price_sol, coin.ath_us = trade.price_sol, self.now_us
         self.dirty.add(coin.mint)
@@ -194,14 +197,10 @@ class Tracker:
     # --- windows ----------------------------------------------------------------------------------------
 
     def _window(self, coin: TrackedCoin) -> Window | None:
-        """The coin's window for a trade now, closing the one before; None after the last phase or graduation."""
-        window = coin.window
-        if window is not None and self.now_us >= window.end_us:
-            self._close(coin, window)
-            window = None
+        """The coin's window for a trade now; None after the last phase or graduation."""
         if coin.is_graduated:
             return None
-        return window or self._open_window(coin)
+        return coin.window or self._open_window(coin)
 
     def _open_window(self, coin: TrackedCoin) -> Window | None:
         assert coin.started_us is not None
@@ -211,6 +210,12 @@ class Tracker:
         coin.window = Window(phase.id, *window_bounds(phase, coin.started_us, self.now_us))
         heapq.heappush(self._open, (coin.window.end_us, coin.mint))
         return coin.window
+
+    def close_window_over(self, coin: TrackedCoin) -> None:
+        """Close the coin's window if it is over by now: before anything is learned of the coin, because a row says what
+        was known at its end, whenever it is written."""
+        if coin.window is not None and self.now_us >= coin.window.end_us:
+            self._close(coin, coin.window)
 
     def close_windows(self) -> None:
         """Close every window that is over by now."""

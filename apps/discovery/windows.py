@@ -80,6 +80,7 @@ class Window:
         "open",
         "phase_id",
         "sell_lamports",
+        "sold_by",
         "start_us",
         "traders",
         "traders_known",
@@ -95,6 +96,7 @@ class Window:
         self.max_buy_lamports = self.max_sell_lamports = self.creator_sold_lamports = 0
         self.whale_buy_lamports = self.whale_sell_lamports = self.num_whale_buys = self.num_whale_sells = 0
         self.traders: set[str] = set()
+        self.sold_by: dict[str, int] = {}  # lamports, by trader, of what was sold while the creator was unknown
         self.traders_known = True
         self.virtual_sol: int | None = None
 
@@ -131,7 +133,9 @@ class Window:
             self._add_buy(lamports, whale_lamports)
         else:
             self._add_sell(lamports, whale_lamports)
-            if trader is not None and trader == creator:
+            if trader is not None and creator is None:
+                self.sold_by[trader] = self.sold_by.get(trader, 0) + lamports
+            elif trader is not None and trader == creator:
                 self.creator_sold_lamports += lamports
 
     def _add_buy(self, lamports: int, whale_lamports: int) -> None:
@@ -161,6 +165,7 @@ def metric_row(
     volume = window.buy_lamports + window.sell_lamports
     wallets = len(window.traders) if window.traders_known else None
     market_cap = window.close * TOKENS
+    creator_sold = window.creator_sold_lamports + window.sold_by.get(creator or "", 0)
     on_curve = is_standard and window.virtual_sol is not None
     return (
         mint,
@@ -181,7 +186,7 @@ def metric_row(
         window.num_sells,
         wallets,
         window.num_micro,
-        window.creator_sold_lamports / _SOL if creator and window.traders_known else None,
+        creator_sold / _SOL if creator and window.traders_known else None,
         window.max_buy_lamports / _SOL,
         window.max_sell_lamports / _SOL,
         (window.buy_lamports - window.sell_lamports) / _SOL,

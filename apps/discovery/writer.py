@@ -136,6 +136,16 @@ _UPSERT_STREAMS = f"""
     SELECT {_values(STREAM_COLUMNS)} FROM incoming_streams
     ON CONFLICT (mint) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in STREAM_COLUMNS[1:])}
 """
+_LOCK_PHASES = "SELECT id FROM ref_coin_phases FOR KEY SHARE"
+# A phase may be deleted before the stream has read so: its coins stay where the deletion has put them, new ones begin
+# in the first phase, until they are aged by what is there now.
+_MOVE_OUT_OF_DELETED_PHASES = """
+    UPDATE incoming_streams i
+    SET phase_id = coalesce((SELECT s.phase_id FROM coin_streams s WHERE s.mint = i.mint),
+                            (SELECT id FROM ref_coin_phases WHERE interval_seconds > 0
+                             ORDER BY min_age_minutes, id LIMIT 1))
+    WHERE i.phase_id <> ALL(%s)
+"""
 _COIN_UPDATES = [
     name for name in _COIN_COLUMNS if name not in ("mint", "first_seen_us", "created_us", "filtered_reason")
 ]
@@ -342,4 +352,8 @@ def _write_streams(cursor: CursorWrapper, rows: Sequence[StreamRow]) -> None:
     if rows:
         ensure_temporary(cursor)
         copy_rows(cursor, "incoming_streams", rows)
+        cursor.execute(_LOCK_PHASES)
+        phases = [id_ for (id_,) in cursor.fetchall()]
+        if not {row[1] for row in rows} <= set(phases):
+            cursor.execute(_MOVE_OUT_OF_DELETED_PHASES, [phases])
         cursor.execute(_UPSERT_STREAMS)

@@ -40,6 +40,7 @@ _KNOWN_CONTROLS = (
 _LIMITS = {"name": 32, "symbol": 13, "uri": 200}
 _multiply = Context(prec=80, rounding=ROUND_HALF_EVEN).multiply
 _ZERO, _INT64 = Decimal(0), Decimal(2**63)
+_LEAST_MARKET_CAP_SOL = 1e-9  # below it a price is nothing but rounding, and nothing can be divided by it
 _LAMPORTS, _BASE_UNITS = Decimal(curve.LAMPORTS_PER_SOL), Decimal(curve.BASE_UNITS_PER_TOKEN)
 _TOKENS = curve.SUPPLY // curve.BASE_UNITS_PER_TOKEN
 _PRODUCT = curve.INITIAL.virtual_sol * curve.INITIAL.virtual_token
@@ -308,7 +309,7 @@ def _is_standard(reserves: curve.Reserves | None, wire: Wire, odd: list[str]) ->
 
 def _market_cap(wire: Wire) -> float | None:
     value = wire.market_cap_sol
-    return value if value is not None and 0 < value < 1e15 else None
+    return value if value is not None and _LEAST_MARKET_CAP_SOL <= value < 1e15 else None
 
 
 def _price(reserves: curve.Reserves | None, wire: Wire, sol: int, tokens: int) -> float:
