@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from apps.discovery.models import CoinStream, StreamGap
@@ -217,6 +217,7 @@ class _UndoError(Exception):
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=347)  # a coin that nobody trades
 def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None:
     with pytest.raises(_UndoError), transaction.atomic():
         _compare(np.random.default_rng(seed))
@@ -266,8 +267,11 @@ def _check(active: ActiveModel, rule: labels.LabelRule) -> None:
     )  # fmt: skip
     found = {(one.mint, one.as_of): one for one in ModelPrediction.objects.filter(active_model_id=active.pk)}
     for place, one in enumerate(predictions):
-        outcome = found[one.mint, one.as_of]
+        outcome = found.get((one.mint, one.as_of))
         label = expected.label[place]
+        if outcome is None:  # not yet hopeless: its first trade might still come
+            assert math.isnan(label) and not (coin[place] == trades["coin"]).any()
+            continue
         wanted = "unknown" if math.isnan(label) else ("success" if label else "failed")
         mine = outcome.status if outcome.status in ("success", "failed") else "unknown"
         assert mine == wanted, (one.mint, one.as_of, outcome.reason)
