@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from apps.discovery.receiver import BEHIND, NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
 from apps.discovery.subscriptions import Subscriptions
-from apps.discovery.writer import CursorMovedError, Status
+from apps.discovery.writer import CursorMovedError, Status, write_status
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ class Stream:
                 await self._round()
             except (CursorMovedError, JournalBusyError) as error:
                 logger.warning("%s", error)
+                await self._pause(STANDBY_SECONDS)
+            except OSError as error:
+                logger.exception("the journal in %s cannot be used: tried again", self.folder)
+                reason = error.strerror or type(error).__name__
+                await asyncio.to_thread(_with_own_connection, partial(_say_no_disk, reason))
                 await self._pause(STANDBY_SECONDS)
             finally:
                 await asyncio.to_thread(self.ownership.release)
@@ -241,6 +247,13 @@ def _detail(receiver: Receiver, client: Client) -> str:
     if receiver.behind:
         return BEHIND
     return NO_TRADES if client.trades_refused else ""
+
+
+def _say_no_disk(reason: str) -> None:
+    try:
+        write_status(Status(settings.FEED_MODE, False, f"{NO_DISK}: {reason}", timezone.now()))
+    except AWAY:
+        logger.warning("the database is away: the stream waits for it")
 
 
 def _with_own_connection(action: Any) -> None:

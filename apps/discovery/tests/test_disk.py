@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from hypothesis import strategies as st
 from apps.discovery import receiver as receiving
 from apps.discovery.inspection import verify_journal
 from apps.discovery.journal import JournalReader, JournalWriter, PartlyWrittenError, frame_line
-from apps.discovery.models import StreamState
+from apps.discovery.models import Coin, StreamState
 from apps.discovery.pages_feed import badge
 from apps.discovery.pumpportal.server import Frame
 from apps.discovery.receiver import DISK, NO_DISK, Receiver
 from apps.discovery.state import Cursor
-from apps.discovery.tests.frames import SmallMarket
+from apps.discovery.tests.frames import SmallMarket, create
 from apps.discovery.tests.process import Feed, StreamProcess, wait_until
 from apps.discovery.tests.test_journal import T0, read_all
 from apps.discovery.tests.test_sameness import line_of
@@ -227,3 +228,25 @@ def test_stream_catches_up_packs_stops_on_a_full_disk_and_goes_on(tmp_path: Path
 
 def state() -> StreamState:
     return StreamState.objects.get(pk=1)
+
+
+@pytest.mark.usefixtures("feed_tables")
+def test_stream_waits_for_a_folder_that_cannot_be_made_and_goes_on_when_it_was_removed(tmp_path: Path) -> None:
+    blocked, mints = tmp_path / "blocked", [f"{letter * 40}pump" for letter in "AB"]
+    blocked.write_text("a file where the folder should be")
+
+    def says_no_disk() -> bool:
+        return StreamState.objects.get().detail.startswith(NO_DISK)
+
+    with Feed() as feed, StreamProcess(tmp_path, feed.server.uri, JOURNAL_DIR=str(blocked / "journal")) as stream:
+        wait_until(says_no_disk, "the loud state")
+        blocked.unlink()
+        for mint in mints:
+            wait_until(lambda: feed.server.clients and not says_no_disk(), "the connection")
+            feed.publish(Frame(create(mint), "create", mint))
+            wait_until(lambda mint=mint: Coin.objects.filter(mint=mint).exists(), "a coin")
+            before = set(feed.server._clients)
+            if mint == mints[0]:
+                shutil.rmtree(blocked)
+                wait_until(lambda before=before: set(feed.server._clients) - before, "a new round")
+        assert stream.terminate() == 0
