@@ -80,9 +80,10 @@ def trade(mint: str, *, side: str, quote: curve.Quote, trader: str | None, signa
 
 @dataclass
 class SmallMarket:
-    """Makes journal entries; the same seed makes the same ones."""
+    """Makes journal entries; the same seed makes the same ones. `late`: coins may be traded before their create."""
 
     seed: int
+    late: bool = False
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -90,6 +91,7 @@ class SmallMarket:
         self.coins: dict[str, curve.Reserves] = {}
         self.people = [self.address() for _ in range(6)]
         self.past: list[str] = []
+        self.uncreated: list[str] = []  # coins of which something came before their create
 
     def address(self, ending: str = "") -> str:
         return "".join(self.random.choices(_ALPHABET, k=43 - len(ending))) + ending
@@ -125,16 +127,22 @@ class SmallMarket:
         if kind == "garbage":
             return self.random.choice(_GARBAGE)
         if kind == "migrate":
-            mint = self.random.choice([*self.coins, self.address("pump")])
+            unknown = self.address("pump")
+            mint = self.random.choice([*self.coins, unknown])
+            if mint == unknown:
+                self.uncreated.append(mint)
             return text_of({"signature": self.signature(), "mint": mint, "txType": "migrate", "pool": "pump-amm"})
         if kind == "quote":
             return create(USDC_MINT)
-        if kind == "strange":  # never created before our eyes
-            self.coins[self.address()] = curve.INITIAL
+        if kind == "strange":  # traded before it is created before our eyes, if ever
+            self.uncreated.append(self.address())
+            self.coins[self.uncreated[-1]] = curve.INITIAL
         return self._trade(pool="pump-amm" if kind == "pool" else "pump")
 
     def _create(self) -> str:
         mint, creator = self.address("pump"), self.random.choice(self.people)
+        if self.late and self.uncreated and self.random.random() < 0.3:
+            mint = self.uncreated.pop()
         changes: dict[str, object] = {"is_mayhem_mode": self.random.random() < 0.2}
         self.coins[mint] = curve.INITIAL
         if self.random.random() < 0.5:

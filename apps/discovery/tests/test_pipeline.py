@@ -79,7 +79,7 @@ def feed(*frames: tuple[float, str]) -> Pipeline:
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_tables_are_the_same_wherever_the_stream_is_cut_killed_or_restarted(seed: int, data: st.DataObject) -> None:
-    entries = SmallMarket(seed).entries(400)
+    entries = SmallMarket(seed, late=True).entries(400)
     kinds = st.sampled_from(["commit", "restart", "kill"])
     cuts = data.draw(st.dictionaries(st.integers(1, len(entries) - 1), kinds, max_size=12))
     undisturbed = run(entries, {})
@@ -90,7 +90,7 @@ def test_tables_are_the_same_wherever_the_stream_is_cut_killed_or_restarted(seed
 
 
 def test_tables_are_the_same_when_every_single_frame_is_a_restart() -> None:
-    entries = SmallMarket(4711).entries(150)
+    entries = SmallMarket(4711, late=True).entries(150)
     assert run(entries, dict.fromkeys(range(1, 150), "restart")) == run(entries, {})
 
 

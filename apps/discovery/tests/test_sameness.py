@@ -87,7 +87,7 @@ def line_of(entry: Entry) -> bytes:
 
 @cache
 def market(seed: int) -> tuple[bytes, ...]:
-    return tuple(line_of(entry) for entry in SmallMarket(seed).entries(FRAMES))
+    return tuple(line_of(entry) for entry in SmallMarket(seed, late=True).entries(FRAMES))
 
 
 def receive(folder: Path, lines: tuple[bytes, ...], life: Life) -> int:
