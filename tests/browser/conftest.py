@@ -20,7 +20,7 @@ from django.test.utils import setup_databases, teardown_databases
 from apps.discovery.tests import tables
 from pumpsite.addresses import pages
 from tests.browser.world import World, build
-from tests.servers import daphne
+from tests.servers import await_true, daphne
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 
@@ -28,6 +28,11 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 NAME, PASSWORD = "visitor", "correct horse battery"
 PATIENCE_MILLISECONDS = 20_000
+
+
+def until(page: Any, condition: str, arg: Any = None) -> None:
+    """Wait until the JavaScript is true. Playwright's own waiting evaluates text in the page, which our CSP forbids."""
+    await_true(lambda: page.evaluate(condition, arg), seconds=PATIENCE_MILLISECONDS / 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

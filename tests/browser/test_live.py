@@ -8,7 +8,7 @@ import pytest
 
 from apps.core import live
 from apps.discovery.models import CoinStream
-from tests.browser.conftest import Browsing, Site
+from tests.browser.conftest import Browsing, Site, until
 from tests.browser.world import World
 
 Browse = Callable[..., Browsing]
@@ -37,7 +37,7 @@ def changing(page: Any, selector: str) -> Iterator[None]:
     page.evaluate("window.sameLoad = true")
     before = page.inner_text(selector)
     yield
-    page.wait_for_function(ANOTHER_TEXT, arg=[selector, before])
+    until(page, ANOTHER_TEXT, [selector, before])
     assert page.evaluate("window.sameLoad")
 
 
@@ -73,7 +73,7 @@ def test_the_coin_page_draws_candles_and_goes_on_with_them(browse: Browse, site:
     browsing = browse()
     mint = site.world.busiest_mint
     browsing.page.goto(f"/discovery/coins/{mint}/")
-    browsing.page.wait_for_function(CANDLES_DRAWN)
+    until(browsing.page, CANDLES_DRAWN)
     assert browsing.page.locator("#chart canvas").count() > 0
     connected(browsing)
     with browsing.page.expect_response("**/candles/**") as answer:
@@ -123,5 +123,5 @@ def test_a_page_that_is_held_still_changes_when_it_is_let_go(browse: Browse, sit
     go_on("coins")
     assert page.inner_text("#overview") == before
     page.keyboard.press("Enter")
-    page.wait_for_function(ANOTHER_TEXT, arg=["#overview", before])
+    until(page, ANOTHER_TEXT, ["#overview", before])
     assert browsing.mistakes == []

@@ -6,6 +6,7 @@ from apps.core.units import LAMPORTS_PER_SOL
 from apps.trading import services
 from apps.trading.models import Order, TradingState
 from tests.browser.conftest import Browsing, Site
+from tests.servers import await_true
 
 Browse = Callable[..., Browsing]
 
@@ -47,5 +48,5 @@ def test_selling_everything_asks_first(browse: Browse, site: Site) -> None:
     page.goto(site.pages["trading-wallet"])
     orders = Order.objects.count()
     page.click("form[action$='/sell-all/'] button")
-    page.wait_for_function("true")
+    await_true(lambda: page.evaluate("true") and asked)
     assert len(asked) == 1 and Order.objects.count() == orders
