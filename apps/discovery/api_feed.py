@@ -13,6 +13,7 @@ from apps.core.errors import NotFoundError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.tokens import read
 from apps.discovery import usage
+from apps.discovery.gaps import gaps_of_coin
 from apps.discovery.models import OddFrame, StreamGap, StreamGapCoin, StreamState
 from apps.discovery.pages_feed import feed_trouble, feed_warnings
 from apps.discovery.pumpportal.client import banned_until
@@ -81,6 +82,10 @@ class OddFrameOut(Schema):
     sample: str
 
 
+class GapFilter(PageQuery):
+    mint: str | None = None
+
+
 class OddFilter(PageQuery):
     kind: str | None = None
 
@@ -112,9 +117,10 @@ def get_feed(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.get("/gaps", response=Page[GapOut], auth=read)
-def list_gaps(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """Times without a connection, newest first, with what can be told of them."""
-    return paginate(StreamGap.objects.all(), page)
+def list_gaps(request: HttpRequest, page: Query[GapFilter]) -> dict[str, Any]:
+    """Times without a connection, newest first, with what can be told of them; with `mint` those in which that coin was
+    traded unseen."""
+    return paginate(gaps_of_coin(page.mint) if page.mint else StreamGap.objects.all(), page)
 
 
 @router.get("/gaps/{gap_id}/coins", response=Page[GapCoinOut], auth=read)

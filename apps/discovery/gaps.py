@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from apps.discovery import queries
 from apps.discovery.models import CoinMetric, Phase, StreamGap, StreamState
@@ -49,6 +49,11 @@ def mark_windows(rows: list[CoinMetric]) -> list[CoinMetric]:
         start = row.timestamp - lengths.get(row.phase_id_at_time, longest)
         row.touches_gap = touches(found, start, row.timestamp)  # type: ignore[attr-defined]
     return rows
+
+
+def gaps_of_coin(mint: str) -> QuerySet[StreamGap]:
+    """The gaps in which a coin was traded unseen, newest first."""
+    return StreamGap.objects.filter(coins__mint=mint)
 
 
 def gaps_assess() -> int:

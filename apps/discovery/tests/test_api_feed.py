@@ -77,6 +77,8 @@ def test_gaps_are_listed_with_what_was_missed(signed_in: Client) -> None:
     StreamGapCoin.objects.create(gap=one, mint="M" * 40, lamports_before=30, lamports_after=25)
     listed = get(signed_in, "feed/gaps")
     assert (listed["count"], listed["items"][0]["coins_changed"], listed["items"][0]["reason"]) == (1, 1, "silent")
+    assert get(signed_in, "feed/gaps?mint=" + "M" * 40)["count"] == 1
+    assert get(signed_in, "feed/gaps?mint=" + "N" * 40)["count"] == 0
     coins = get(signed_in, f"feed/gaps/{one.pk}/coins")
     assert coins["items"] == [{"mint": "M" * 40, "lamports_before": 30, "lamports_after": 25, "moved_lamports": -5}]
     missing = signed_in.get("/api/find/feed/gaps/999999/coins")
