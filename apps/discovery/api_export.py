@@ -19,7 +19,7 @@ class ExportQuery(Schema):
     """An open end means everything. Large: give `mint` or a range to tools that keep answers in memory."""
 
     format: Literal["csv", "parquet"] = "csv"
-    mint: str = Field("", max_length=64)
+    mint: str = Field("", max_length=64, pattern="^[^\\x00]*$")
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     bucket_seconds: int = Field(60, ge=1, le=LONGEST_SECONDS, description="length of the candles")

@@ -26,7 +26,7 @@ COINGECKO = "https://api.coingecko.com"
 ECB = "https://www.ecb.europa.eu"
 ECB_KEPT_SECONDS = 6 * 3600
 TIMEOUT_SECONDS = 10.0
-MOST = 10**9
+LEAST, MOST = Decimal("0.000001"), 10**9
 
 
 class RateUnavailableError(Exception):
@@ -101,9 +101,9 @@ def parse_ecb(body: bytes) -> Decimal:
 
 def exact(value: Decimal) -> Decimal:
     """A price as the table holds it. Raises RateUnavailableError for what is none."""
-    if not value.is_finite() or not 0 < value < MOST:
+    if not value.is_finite() or not LEAST <= value < MOST:
         raise RateUnavailableError(f"{value} is no price")
-    return value.quantize(Decimal("0.000001"))
+    return value.quantize(LEAST)
 
 
 def _usd_per_eur(host: str) -> Decimal:

@@ -98,9 +98,9 @@ def _time(text: str) -> datetime | None:
         if re.fullmatch(r"\d{9,11}", text):
             return datetime.fromtimestamp(int(text), UTC)
         at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # also what a zone moves out of the years that there are
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _store(rows: Sequence[ExchangeRate]) -> int:

@@ -20,6 +20,7 @@ from apps.discovery.queries import feed_at
 logger = logging.getLogger(__name__)
 
 LEAST_DAYS = 2  # recovery, outcomes and open positions read the last day
+MOST_DAYS = 36_500  # more would leave the calendar
 Hold = Callable[[], str]
 
 CHUNKS = """
@@ -92,7 +93,11 @@ def retention_run(days: Mapping[str, int]) -> list[Dropped]:
 def limits(days: Mapping[str, int], now: datetime) -> dict[str, datetime]:
     """Before which moment (a midnight, UTC) each table that does not keep everything may lose its rows."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = {table: midnight - timedelta(days=max(count, LEAST_DAYS)) for table, count in days.items() if count > 0}
+    found = {
+        table: midnight - timedelta(days=min(max(count, LEAST_DAYS), MOST_DAYS))
+        for table, count in days.items()
+        if count > 0
+    }
     due = rollups.first_due()
     if due is not None and "coin_transactions" in found:
         found["coin_transactions"] = min(found["coin_transactions"], due)

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -90,8 +91,11 @@ def shrink(data: bytes) -> bytes:
 
 def make_room(place: Path, limit: int) -> None:
     """Delete the oldest files beyond `limit` bytes."""
+    found = []
     with os.scandir(place) as entries:
-        found = [(entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in entries if entry.is_file()]
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another process has renamed or deleted it meanwhile
+                found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
     excess = sum(size for _, size, _ in found) - limit
     for _, size, path in sorted(found):
         if excess <= 0:

@@ -6,6 +6,9 @@ import asyncio
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -167,6 +170,19 @@ def client(market: str) -> Iterator[Client]:
     yield found
 
 
+def test_a_reader_that_has_had_enough_ends_the_command_in_peace() -> None:
+    program = "import sys; from django.core.management import execute_from_command_line as run; run(sys.argv)"
+    command = [sys.executable, "-c", program, "export", "trades"]
+    receiver, sender = os.pipe()
+    os.close(receiver)
+    try:
+        found = subprocess.run(command, stdout=sender, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    finally:
+        os.close(sender)
+    assert found.returncode == 0, found.stderr
+    assert "Error" not in found.stderr
+
+
 def test_page_offers_a_form_and_streams_the_file(client: Client, market: str) -> None:
     page = client.get(reverse("discovery:export"), {"mint": market})
     assert market in page.content.decode()
@@ -190,6 +206,7 @@ def test_api_streams_files_to_who_may_read(client: Client, market: str) -> None:
     cut = Client().get(path, {"until": first.isoformat()}, headers=headers).getvalue()
     assert cut.count(b"\n") == 1 + CoinTransaction.objects.filter(timestamp__lt=first).count()
     assert Client().get("/api/find/export/secrets", headers=headers).status_code == 422
+    assert Client().get(path, {"mint": "a\x00"}, headers=headers).status_code == 422
 
 
 def test_under_asgi_the_file_comes_in_pieces(client: Client, market: str) -> None:

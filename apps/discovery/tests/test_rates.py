@@ -135,6 +135,9 @@ def test_a_file_is_imported_once(tmp_path: Path) -> None:
         ("at,currency,rate\n2026-07-04,USD,\"1,5\"\n", r"line 2, column rate"),
         ("at,currency,rate\n2026-07-04,USD,NaN\n", r"line 2, column rate"),
         ("at,currency,rate\n2026-07-04,USD,-1\n", r"line 2, column rate"),
+        ("at,currency,rate\n2026-07-04,USD,1e-9\n", r"line 2, column rate"),
+        ("at,currency,rate\n0001-01-01T00:00:00+14:00,USD,1\n", r"line 2, column at"),
+        ("at,currency,rate\n9999-12-31T23:59:59-14:00,USD,1\n", r"line 2, column at"),
         ("", r"line 1, column at"),
     ],
 )  # fmt: skip

@@ -103,6 +103,7 @@ def test_who_needs_the_data_puts_the_dropping_off(
 def test_no_setting_drops_the_last_two_days() -> None:
     now = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
     assert storage.limits({"coin_metrics": 1}, now) == {"coin_metrics": datetime(2026, 3, 8, tzinfo=UTC)}
+    assert storage.limits({"coin_metrics": 10**9}, now)["coin_metrics"].year == 1926
 
 
 def test_sizes_name_every_hypertable() -> None:

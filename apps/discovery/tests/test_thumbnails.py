@@ -88,7 +88,9 @@ def test_the_folder_keeps_its_size(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.webp"
         path.write_bytes(b"x" * 100)
         os.utime(path, (number, number))
+    (tmp_path / "gone.webp").symlink_to(tmp_path / "deleted")  # listed, and not there when it is looked at
     make_room(tmp_path, 250)
+    (tmp_path / "gone.webp").unlink()
     assert sorted(path.name for path in tmp_path.glob("*.webp")) == ["3.webp", "4.webp"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         chunks = self._counted(exports.chunks(wanted))
         parts = formats.pieces(options["format"], exports.COLUMNS[wanted.kind], chunks)
         if path is None:
-            _write(sys.stdout.buffer, parts)
+            _write_out(parts)
             return
         try:
             size = _write_file(path, parts)
@@ -74,6 +75,15 @@ class Command(BaseCommand):
 
 def _write(stream: BinaryIO, parts: Iterator[bytes]) -> int:
     return sum(stream.write(part) for part in parts)
+
+
+def _write_out(parts: Iterator[bytes]) -> None:
+    """Write to standard output; a reader that has had enough (`| head`) ends the export without a word."""
+    try:
+        _write(sys.stdout.buffer, parts)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
 
 
 def _write_file(path: Path, parts: Iterator[bytes]) -> int:
