@@ -45,7 +45,7 @@ class Owed:
             raise
         except DatabaseError:
             logger.exception("%s refused %d rows: they are kept in %s", table, len(rows), self.folder)
-            self._save(self._path(table, number), rows)
+            self._keep(self._path(table, number), rows)
             return 0
 
     def rows(self, table: str, reached: int) -> Iterator[tuple[Any, ...]]:
@@ -98,6 +98,12 @@ class Owed:
 
     def _path(self, table: str, number: int) -> Path:
         return self.folder / f"{table}-{number:016d}.json"
+
+    def _keep(self, path: Path, rows: Rows) -> None:
+        """Beside what is kept there: batches in which only time has passed have the number of the one before."""
+        kept = [tuple(row) for row in _decode(path.read_bytes())] if path.exists() else []
+        known = set(kept)
+        self._save(path, [*kept, *(row for row in rows if row not in known)])
 
     def _save(self, path: Path, rows: Rows) -> None:
         """On the disk when this returns; written twice it is the same."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from apps.discovery import services
 from apps.discovery.journal import decode_line
 from apps.discovery.models import CoinCandle, CoinMetric, CoinStream, StreamGap
+from apps.discovery.owed import Owed
 from apps.discovery.rollups import rollup_run
 from apps.discovery.state import Cursor
 from apps.discovery.tests.frames import SECOND, START_US, create
-from apps.discovery.tests.test_pipeline import commit, entry, feed, run, started
-from apps.discovery.writer import moment
+from apps.discovery.tests.test_pipeline import STATUS, commit, entry, feed, run, started
+from apps.discovery.writer import moment, pay_owed, write
 
 pytestmark = pytest.mark.usefixtures("feed_tables")
 
@@ -117,3 +120,23 @@ def test_a_late_create_says_the_same_wherever_it_is_cut(story: str, cut: str) ->
 def test_the_creators_sales_before_a_late_create_are_known_as_such() -> None:
     feed((0, odd_trade(MINT, 1, txType="sell")), (1, create(MINT)), (2, odd_trade(MINT, 2, txType="sell")), (30, "{}"))
     assert CoinMetric.objects.get(mint=MINT).dev_sold_amount == 2.0
+
+
+def test_windows_refused_while_only_time_passes_are_all_kept(tmp_path: Path) -> None:
+    owed, pipeline = Owed(tmp_path), started()
+    frames = [odd_trade(MINT, 1), odd_trade(OTHER, 2), odd_trade(OTHER, 3)]
+    pipeline.feed([entry(number, 3 * number, raw) for number, raw in enumerate(frames)], Cursor(SEGMENT, 3, 3))
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE coin_metrics ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
+    try:
+        for _ in range(3):
+            batch = pipeline.take()
+            write(batch, STATUS, owed)
+            write(batch, STATUS, owed)  # as when its commit was not answered
+            pipeline.committed()
+            pipeline.advance(pipeline.feed_us + 5 * SECOND)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE coin_metrics DROP CONSTRAINT refuse")
+    assert pay_owed(owed) == 3
+    assert sorted(CoinMetric.objects.values_list("mint", "num_buys")) == [(MINT, 1), (OTHER, 1), (OTHER, 1)]
