@@ -1,18 +1,28 @@
 """Addresses of discovery."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from apps.discovery import export_views, picture_views, views
+
+
+class MintConverter(StringConverter):
+    """Anything that may be a key of the table: a NUL may not."""
+
+    regex = r"[^/\x00]+"
+
+
+register_converter(MintConverter, "mint")
 
 app_name = "discovery"
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("columns/", views.columns, name="columns"),
     path("streams/", views.streams, name="streams"),
-    path("coins/<str:mint>/", views.coin, name="coin"),
-    path("coins/<str:mint>/candles/", views.coin_candles, name="candles"),
-    path("coins/<str:mint>/trades/", views.coin_trades, name="trades"),
-    path("coins/<str:mint>/thumb.webp", picture_views.thumb, name="thumb"),
+    path("coins/<mint:mint>/", views.coin, name="coin"),
+    path("coins/<mint:mint>/candles/", views.coin_candles, name="candles"),
+    path("coins/<mint:mint>/trades/", views.coin_trades, name="trades"),
+    path("coins/<mint:mint>/thumb.webp", picture_views.thumb, name="thumb"),
     path("export/", export_views.export, name="export"),
     path("phases/", views.phases, name="phases"),
     path("feed/", views.feed, name="feed"),

@@ -106,7 +106,7 @@ def coin_trades(request: HttpRequest, mint: str) -> HttpResponse:
 
 def _bucket(request: HttpRequest) -> int:
     text, known = request.GET.get("bucket", "5"), pages_coin.BUCKETS
-    if not text.isdecimal() or int(text) not in known:
+    if text not in map(str, known):
         raise Http404(_("There are candles of %(buckets)s seconds.") % {"buckets": ", ".join(map(str, known))})
     return int(text)
 

@@ -210,9 +210,16 @@ def test_choosing_columns_leads_nowhere_else(client: Client, page: Page) -> None
     assert answer.url == reverse("discovery:overview")
 
 
+@pytest.mark.parametrize("rest", ["", "candles/", "trades/", "thumb.webp"])
+def test_a_mint_that_no_table_can_hold_is_not_found(client: Client, page: Page, rest: str) -> None:
+    page("overview")  # signs in
+    assert client.get(f"/discovery/coins/a%00b/{rest}").status_code == 404
+
+
 def test_an_unknown_coin_and_an_unknown_candle_length_are_not_found(page: Page, market: str) -> None:
     assert page("coin", "nobody").status_code == 404
-    assert page("candles", market, data={"bucket": "7"}).status_code == 404
+    for bucket in ("7", "9" * 5_000, "\u0665"):
+        assert page("candles", market, data={"bucket": bucket}).status_code == 404
 
 
 def test_candles_hold_every_trade_once(page: Page, market: str) -> None:
