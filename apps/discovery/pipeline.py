@@ -247,6 +247,8 @@ class Pipeline:
             self._trade(message, seq, raw)
         elif isinstance(message, Create):
             self._create(message, seq, raw)
+            if not self.tracker.coins[message.mint].is_active:
+                self.tracker.followed[message.mint] = False  # the client asks for the trades of every create at once
         else:
             self._migrate(message)
 
@@ -320,7 +322,6 @@ class Pipeline:
         self.tracker.close_window_over(coin)
         self._describe(coin, create)
         if coin.filtered:
-            self.tracker.followed[coin.mint] = False  # the client asks for every new coin's trades at once
             return
         if coin.started_us is None:
             self.tracker.start(coin)

@@ -140,3 +140,13 @@ def test_windows_refused_while_only_time_passes_are_all_kept(tmp_path: Path) -> 
             cursor.execute("ALTER TABLE coin_metrics DROP CONSTRAINT refuse")
     assert pay_owed(owed) == 3
     assert sorted(CoinMetric.objects.values_list("mint", "num_buys")) == [(MINT, 1), (OTHER, 1), (OTHER, 1)]
+
+
+@pytest.mark.parametrize("before", [create(MINT, name="scam"), migration(MINT)])
+def test_a_create_that_is_not_tracked_is_not_asked_for_however_often_it_comes(before: str) -> None:
+    services.config_write(changes={"bad_names_pattern": "scam"})
+    pipeline = feed((0, before), (1, create(MINT)))
+    assert pipeline.take_followed() == {MINT: False}
+    pipeline.feed([entry(2, 2, create(MINT))], Cursor(SEGMENT, 3, 3))
+    assert pipeline.take_followed() == {MINT: False}
+    assert not CoinStream.objects.filter(is_active=True).exists()
