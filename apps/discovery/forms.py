@@ -99,14 +99,20 @@ class FilterForm(StyledForm):
 class PhaseForm(StyledForm):
     """A new phase, a changed one, or the deletion of one."""
 
-    phase_id = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    phase_id = forms.IntegerField(required=False, max_value=Phase.GRADUATED, widget=forms.HiddenInput)
     action = forms.ChoiceField(
         choices=[("save", "save"), ("delete", "delete")], widget=forms.HiddenInput, initial="save"
     )
     name = forms.CharField(label=_("Name"), max_length=50, required=False)
-    interval_seconds = forms.IntegerField(label=_("Window, seconds"), min_value=1, required=False)
-    min_age_minutes = forms.IntegerField(label=_("From age, minutes"), min_value=0, required=False)
-    max_age_minutes = forms.IntegerField(label=_("To age, minutes"), min_value=1, required=False)
+    interval_seconds = forms.IntegerField(
+        label=_("Window, seconds"), min_value=1, max_value=services.MOST_INTERVAL_SECONDS, required=False
+    )
+    min_age_minutes = forms.IntegerField(
+        label=_("From age, minutes"), min_value=0, max_value=services.MOST_AGE_MINUTES, required=False
+    )
+    max_age_minutes = forms.IntegerField(
+        label=_("To age, minutes"), min_value=1, max_value=services.MOST_AGE_MINUTES, required=False
+    )
 
     @classmethod
     def of(cls, phase: Phase) -> PhaseForm:

@@ -5,6 +5,7 @@ from datetime import datetime
 from ninja import Field, Schema
 
 from apps.core.pagination import PageQuery
+from apps.discovery import services
 from apps.discovery.kinds import Kind
 from apps.discovery.models import CoinStream
 
@@ -42,8 +43,8 @@ class ConfigOut(Schema):
     has_api_key: bool
 
 
-class ConfigIn(Schema):
-    """Only what is given is changed."""
+class ConfigIn(Schema, extra="forbid"):
+    """Only what is given is changed; a name that there is not is an error."""
 
     bad_names_pattern: str | None = Field(None, max_length=1_000)
     spam_burst_window: int | None = None
@@ -63,10 +64,10 @@ class PhaseOut(Schema):
 
 
 class PhaseIn(Schema):
-    name: str = Field(min_length=1, max_length=50)
-    interval_seconds: int = Field(ge=1, le=86_400)
-    min_age_minutes: int = Field(ge=0, le=525_600)
-    max_age_minutes: int = Field(ge=1, le=525_600)
+    name: str = Field(min_length=1, max_length=50, pattern=r"\S")
+    interval_seconds: int = Field(ge=1, le=services.MOST_INTERVAL_SECONDS)
+    min_age_minutes: int = Field(ge=0, le=services.MOST_AGE_MINUTES)
+    max_age_minutes: int = Field(ge=1, le=services.MOST_AGE_MINUTES)
 
 
 class StreamOut(Schema):

@@ -24,6 +24,7 @@ from apps.discovery.windows import Thresholds
 logger = logging.getLogger(__name__)
 
 STALE_SECONDS = 1_800
+MOST_INTERVAL_SECONDS, MOST_AGE_MINUTES = 86_400, 525_600  # of a phase
 _MOST_SECONDS = 30 * 24 * 3600
 
 

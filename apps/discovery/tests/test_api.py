@@ -129,6 +129,7 @@ def test_config_is_changed_by_admins_only_and_checked(api: Api) -> None:
     assert api.call("get", "/config")["stale_seconds"] == 60
     wrong = api.call("put", "/config", {"bad_names_pattern": "("}, scope="admin", status=400)
     assert wrong["code"] == "PATTERN_INVALID"
+    api.call("put", "/config", {"whale_treshold_sol": 2}, scope="admin", status=422)
     assert api.call("put", "/config", {"whale_threshold_sol": 0}, scope="admin", status=400)
     assert api.call("post", "/reload-config", scope="admin", status=202) == {"told": True}
 
@@ -136,6 +137,7 @@ def test_config_is_changed_by_admins_only_and_checked(api: Api) -> None:
 def test_phases_are_made_changed_and_deleted_with_their_streams_moving_on(api: Api, busy_mint: str) -> None:
     overlap = {"name": "Other", "interval_seconds": 5, "min_age_minutes": 5, "max_age_minutes": 15}
     assert api.call("post", "/phases", overlap, scope="admin", status=409)["code"] == "PHASE_OVERLAP"
+    api.call("post", "/phases", overlap | {"name": "  ", "min_age_minutes": 9_000}, scope="admin", status=422)
     CoinStream.objects.filter(coin_id=busy_mint).update(phase_id=1)
     moved = api.call("delete", "/phases/1", scope="admin")["streams_moved"]
     assert moved >= 1 and CoinStream.objects.get(coin_id=busy_mint).phase_id == 2

@@ -210,6 +210,14 @@ def test_choosing_columns_leads_nowhere_else(client: Client, page: Page) -> None
     assert answer.url == reverse("discovery:overview")
 
 
+@pytest.mark.parametrize("change", [{"interval_seconds": 2**40}, {"max_age_minutes": 2**40}, {"phase_id": 2**70}])
+def test_a_phase_beyond_all_bounds_is_an_error_of_the_form(page: Page, client: Client, change: dict[str, int]) -> None:
+    phase = {"action": "save", "name": "n", "interval_seconds": 5, "min_age_minutes": 9_000, "max_age_minutes": 9_100}
+    answer = client.post(reverse("discovery:phases"), phase | change)
+    assert answer.status_code == 200
+    assert not Phase.objects.filter(name="n").exists()
+
+
 @pytest.mark.parametrize("rest", ["", "candles/", "trades/", "thumb.webp"])
 def test_a_mint_that_no_table_can_hold_is_not_found(client: Client, page: Page, rest: str) -> None:
     page("overview")  # signs in
