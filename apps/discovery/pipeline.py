@@ -247,8 +247,7 @@ class Pipeline:
             self._trade(message, seq, raw)
         elif isinstance(message, Create):
             self._create(message, seq, raw)
-            if not self.tracker.coins[message.mint].is_active:
-                self.tracker.followed[message.mint] = False  # the client asks for the trades of every create at once
+            self._give_back(message.mint)
         else:
             self._migrate(message)
 
@@ -331,6 +330,11 @@ class Pipeline:
             coin.last_price_sol = curve.spot_price_sol(curve.Reserves(create.virtual_sol, create.virtual_token))
         if create.first_buy is not None:
             self._trade(create.first_buy, seq, raw)
+
+    def _give_back(self, mint: str) -> None:
+        """The client asks for the trades of every create at once, whether it is tracked or not."""
+        if not self.tracker.coins[mint].is_active:
+            self.tracker.followed[mint] = False
 
     def _describe(self, coin: TrackedCoin, create: Create) -> None:
         """What the create says of the coin, and whether it is worth following; a coin already followed stays so."""
