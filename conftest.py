@@ -31,6 +31,31 @@ def recordings() -> Path:
     return folder
 
 
+# Files whose tests wait long for processes: they begin first, so that no worker is left alone with one in the end.
+LONG = (
+    "test_scorer_process.py",
+    "test_process.py",
+    "test_stream.py",
+    "test_pipeline.py",
+    "test_mcp.py",
+    "test_worker.py",
+    "test_sameness.py",
+    "test_outcomes.py",
+    "test_market_table.py",
+    "test_start.py",
+    "test_disk.py",
+    "test_subscriptions.py",
+    "test_valkey_outage.py",
+    "test_recordings.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files in front; the order inside a file stays."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 SEEDS = ("010_discovery.sql", "030_predictions.sql")
 
 

@@ -2,7 +2,8 @@
 
 import hmac
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import psycopg
 from django.conf import settings
@@ -28,12 +29,28 @@ DATABASE_PATIENCE_SECONDS = 2
 ONLY_OF_THIS_PROCESS = ("python_", "process_")
 
 
+def shared_metrics(folder: Path) -> Iterable[Metric]:
+    """The metrics that all processes wrote to the folder; a file made this very moment holds nothing yet."""
+    metrics: Iterable[Metric] = MultiProcessCollector.merge([str(file) for file in filled(folder)], accumulate=True)
+    return metrics
+
+
+def filled(folder: Path) -> Iterator[Path]:
+    """The files of processes in which there is something."""
+    for file in folder.glob("*.db"):
+        try:
+            if file.stat().st_size:
+                yield file
+        except FileNotFoundError:  # its process has ended
+            continue
+
+
 class WithDeclared:
     """The metrics in the shared folder, then those that are declared here but have no value anywhere yet."""
 
     def collect(self) -> Iterator[Metric]:
         seen = set()
-        for metric in MultiProcessCollector(None, path=str(settings.PROMETHEUS_MULTIPROC_DIR)).collect():
+        for metric in shared_metrics(settings.PROMETHEUS_MULTIPROC_DIR):
             seen.add(metric.name)
             yield metric
         for metric in REGISTRY.collect():

@@ -85,6 +85,13 @@ def test_counters_of_all_processes_are_added_and_dead_gauges_forgotten(tmp_path:
     assert "alive 2.0" not in text and not list(tmp_path.glob("gauge_live*"))
 
 
+def test_file_of_a_process_that_begins_this_moment_is_no_trouble(tmp_path: Path, settings: Any):
+    settings.PROMETHEUS_MULTIPROC_DIR = tmp_path
+    count_in_a_process(tmp_path, 2)
+    (tmp_path / f"counter_{HOST}-1.db").touch()
+    assert b"made_total 2.0" in exposition()
+
+
 def test_gauges_of_living_processes_stay(tmp_path: Path):
     mine = tmp_path / f"gauge_livesum_{process_identity()}.db"
     elsewhere = tmp_path / "gauge_livesum_otherhost-1.db"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from apps.core import live
 from apps.core.models import Heartbeat
+from pumpsite.metrics import shared_metrics
 from tests.servers import OwnValkey, await_true, process
 
 CELERY = str(Path(sys.executable).parent / "celery")
@@ -26,7 +26,7 @@ def uptime(folder: Path) -> float:
     """What the worker last measured; 0 before the first time."""
     if not folder.exists():
         return 0.0
-    metrics = MultiProcessCollector(None, path=str(folder)).collect()
+    metrics = shared_metrics(folder)
     samples = [sample for metric in metrics if metric.name == "platform_uptime_seconds" for sample in metric.samples]
     return float(samples[0].value) if samples else 0.0
 

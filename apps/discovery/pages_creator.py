@@ -42,7 +42,7 @@ def _facts(coin: Coin) -> list[tuple[str, str]]:
         (_("Coins made before"), display.count(history.coins)),
         (_("Of them graduated"), display.count(history.graduated)),
         (_("Of them dead"), display.count(history.died)),
-        (_("80 % sold after (median)"), display.seconds(history.sold80_seconds)),
+        (_("Four fifths sold after (median)"), display.seconds(history.sold80_seconds)),
         (_("Highest market cap, SOL (median)"), display.number(history.top_market_cap_sol)),
         (_("Since the coin before"), display.seconds(history.since_last_seconds)),
     ]
@@ -54,7 +54,7 @@ def _table(creator: str, mint: str) -> Table:
         Column(_("Created"), "nowrap wide-only"),
         Column(_("Outcome")),
         Column(_("Highest, SOL"), NUMBER),
-        Column(_("80 % sold after"), NUMBER),
+        Column(_("Four fifths sold after"), NUMBER),
         Column(_("Trades"), WIDE_NUMBER),
     ]
     rows = [_row(one) for one in creators.coins_of(creator, limit=COINS_SHOWN, but=mint)]

@@ -59,8 +59,8 @@ def plan(search: str) -> str:
 def test_a_search_of_names_uses_the_indexes_of_names_mints_and_creators() -> None:
     used = plan("doge")
     assert "Seq Scan" not in used
-    for index in ("coins_name_search", "discovered_coins_mint", "creator"):
-        assert index in used
+    for index in ("coins_name_search", "discovered_coins_(mint|pkey)", "creator"):
+        assert re.search(index, used), used
 
 
 def test_a_search_of_an_address_uses_the_indexes_of_mint_and_creator() -> None:

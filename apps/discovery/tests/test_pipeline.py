@@ -226,7 +226,7 @@ def test_oddities_are_counted_exactly_over_restarts() -> None:
 def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
     tmp_path: Path, refusing: str, other: str
 ) -> None:
-    owed, entries = Owed(tmp_path), SmallMarket(31).entries(400)
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(160)
     whole = run(entries, {})
     tables.reset()
     pipeline = started()
@@ -248,13 +248,13 @@ def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
 
 
 def test_restart_while_a_table_refuses_folds_the_owed_trades_into_their_windows(tmp_path: Path) -> None:
-    owed, entries = Owed(tmp_path), SmallMarket(31).entries(400)
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(160)
     whole = run(entries, {})
     tables.reset()
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE coin_transactions ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
     try:
-        for begin in range(0, 400, 40):
+        for begin in range(0, 160, 40):
             config = stream_config_load()
             assert pay_owed(owed) == 0
             pipeline = Pipeline(config, DatabaseStore(), load_snapshot(config, owed))
