@@ -62,7 +62,7 @@ def test_quotes_windows_line_ends_a_byte_order_mark_and_column_order_are_read_al
     [
         (b"", 1, "the header is missing"),
         (b"\n", 1, "the header is missing"),
-        (gzip.compress(b"packed, but not named so"), 1, "not a line of comma-separated text in UTF-8"),
+        (gzip.compress(b"packed, but not named so", mtime=0), 1, "not a line of comma-separated text in UTF-8"),
         (f"{HEADER}\n{ROW}\n".encode("utf-16"), 1, "not a line of comma-separated text in UTF-8"),
         (f"{HEADER}\r{ROW}\r".encode(), 1, "not a line of comma-separated text in UTF-8"),
         (f'{HEADER}\n{ROW}\n"never closed,\n{ROW}\n'.encode() * 3000, 3, "not a line of comma-separated text in UTF-8"),
