@@ -230,7 +230,7 @@ def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
     whole = run(entries, {})
     tables.reset()
     pipeline = started()
-    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 400, 400))
+    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 160, 160))
     batch = pipeline.take()
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {refusing} ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
