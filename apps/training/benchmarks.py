@@ -127,11 +127,9 @@ def _dataset(rows: int) -> Dataset:
     noise = np.random.default_rng(2).random(rows)
     label = (columns.volume_sol + columns.price_close + noise > 2.0).astype(np.float64)
     empty = np.zeros(rows, np.int64)
-    payoff = label * 0.3 - 0.1
-    phase = np.ones(rows, np.int16)
-    return Dataset(
-        features.NAMES, x, label, payoff, columns.as_of_us, columns.coin, empty, phase, (), Counts(), content_hash=""
-    )
+    entry, leave = np.ones(rows), label * 0.3 + 0.9
+    phase, at_us, coin = np.ones(rows, np.int16), columns.as_of_us, columns.coin
+    return Dataset(features.NAMES, x, label, entry, leave, at_us, coin, empty, phase, (), Counts(), content_hash="")
 
 
 def _best(action: Callable[[], object], times: int) -> float:

@@ -56,12 +56,16 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One row a sample. `x` float32 (n, k); `coin` indexes `mints`; `coin_first_us` is its coin's first row ever."""
+    """One row a sample. `x` float32 (n, k); `coin` indexes `mints`; `coin_first_us` is its coin's first row ever.
+
+    `entry_price` and `exit_price` (SOL per token, float64) are the market's prices at the feasible entry and exit: see
+    labels.Outcomes. The exit is NaN where the data ends between the decision to leave and the exit."""
 
     names: tuple[str, ...]
     x: NDArray[np.float32]
     label: Floats
-    payoff: Floats
+    entry_price: Floats
+    exit_price: Floats
     as_of_us: Integers
     coin: Integers
     coin_first_us: Integers
@@ -72,6 +76,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def payoff(self) -> Floats:
+        """Change from entry to exit before costs, float64 (n,)."""
+        return self.exit_price / self.entry_price - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +108,19 @@ class _Collector:
         self.x[self.rows : self.rows + len(rows)] = features.compute(columns, rows=rows, names=self.names)
         coin = columns.coin[rows] + len(self.mints)
         outcome = batch.outcome
-        self.parts.append(
-            (outcome.label[keep], outcome.payoff[keep], columns.as_of_us[rows], coin, columns.phase_id[rows])
-        )
+        found = (outcome.label[keep], outcome.entry_price[keep], outcome.exit_price[keep])
+        self.parts.append((*found, columns.as_of_us[rows], coin, columns.phase_id[rows]))
         self.rows += len(rows)
         self.mints += batch.mints
 
     def dataset(self, first_us: dict[str, int], counts: Counts) -> Dataset:
-        label, payoff, as_of_us, coin, phase = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        columns = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        label, entry, leave, as_of_us, coin, phase = columns
         firsts, x = np.array([first_us[mint] for mint in self.mints], dtype=np.int64), self.x[: self.rows]
         mints, phase = tuple(self.mints), phase.astype(np.int16)
-        digest = _hash(self.names, mints, (x, label, as_of_us, coin))
+        digest = _hash(self.names, mints, (x, label, entry, leave, as_of_us, coin))
         return Dataset(
-            self.names, x, label, payoff, as_of_us, coin, firsts[coin], phase, mints, counts, content_hash=digest
+            self.names, x, label, entry, leave, as_of_us, coin, firsts[coin], phase, mints, counts, content_hash=digest
         )
 
 

@@ -72,14 +72,20 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """One value a row. `payoff` is the change from entry to an exit `latency_seconds` after the target, the stop or the
-    horizon, before costs; NaN where unknown. `complete` says that the whole horizon is known: to fit or judge on rows
-    that are known only because the target was reached would count the successes near an end and drop the failures."""
+    """One value a row. Prices are SOL per token: the entry after the latency, the exit `latency_seconds` after the
+    target, the stop or the horizon; NaN where unknown. `complete` says that the whole horizon is known: to fit or judge
+    on rows that are known only because the target was reached would count the successes near an end and drop the
+    failures."""
 
     label: Floats
-    payoff: Floats
     entry_price: Floats
+    exit_price: Floats
     complete: NDArray[np.bool_]
+
+    @property
+    def payoff(self) -> Floats:
+        """Change from entry to exit, before costs."""
+        return self.exit_price / self.entry_price - 1
 
 
 def outcomes(coin: Integers, as_of_us: Integers, rule: LabelRule, trades: Trades, known: Knowledge) -> Outcomes:
@@ -95,9 +101,9 @@ def outcomes(coin: Integers, as_of_us: Integers, rule: LabelRule, trades: Trades
         label, decided_us = _path(prices, coin, entry_us, end_us, entry, rule)
     label = np.where(np.isnan(entry) | (decided_us > until), np.nan, label)
     exit_us = decided_us + latency
-    payoff = np.where(exit_us <= until, prices.at(coin, exit_us) / entry - 1, np.nan)
+    leave = np.where(~np.isnan(label) & (exit_us <= until), prices.at(coin, exit_us), np.nan)
     complete = ~np.isnan(label) & (entry_us + horizon <= until)
-    return Outcomes(label, np.where(np.isnan(label), np.nan, payoff), entry, complete)
+    return Outcomes(label, entry, leave, complete)
 
 
 def _close(price: Floats, entry: Floats, rule: LabelRule) -> Floats:
