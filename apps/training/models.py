@@ -10,6 +10,7 @@ class Job(models.Model):
         TRAIN = "TRAIN"
         TEST = "TEST"
         COMPARE = "COMPARE"
+        TUNE = "TUNE"
 
     class Status(models.TextChoices):
         PENDING = "PENDING"
@@ -48,7 +49,23 @@ class Job(models.Model):
 
 
 class Model(models.Model):
-    """A fitted model: recipe, data, scores and artifact (XGBoost UBJSON with its sha256)."""
+    """A fitted model: recipe, data, scores and artifact (XGBoost UBJSON with its sha256).
+
+    `description` holds its notes. Aliases are unique among the models that ask the same question (`label_name`).
+    """
+
+    class Alias(models.TextChoices):
+        NONE = ""
+        CHAMPION = "champion"
+        CHALLENGER = "challenger"
+
+    class Origin(models.TextChoices):
+        """How it came to be; `parent` is the model it came from (retrained) or the study's job (tuned)."""
+
+        TRAINED = "trained"
+        RETRAINED = "retrained"
+        TUNED = "tuned"
+        IMPORTED = "imported"
 
     name = models.CharField(max_length=100, unique=True)
     description = models.TextField(default="", blank=True)
@@ -65,18 +82,60 @@ class Model(models.Model):
     scores = models.JSONField(help_text="per part (validation, test): measures with their base rate")
     threshold = models.FloatField(help_text="chosen on validation")
     importances = models.JSONField(default=dict)
+    profile = models.JSONField(
+        default=dict, blank=True, help_text="how its features and scores were spread at the fit (profiles.Profile)"
+    )
     artifact = models.BinaryField()
     artifact_sha256 = models.CharField(max_length=64)
     xgboost_version = models.CharField(max_length=20)
+    alias = models.CharField(max_length=10, choices=Alias, default=Alias.NONE, blank=True)
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.TRAINED)
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    study = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="tuned_models")
+    made_with = models.JSONField(default=dict, blank=True, help_text="seed, threads, cluster: what else fixes the bytes")
     is_deleted = models.BooleanField(default=False)
+    deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "ml_models"
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="one_model_per_alias", fields=["label_name", "alias"], condition=~models.Q(alias="")
+            ),
+            models.CheckConstraint(
+                name="deleted_models_have_no_alias", condition=models.Q(is_deleted=False) | models.Q(alias="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Trial(models.Model):
+    """One fit of a study (a TUNE job). The rows are the study: a restarted job goes on from them."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        COMPLETE = "complete"
+        PRUNED = "pruned"
+        FAILED = "failed"
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="trials")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    params = models.JSONField(help_text="XGBoost parameters of the trial, by their names in the recipe")
+    value = models.FloatField(null=True, help_text="the study's measure on validation; null where it is not defined")
+    steps = models.JSONField(default=list, blank=True, help_text="[round, PR-AUC on validation] as reported for pruning")
+    measures = models.JSONField(default=dict, blank=True, help_text="rounds, threshold, expected value and the like")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "ml_trials"
+        ordering = ["job", "number"]
+        constraints = [models.UniqueConstraint(name="one_trial_per_number", fields=["job", "number"])]
 
 
 class TestResult(models.Model):
