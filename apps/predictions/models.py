@@ -3,7 +3,7 @@
 from django.db import models
 
 from apps.core.models import Delivery
-from apps.training.models import Model
+from apps.training.models import Job, Model
 
 
 class ActiveModel(models.Model):
@@ -37,6 +37,11 @@ class ActiveModel(models.Model):
     send_mode = models.CharField(max_length=16, choices=SendMode, default=SendMode.ALERTS)
     webhook_enabled = models.BooleanField(default=False)
     activated_at = models.DateTimeField(auto_now_add=True)
+    shadow_of = models.OneToOneField(
+        "self", models.CASCADE, null=True, blank=True, related_name="shadow",
+        help_text="the place whose model this one challenges: it scores beside it and tells nobody",
+    )  # fmt: skip
+    model_since = models.DateTimeField(null=True, blank=True, help_text="feed time from which `model` holds the place")
 
     class Meta:
         db_table = "active_models"
@@ -74,6 +79,7 @@ class Prediction(models.Model):
     phase_id = models.SmallIntegerField()
     is_late = models.BooleanField(default=False, help_text="scored too long after `as_of` to act on")
     duration_ms = models.FloatField()
+    model_id = models.IntegerField(null=True, help_text="the trained model; a place at work may change its own")
 
     class Meta:
         db_table = "predictions"
@@ -105,6 +111,10 @@ class ModelPrediction(models.Model):
     lowest_at = models.DateTimeField(null=True)
     status = models.CharField(max_length=16, choices=EvaluationStatus)
     reason = models.CharField(max_length=64, default="", blank=True)
+    model_id = models.IntegerField(null=True, help_text="the trained model that made the score")
+    quoted_price_sol = models.FloatField(null=True, help_text="seen when the score was made")
+    exit_price_sol = models.FloatField(null=True, help_text="one latency after the target, the stop or the horizon")
+    exit_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "model_predictions"
@@ -118,7 +128,7 @@ class AlertEvaluation(models.Model):
     mint = models.CharField(max_length=64)
     as_of = models.DateTimeField()
     alert_id = models.BigIntegerField(
-        null=True, editable=False, help_text="order of commit; default from a sequence (sql/030)"
+        null=True, editable=False, help_text="order of commit, from a sequence (sql/030); NULL for a shadow's alert"
     )
     fired_at = models.DateTimeField(help_text="feed time at which it was committed")
     probability = models.FloatField()
@@ -132,11 +142,84 @@ class AlertEvaluation(models.Model):
     judged_price_sol = models.FloatField(null=True)
     change_pct = models.FloatField(null=True)
     highest_pct = models.FloatField(null=True)
+    highest_at = models.DateTimeField(null=True)
     lowest_pct = models.FloatField(null=True)
+    lowest_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=64, default="", blank=True)
+    touches_gap = models.BooleanField(db_default=False, help_text="the feed was away within the history of its features")
+    reasons = models.JSONField(null=True, help_text="what moved the score most (apps.predictions.reasons)")
 
     class Meta:
         db_table = "alert_evaluations"
+
+
+class RetrainingPlan(models.Model):
+    """How a place at work renews its model. `every_hours` 0: only when asked."""
+
+    active_model = models.OneToOneField(ActiveModel, models.CASCADE, primary_key=True, related_name="plan")
+    every_hours = models.PositiveIntegerField(default=0, help_text="of feed time; 0 is off")
+    window_hours = models.PositiveIntegerField(default=0, help_text="of data; 0: as long as the model's own stretch")
+    promote_automatically = models.BooleanField(default=False, help_text="else a passed gate is only proposed")
+    min_alerts = models.PositiveIntegerField(default=100, help_text="of each model before the gate is looked at")
+    shadow_hours = models.PositiveIntegerField(default=168, help_text="after which an undecided challenger is ended")
+    requested_at = models.DateTimeField(null=True, blank=True, help_text="feed time of the last request")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="+", help_text="not yet taken up")
+    note = models.CharField(max_length=300, default="", blank=True, help_text="what became of the last request")
+
+    class Meta:
+        db_table = "retraining_plans"
+
+
+class ChampionEvent(models.Model):
+    """The history of a place at work: challenges, looks of the gate, promotions, ways back. Append-only."""
+
+    class Kind(models.TextChoices):
+        CHALLENGED = "challenged"
+        GATE = "gate"
+        PROMOTED = "promoted"
+        ROLLED_BACK = "rolled_back"
+        ENDED = "ended"
+
+    active_model_id = models.BigIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind)
+    at = models.DateTimeField(help_text="feed time")
+    champion = models.ForeignKey(Model, models.SET_NULL, null=True, related_name="+", help_text="held the place before")
+    challenger = models.ForeignKey(Model, models.SET_NULL, null=True, related_name="+")
+    champion_name = models.CharField(max_length=100)
+    challenger_name = models.CharField(max_length=100, default="", blank=True)
+    verdict = models.CharField(max_length=24, default="", blank=True, help_text="of the gate (championship.Verdict)")
+    figures = models.JSONField(default=dict, blank=True)
+    by = models.CharField(max_length=150, default="", blank=True, help_text="user name; empty: by itself")
+    note = models.CharField(max_length=300, default="", blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "champion_events"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["active_model_id", "-id"], name="champion_events_of_place")]
+
+
+class ModelDay(models.Model):
+    """One trained model at one place on one UTC day of feed time: what it kept of its promise, and its drift.
+
+    `day` NULL is the stretch over which the state is judged (living.SPAN_DAYS)."""
+
+    active_model_id = models.BigIntegerField()
+    model = models.ForeignKey(Model, models.CASCADE, related_name="days")
+    day = models.DateField(null=True)
+    life = models.JSONField(default=dict, help_text="living.Life as JSON")
+    state = models.CharField(max_length=16, default="", blank=True, help_text="living.State")
+    drift = models.JSONField(default=dict, help_text="drift.Drift as JSON")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "model_days"
+        ordering = ["-day", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["active_model_id", "model", "day"], name="model_day_once", nulls_distinct=False
+            )
+        ]
 
 
 class ScorerState(models.Model):
@@ -145,7 +228,9 @@ class ScorerState(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     last_row_id = models.BigIntegerField(default=0)
     scored_to = models.DateTimeField(null=True)
-    skipped_total = models.BigIntegerField(default=0)
+    skipped_total = models.BigIntegerField(default=0, help_text="rows that came too late to be scored")
+    skipped_untraded = models.BigIntegerField(db_default=0, help_text="rows of finished or graduated coins")
+    skipped_curve = models.BigIntegerField(db_default=0, help_text="rows of coins off the standard curve")
     judged_to = models.DateTimeField(null=True, help_text="outcomes are complete for horizons up to here (feed time)")
     updated_at = models.DateTimeField(null=True)
 
