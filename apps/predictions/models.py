@@ -196,7 +196,6 @@ class ChampionEvent(models.Model):
     class Meta:
         db_table = "champion_events"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["active_model_id", "-id"], name="champion_events_of_place")]
 
 
 class ModelDay(models.Model):

@@ -1,5 +1,10 @@
 """Tables of training: jobs, models with their whole recipe, test results, comparisons."""
 
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
 from django.db import models
 
 
@@ -136,6 +141,20 @@ class Trial(models.Model):
         db_table = "ml_trials"
         ordering = ["job", "number"]
         constraints = [models.UniqueConstraint(name="one_trial_per_number", fields=["job", "number"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a model that a job will make comes from, and the alias it gets when it is stored."""
+
+    origin: str = Model.Origin.TRAINED
+    parent_id: int | None = None
+    study_id: int | None = None
+    alias: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a job's parameters."""
+        return asdict(self)
 
 
 class TestResult(models.Model):
