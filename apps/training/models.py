@@ -87,6 +87,9 @@ class Model(models.Model):
     scores = models.JSONField(help_text="per part (validation, test): measures with their base rate")
     threshold = models.FloatField(help_text="chosen on validation")
     importances = models.JSONField(default=dict)
+    judging = models.JSONField(
+        default=dict, blank=True, help_text="kept for later judging: baselines, regime, permutation (see judging)"
+    )
     profile = models.JSONField(
         default=dict, blank=True, help_text="how its features and scores were spread at the fit (profiles.Profile)"
     )
