@@ -97,6 +97,42 @@ class Booster(_Part):
     scale_pos_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] = 1.0
 
 
+# What a study varies unless the recipe says otherwise: least and most, both included.
+SPACE: dict[str, tuple[float, float]] = {
+    "learning_rate": (0.02, 0.3),
+    "max_depth": (3, 9),
+    "min_child_weight": (1, 100),
+    "subsample": (0.5, 1),
+    "colsample_bytree": (0.3, 1),
+    "reg_lambda": (0.1, 100),
+    "gamma": (0, 5),
+}
+
+
+class Tune(_Part):
+    """A study: how many fits, by which measure of the validation part, and which parameters vary between what."""
+
+    trials: int = Field(default=30, ge=1, le=500)
+    seconds: int | None = Field(default=None, ge=1, le=604_800, description="no trial begins after so long")
+    measure: Literal["pr_auc", "log_loss", "expected_value"] = "pr_auc"
+    space: dict[str, tuple[float, float]] = Field(default=SPACE, min_length=1)
+
+    @field_validator("space")
+    @classmethod
+    def _possible(cls, value: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in value.items():
+            if name not in SPACE:
+                raise ValueError(f"`{name}` cannot be varied; choose of {', '.join(SPACE)}")
+            if low >= high or (name == "max_depth" and (low % 1 or high % 1)):
+                raise ValueError(f"`{name}` needs two {'whole ' if name == 'max_depth' else ''}numbers, the lower first")
+            for edge in (low, high):
+                try:
+                    Booster.model_validate({name: edge})
+                except ValidationError as error:
+                    raise ValueError(f"`{name}`: {error.errors()[0]['msg']}") from None
+        return value
+
+
 class Recipe(_Part):
     """A whole recipe. `costs_pct` (of the stake, both ways) and `min_alerts` choose the threshold on validation."""
 
@@ -107,6 +143,7 @@ class Recipe(_Part):
     data: Data = Data()
     split: Split = Split()
     xgboost: Booster = Booster()
+    tune: Tune | None = None
     seed: int = Field(default=7, ge=0, le=2**31 - 1)
     costs_pct: float = Field(default=3.0, ge=0, le=100)
     min_alerts: int = Field(default=30, ge=1, le=1_000_000_000)

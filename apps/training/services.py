@@ -13,14 +13,14 @@ from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Value
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Now
 from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.training import metrics
-from apps.training.models import Comparison, Job, Model, TestResult
-from apps.training.recipes import Recipe
+from apps.training.models import Comparison, Job, Lineage, Model, TestResult
+from apps.training.recipes import Recipe, Tune, recipe_parse
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +29,38 @@ DEAD_AFTER = timedelta(seconds=60)
 MAX_RESTARTS = 1
 COMPARE_LEAST, COMPARE_MOST = 2, 4
 PRIORITY_FIRST, PRIORITY_LAST = 1, 9
+DELETED = " (deleted {pk})"
 _CLAIM_LOCK = 7_301
 _IMPATIENT = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 _OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
 
 
 # --- Asking for work -----------------------------------------------------------------------------------
-def train_request(*, recipe: Recipe, priority: int = 5) -> Job:
-    """Queue the training of a recipe. Raises ConflictError MODEL_NAME_TAKEN."""
-    waiting = Job.objects.filter(job_type=Job.Type.TRAIN, status__in=_OPEN, params__recipe__name=recipe.name)
-    if Model.objects.filter(name=recipe.name).exists() or waiting.exists():
-        raise ConflictError(
-            "MODEL_NAME_TAKEN", f"There is a model or a job named {recipe.name!r}: choose another name."
-        )
-    return job_create(job_type=Job.Type.TRAIN, params={"recipe": recipe.as_json()}, priority=priority)
+def train_request(*, recipe: Recipe, priority: int = 5, lineage: Lineage | None = None) -> Job:
+    """Queue the training of a recipe as it stands (its `tune` is not looked at). Raises MODEL_NAME_TAKEN."""
+    name_check(name=recipe.name)
+    params = {"recipe": recipe.as_json(), "lineage": (lineage or Lineage()).as_json()}
+    return job_create(job_type=Job.Type.TRAIN, params=params, priority=priority)
+
+
+def tune_request(*, recipe: Recipe, priority: int = 5) -> Job:
+    """Queue a study: many fits of the recipe, the best of which can be trained. Raises MODEL_NAME_TAKEN."""
+    name_check(name=recipe.name)
+    recipe = recipe if recipe.tune else recipe.model_copy(update={"tune": Tune()})
+    return job_create(job_type=Job.Type.TUNE, params={"recipe": recipe.as_json()}, priority=priority)
+
+
+def recipe_request(*, recipe: Recipe, priority: int = 5) -> Job:
+    """Queue what a recipe asks for: a study where it has a part `tune`, else the training."""
+    request = tune_request if recipe.tune else train_request
+    return request(recipe=recipe, priority=priority)
+
+
+def name_check(*, name: str) -> None:
+    """Raises ConflictError MODEL_NAME_TAKEN where a model or a job that will make one has this name."""
+    asking = Job.objects.filter(job_type__in=(Job.Type.TRAIN, Job.Type.TUNE), status__in=_OPEN)
+    if Model.objects.filter(name=name).exists() or asking.filter(params__recipe__name=name).exists():
+        raise ConflictError("MODEL_NAME_TAKEN", f"There is a model or a job named {name!r}: choose another name.")
 
 
 def test_request(*, model: Model, start: datetime, end: datetime, priority: int = 5) -> Job:
@@ -215,8 +233,7 @@ def model_get(*, model_id: int) -> Model:
 def model_update(*, model: Model, name: str | None = None, description: str | None = None) -> Model:
     """Rename or describe a model. Raises ConflictError MODEL_NAME_TAKEN."""
     if name is not None and name != model.name:
-        if Model.objects.filter(name=name).exists():
-            raise ConflictError("MODEL_NAME_TAKEN", f"There is a model named {name!r}: choose another name.")
+        name_check(name=name)
         model.name = name
     if description is not None:
         model.description = description
@@ -225,15 +242,96 @@ def model_update(*, model: Model, name: str | None = None, description: str | No
 
 
 def model_delete(*, model: Model) -> None:
-    """Take a model out of sight; rows that refer to it stay, its name is free again. Raises MODEL_IS_ACTIVE.
+    """Take a model out of sight; rows that refer to it stay, its name and alias are free again.
 
-    Models at work are known here only by the reverse side of their foreign key.
+    Raises ConflictError MODEL_IS_ACTIVE. Models at work are known here only by the reverse side of their foreign key.
     """
-    if model.active.filter(is_active=True).exists():
-        raise ConflictError("MODEL_IS_ACTIVE", "This model is at work: stop it under Predictions first.")
-    stamp = f" (deleted {model.pk})"
-    Model.objects.filter(pk=model.pk).update(is_deleted=True, name=model.name[: 100 - len(stamp)] + stamp)
+    with transaction.atomic():
+        Model.objects.select_for_update().get(pk=model.pk)
+        if model.active.filter(is_active=True).exists():
+            raise ConflictError("MODEL_IS_ACTIVE", "This model is at work: stop it under Predictions first.")
+        stamp = DELETED.format(pk=model.pk)
+        fields = {"is_deleted": True, "deleted_at": Now(), "alias": Model.Alias.NONE}
+        Model.objects.filter(pk=model.pk, is_deleted=False).update(name=model.name[: 100 - len(stamp)] + stamp, **fields)
+        transaction.on_commit(gauges_set)
+
+
+def model_restore(*, model: Model, name: str | None = None) -> Model:
+    """Bring a deleted model back under its own name, or another. Raises MODEL_NOT_DELETED, MODEL_NAME_TAKEN."""
+    if not model.is_deleted:
+        raise ConflictError("MODEL_NOT_DELETED", "This model is not deleted: there is nothing to restore.")
+    wanted = name or model.name.removesuffix(DELETED.format(pk=model.pk))
+    name_check(name=wanted)
+    model.name, model.is_deleted, model.deleted_at = wanted, False, None
+    model.save(update_fields=["name", "is_deleted", "deleted_at"])
     transaction.on_commit(gauges_set)
+    return model
+
+
+# --- Aliases and lineage -------------------------------------------------------------------------------
+def alias_set(*, model: Model, alias: Model.Alias | str) -> Model:
+    """Give a model an alias, taking it from the one that had it for the same question; "" takes the model's own away.
+
+    Raises PlatformError ALIAS_UNKNOWN and NotFoundError MODEL_NOT_FOUND (a deleted model has none).
+    """
+    if alias not in Model.Alias.values:
+        raise PlatformError("ALIAS_UNKNOWN", f"An alias is one of {[one for one in Model.Alias.values if one]}.")
+    with transaction.atomic():
+        rows = Model.objects.filter(label_name=model.label_name, is_deleted=False).order_by("pk")
+        asking_same = set(rows.select_for_update().values_list("pk", flat=True))
+        if model.pk not in asking_same:
+            raise NotFoundError("MODEL_NOT_FOUND", "This model is deleted: restore it first.")
+        if alias:
+            rows.filter(alias=alias).exclude(pk=model.pk).update(alias=Model.Alias.NONE)
+        rows.filter(pk=model.pk).update(alias=alias)
+        transaction.on_commit(lambda: live.publish("training"))
+    model.alias = alias
+    return model
+
+
+def model_with_alias(*, label_name: str, alias: Model.Alias | str) -> Model | None:
+    """The model that has the alias for this question; None where none has."""
+    return Model.objects.filter(label_name=label_name, alias=alias, is_deleted=False).exclude(alias="").first()
+
+
+def retrain_request(
+    *,
+    model: Model,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    name: str | None = None,
+    alias: Model.Alias | str = Model.Alias.NONE,
+    priority: int = 5,
+) -> Job:
+    """Queue the model's recipe on other data (open ends mean all there is); the result has `model` as its parent.
+
+    It gets `alias` in the transaction that stores it. Raises MODEL_NAME_TAKEN, RECIPE_INVALID (also for a recipe of an
+    older release that this one cannot read).
+    """
+    recipe = recipe_parse(model.recipe)
+    data = recipe.data.model_copy(update={"from_": start, "to": end})
+    changed = recipe.model_copy(update={"name": name or name_next(name=recipe.name), "data": data, "tune": None})
+    lineage = Lineage(Model.Origin.RETRAINED, parent_id=model.pk, alias=str(alias))
+    return train_request(recipe=recipe_parse(changed.as_json()), priority=priority, lineage=lineage)
+
+
+def best_train(*, study: Job, name: str | None = None, priority: int = 5) -> Job:
+    """Queue the training of a study's best recipe. Raises ConflictError STUDY_WITHOUT_BEST, MODEL_NAME_TAKEN."""
+    found = (study.result or {}).get("recipe")
+    if study.job_type != Job.Type.TUNE or not found:
+        raise ConflictError("STUDY_WITHOUT_BEST", "This job is no study that has ended with a best recipe.")
+    recipe = recipe_parse({**found, "name": name or found["name"]})
+    return train_request(recipe=recipe, priority=priority, lineage=Lineage(Model.Origin.TUNED, study_id=study.pk))
+
+
+def name_next(*, name: str) -> str:
+    """A free name like the given one: `first`, `first.2`, `first.3` ..."""
+    stem, _, number = name.rpartition(".")
+    stem, count = (stem, int(number)) if stem and number.isdecimal() else (name, 1)
+    tried = (f"{stem[:90]}.{number}" for number in range(count + 1, count + 10_000))
+    taken = set(Model.objects.filter(name__startswith=stem[:90]).values_list("name", flat=True))
+    taken |= set(Job.objects.filter(status__in=_OPEN).values_list("params__recipe__name", flat=True))
+    return next(one for one in tried if one not in taken)
 
 
 def test_result_delete(*, result_id: int) -> None:
