@@ -124,7 +124,9 @@ class Tune(_Part):
             if name not in SPACE:
                 raise ValueError(f"`{name}` cannot be varied; choose of {', '.join(SPACE)}")
             if low >= high or (name == "max_depth" and (low % 1 or high % 1)):
-                raise ValueError(f"`{name}` needs two {'whole ' if name == 'max_depth' else ''}numbers, the lower first")
+                raise ValueError(
+                    f"`{name}` needs two {'whole ' if name == 'max_depth' else ''}numbers, the lower first"
+                )
             for edge in (low, high):
                 try:
                     Booster.model_validate({name: edge})

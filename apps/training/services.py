@@ -252,7 +252,9 @@ def model_delete(*, model: Model) -> None:
             raise ConflictError("MODEL_IS_ACTIVE", "This model is at work: stop it under Predictions first.")
         stamp = DELETED.format(pk=model.pk)
         fields = {"is_deleted": True, "deleted_at": Now(), "alias": Model.Alias.NONE}
-        Model.objects.filter(pk=model.pk, is_deleted=False).update(name=model.name[: 100 - len(stamp)] + stamp, **fields)
+        Model.objects.filter(pk=model.pk, is_deleted=False).update(
+            name=model.name[: 100 - len(stamp)] + stamp, **fields
+        )
         transaction.on_commit(gauges_set)
 
 
