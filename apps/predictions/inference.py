@@ -35,9 +35,11 @@ THREADS = max(1, (os.cpu_count() or 1) // 2)
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One model at work. `reach` is from the end of a window to the moment its outcome is known."""
+    """One model at work. `reach` is from the end of a window to the end of its horizon; a shadow tells nobody."""
 
     id: int
+    model_id: int
+    is_shadow: bool
     name: str
     rules: Rules
     whitelist: frozenset[str] | None
@@ -53,13 +55,15 @@ def worker_of(active: ActiveModel, booster: Booster, webhook_url: str) -> Worker
     listed = active.coin_filter == ActiveModel.CoinFilter.WHITELIST
     return Worker(
         id=active.pk,
+        model_id=active.model_id,
+        is_shadow=active.shadow_of_id is not None,
         name=active.custom_name,
         rules=rules_of(active),
         whitelist=frozenset(active.whitelist) if listed else None,
         reach=target_of(active.pk, Label.model_validate(active.model.recipe["label"]).rule()).reach,
         feature_names=tuple(active.model.feature_names),
         booster=booster,
-        webhook_url=webhook_url,
+        webhook_url="" if active.shadow_of_id else webhook_url,
         send_mode=active.send_mode,
     )
 

@@ -26,6 +26,11 @@ class Target:
     horizon: timedelta
 
     @property
+    def settles(self) -> timedelta:
+        """From the decision to the latest moment at which the exit's price is known."""
+        return self.reach + self.latency
+
+    @property
     def reach(self) -> timedelta:
         """From the decision to the moment at which its outcome is known."""
         return self.latency + self.horizon

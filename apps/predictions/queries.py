@@ -60,17 +60,18 @@ WITH targets AS (
 ), gaps AS (
     SELECT * FROM unnest(%(gap_starts)s::timestamptz[], %(gap_ends)s::timestamptz[]) AS g(started_at, ended_at)
 ), due AS (
-    SELECT p.active_model_id, p.mint, p.as_of, p.probability, p.tag, t.label, t.is_close, t.rises, t.target_factor,
-           t.stop_factor, p.as_of + t.latency AS entry_at, p.as_of + t.latency + t.horizon AS horizon_at
+    SELECT p.active_model_id, p.mint, p.as_of, p.probability, p.tag, p.model_id, p.price_sol AS quoted_price, t.label,
+           t.is_close, t.rises, t.target_factor, t.stop_factor, t.latency, p.as_of + t.latency AS entry_at,
+           p.as_of + t.latency + t.horizon AS horizon_at
     FROM targets t JOIN predictions p USING (active_model_id)
     WHERE p.as_of > %(since)s AND p.as_of <= %(until)s
-      AND p.as_of + t.latency + t.horizon > %(judged_to)s AND p.as_of + t.latency + t.horizon <= %(until)s
+      AND p.as_of + t.latency * 2 + t.horizon > %(judged_to)s AND p.as_of + t.latency * 2 + t.horizon <= %(until)s
       AND NOT EXISTS (SELECT FROM model_predictions m WHERE m.active_model_id = p.active_model_id
                       AND m.mint = p.mint AND m.as_of = p.as_of AND m.as_of > %(since)s)
     ORDER BY horizon_at DESC, p.active_model_id, p.mint LIMIT %(limit)s
 ), cases AS (
     SELECT DISTINCT ON (mint, as_of, label)
-           mint, as_of, label, is_close, rises, target_factor, stop_factor, entry_at, horizon_at
+           mint, as_of, label, is_close, rises, target_factor, stop_factor, latency, entry_at, horizon_at
     FROM due ORDER BY mint, as_of, label
 ), known AS (
     SELECT cases.*, entry.price AS entry_price,
@@ -122,19 +123,33 @@ WITH targets AS (
         ELSE 'failed' END AS verdict
     FROM facts
     WHERE entry_price IS NOT NULL OR known_to < entry_at OR horizon_at <= %(hopeless)s
+), left_at AS MATERIALIZED (
+    SELECT judged.*, exits.exit_at, exit.price AS exit_price
+    FROM judged
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN verdict IN ('success', 'failed') THEN latency + CASE
+            WHEN is_close THEN horizon_at ELSE least(horizon_at, target_at, stop_at) END END AS exit_at
+    ) exits ON exits.exit_at <= known_to
+    LEFT JOIN LATERAL (
+        SELECT price_sol AS price FROM coin_transactions
+        WHERE mint = judged.mint AND timestamp <= exits.exit_at AND timestamp > entry_at
+        ORDER BY timestamp DESC, seq DESC, trade_key DESC LIMIT 1
+    ) moved ON true
+    CROSS JOIN LATERAL (SELECT CASE WHEN exits.exit_at IS NOT NULL THEN coalesce(moved.price, entry_price) END) exit(price)
 ), told AS (
-    SELECT due.active_model_id, due.probability, due.tag, judged.*, CASE
+    SELECT due.active_model_id, due.probability, due.tag, due.model_id, due.quoted_price, left_at.*, CASE
         WHEN verdict = 'not_applicable' THEN CASE WHEN tracking_ended THEN 'tracking_ended' ELSE 'gap' END
         WHEN verdict = 'expired' THEN 'no_trades'
-        WHEN verdict = 'failed' AND stop_at IS NOT NULL AND NOT judged.is_close THEN 'stop_reached'
+        WHEN verdict = 'failed' AND stop_at IS NOT NULL AND NOT left_at.is_close THEN 'stop_reached'
         ELSE '' END AS reason
-    FROM due JOIN judged USING (mint, as_of, label)
+    FROM due JOIN left_at USING (mint, as_of, label)
 ), written AS (
     INSERT INTO model_predictions (active_model_id, mint, as_of, horizon_at, probability, tag, entry_price_sol,
-        change_pct, highest_pct, highest_at, lowest_pct, lowest_at, status, reason)
+        change_pct, highest_pct, highest_at, lowest_pct, lowest_at, status, reason, model_id, quoted_price_sol,
+        exit_price_sol, exit_at)
     SELECT active_model_id, mint, as_of, horizon_at, probability, tag, entry_price,
         (last_price / entry_price - 1) * 100, (high / entry_price - 1) * 100, high_at,
-        (low / entry_price - 1) * 100, low_at, verdict, reason
+        (low / entry_price - 1) * 100, low_at, verdict, reason, model_id, quoted_price, exit_price, exit_at
     FROM told ON CONFLICT DO NOTHING RETURNING status
 ), alerts AS (
     UPDATE alert_evaluations a
@@ -144,10 +159,10 @@ WITH targets AS (
     FROM told t
     WHERE t.tag = 'alert' AND a.active_model_id = t.active_model_id AND a.mint = t.mint AND a.as_of = t.as_of
       AND a.status = 'pending' AND a.as_of > %(since)s
-    RETURNING a.status
+    RETURNING a.status, a.alert_id
 )
 SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM written),
-       (SELECT array_agg(status) FROM alerts)"""
+       (SELECT array_agg(status) FROM alerts WHERE alert_id IS NOT NULL)"""
 
 
 def predictions_judge(
@@ -161,10 +176,12 @@ def predictions_judge(
     now: datetime,
     limit: int,
 ) -> tuple[int, int, list[str]]:
-    """Judge predictions with judged_to < horizon <= until, newest first; all times are feed times.
+    """Judge predictions whose exit (the horizon and one latency) lies in (judged_to, until], newest first, and keep
+    the price of the exit; all times are feed times.
 
     `since` is a lower bound of their `as_of`; those whose entry price is unknown wait until their horizon is older than
-    `hopeless`, then expire. Returns how many were looked at, how many judged, and the verdicts on alerts.
+    `hopeless`, then expire. Returns how many were looked at, how many judged, and the verdicts on alerts (not those
+    of shadows).
     """
     labels = [replace(target, active_model_id=0) for target in targets]
     parameters: dict[str, Any] = {

@@ -204,7 +204,7 @@ class Scorer:
             metrics.PREDICTIONS.labels(one.worker.id).inc(len(one.chosen))
             metrics.PREDICTION_SECONDS.labels(one.worker.id).observe(one.milliseconds / 1000)
         metrics.COINS_TRACKED.set(len(self.memory))
-        metrics.ALERTS.labels("pending").inc(len(alerts))
+        metrics.ALERTS.labels("pending").inc(sum(not alert.is_shadow for alert in alerts))
         live.publish("predictions")
         live.publish("dashboard")
 
@@ -239,7 +239,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A score that may be acted on."""
+    """A score that may be acted on; that of a shadow is only kept to be judged: no trader and no webhook hears of it."""
 
     worker_id: int
     mint: str
@@ -250,20 +250,21 @@ class Alert:
     virtual_sol_lamports: int | None
     phase_id: int
     horizon_at: datetime
+    is_shadow: bool
 
     @classmethod
     def of(cls, worker: Worker, rows: Rows, i: int, probability: float) -> Alert:
         """The alert of a model on the i-th row."""
         return cls(
             worker.id, rows.mints[i], rows.as_of_at[i], probability, rows.price_sol[i], rows.market_cap_sol[i],
-            rows.virtual_sol_lamports[i], int(rows.phase[i]), rows.as_of_at[i] + worker.reach,
+            rows.virtual_sol_lamports[i], int(rows.phase[i]), rows.as_of_at[i] + worker.reach, worker.is_shadow,
         )  # fmt: skip
 
     def as_row(self, fired_at: datetime) -> tuple[Any, ...]:
         """In the order of `scorer_queries.ALERTS_INSERT`."""
         return (
             self.worker_id, self.mint, self.as_of, fired_at, self.probability, self.price_sol, self.market_cap_sol,
-            self.virtual_sol_lamports, self.phase_id, self.horizon_at,
+            self.virtual_sol_lamports, self.phase_id, self.horizon_at, self.is_shadow,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -295,7 +296,7 @@ def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
     ]  # fmt: skip
     lines = []
     for one in said:
-        own = scorer_queries.copy_text(one.worker.id, one.scored_at, one.milliseconds)
+        own = scorer_queries.copy_text(one.worker.id, one.scored_at, one.milliseconds, one.worker.model_id)
         lines += [f"{one.probability[i]!r}\t{one.tags[i]}\t{own}\t{shared[i]}\n" for i in one.chosen]
     return "".join(lines)
 

@@ -102,7 +102,7 @@ class CursorMovedError(RuntimeError):
 
 STAGING = """
     CREATE TEMP TABLE IF NOT EXISTS new_predictions (LIKE predictions INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"""
-_PREDICTION_COLUMNS = """probability, tag, active_model_id, scored_at, duration_ms, mint, as_of, price_sol,
+_PREDICTION_COLUMNS = """probability, tag, active_model_id, scored_at, duration_ms, model_id, mint, as_of, price_sol,
     virtual_sol_lamports, phase_id, is_late"""
 PREDICTIONS_COPY = f"COPY predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
 STAGING_COPY = f"COPY new_predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
@@ -111,8 +111,9 @@ PREDICTIONS_INSERT = f"""
     ON CONFLICT DO NOTHING"""
 ALERTS_INSERT = """
     INSERT INTO alert_evaluations (active_model_id, mint, as_of, fired_at, probability, price_sol, market_cap_sol,
-        virtual_sol_lamports, phase_id, horizon_at, status, reason)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', '') ON CONFLICT DO NOTHING"""
+        virtual_sol_lamports, phase_id, horizon_at, status, reason, alert_id)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', '',
+            CASE WHEN NOT %s THEN nextval('alert_evaluations_alert_id_seq') END) ON CONFLICT DO NOTHING"""
 DELIVERIES_INSERT = """
     INSERT INTO webhook_deliveries (active_model_id, kind, url, payload, status, attempts, next_attempt_at, error,
         created_at)

@@ -203,7 +203,7 @@ def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[s
         return 0, 0, []
     judged_to = ScorerState.objects.filter(pk=1).values_list("judged_to", flat=True).first()
     after = min(judged_to or until - JUDGE_BACK, until) - JUDGE_AGAIN
-    since = after - max(target.reach for target in targets)
+    since = after - max(target.settles for target in targets)
     return queries.predictions_judge(
         targets=targets,
         gaps=_gaps(since, now),
