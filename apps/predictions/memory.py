@@ -2,12 +2,15 @@
 
 Each coin has a slot (a small number, reused when the coin falls silent); rows stand sorted by (slot, time). What a
 coin's features need is complete here for every row that `extend` returns: training's loader gives the same columns.
+The columns lie in two sets of buffers with room to grow, and every change writes from one into the other: fresh pages
+from the system for each step would cost more than the copying.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +20,47 @@ from apps.training.columns import RECORD, High, Integers, MetricColumns, load_co
 _NAMES = tuple(field.name for field in fields(MetricColumns))
 
 
-class Memory:
-    """Histories of coins, keyed by mint. Not safe for threads."""
+class _Store:
+    """Two sets of buffers, a buffer a column; `columns` are views of the one in front."""
 
     def __init__(self) -> None:
         self.columns: MetricColumns = load_columns(np.empty(0, RECORD))
+        self._front: dict[str, NDArray[Any]] = {name: getattr(self.columns, name) for name in _NAMES}
+        self._back = self._front
+
+    def merge(self, fresh: MetricColumns, order: Integers) -> None:
+        """Hold the held rows and the fresh ones; `order` numbers them, the held first, as they shall stand."""
+        held, total = len(self.columns), len(order)
+        if total > len(self._front["coin"]):
+            self._grow(total + total // 2)
+        for name, column in self._front.items():
+            column[held:total] = getattr(fresh, name)
+        self._show(order)
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Hold these rows alone."""
+        if not rows.all():
+            self._show(np.flatnonzero(rows))
+
+    def _show(self, order: Integers) -> None:
+        for name, column in self._front.items():  # mode: without it numpy buffers what it writes
+            column.take(order, out=self._back[name][: len(order)], mode="clip")
+        self._front, self._back = self._back, self._front
+        self.columns = MetricColumns(*(self._front[name][: len(order)] for name in _NAMES))
+
+    def _grow(self, room: int) -> None:
+        held = len(self.columns)
+        grown = {name: np.empty(room, column.dtype) for name, column in self._front.items()}
+        for name, column in grown.items():
+            column[:held] = self._front[name][:held]
+        self._front, self._back = grown, {name: np.empty(room, column.dtype) for name, column in grown.items()}
+
+
+class Memory:
+    """Histories of coins, keyed by mint. Not safe for threads; what it gave of `columns` is valid until it changes."""
+
+    def __init__(self) -> None:
+        self._store = _Store()
         self._slots: dict[str, int] = {}
         self._mints: dict[int, str] = {}
         self._free: list[int] = []
@@ -30,6 +69,11 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    @property
+    def columns(self) -> MetricColumns:
+        """All rows held."""
+        return self._store.columns
 
     @property
     def size(self) -> int:
@@ -86,11 +130,11 @@ class Memory:
             self._last_us.pop(slot, None)
             self._highs.pop(slot, None)
         self._free += gone
-        self.columns = self.columns.take(~self._mask(gone)[self.columns.coin])
+        self._store.keep(~self._mask(gone)[self.columns.coin])
 
     def trim(self, before_us: int) -> None:
         """Drop rows that ended at or before `before_us`, and the coins that have none left."""
-        self.columns = self.columns.take(self.columns.as_of_us > before_us)
+        self._store.keep(self.columns.as_of_us > before_us)
         self.forget([mint for mint, slot in self._slots.items() if self._last_us.get(slot, before_us) <= before_us])
 
     def of_coins(self, rows: Integers) -> tuple[MetricColumns, Integers]:
@@ -121,10 +165,7 @@ class Memory:
         fresh = load_columns(records[np.lexsort((records["as_of_us"], records["coin"]))], highs=highs)
         at = np.searchsorted(self.columns.coin, fresh.coin, side="right")
         held = len(self.columns)
-        order = np.insert(np.arange(held), at, np.arange(held, held + len(fresh)))
-        self.columns = MetricColumns(
-            *(np.concatenate((getattr(self.columns, name), getattr(fresh, name))).take(order) for name in _NAMES)
-        )
+        self._store.merge(fresh, np.insert(np.arange(held), at, np.arange(held, held + len(fresh))))
         self._note_last(fresh)
 
     def _note_last(self, fresh: MetricColumns) -> None:
