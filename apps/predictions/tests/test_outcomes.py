@@ -278,3 +278,5 @@ def _check(active: ActiveModel, rule: labels.LabelRule) -> None:
         assert outcome.horizon_at - outcome.as_of == timedelta(seconds=rule.latency_seconds + rule.horizon_seconds)
         if mine != "unknown":
             assert outcome.entry_price_sol == expected.entry_price[place]
+            leave = None if math.isnan(expected.exit_price[place]) else expected.exit_price[place]
+            assert (outcome.exit_price_sol, outcome.model_id) == (leave, one.model_id)
