@@ -58,12 +58,13 @@ class Counts:
 class Dataset:
     """One row a sample. `x` float32 (n, k); `coin` indexes `mints`; `coin_first_us` is its coin's first row ever.
 
-    `entry_price` and `exit_price` (SOL per token, float64) are the market's prices at the feasible entry and exit: see
-    labels.Outcomes. The exit is NaN where the data ends between the decision to leave and the exit."""
+    `quoted_price`, `entry_price` and `exit_price` (SOL per token, float64) are the market's prices at the row's end and
+    at the feasible entry and exit: see labels.Outcomes. The exit is NaN where the data ends between the decision to leave and the exit."""
 
     names: tuple[str, ...]
     x: NDArray[np.float32]
     label: Floats
+    quoted_price: Floats
     entry_price: Floats
     exit_price: Floats
     as_of_us: Integers
@@ -108,20 +109,20 @@ class _Collector:
         self.x[self.rows : self.rows + len(rows)] = features.compute(columns, rows=rows, names=self.names)
         coin = columns.coin[rows] + len(self.mints)
         outcome = batch.outcome
-        found = (outcome.label[keep], outcome.entry_price[keep], outcome.exit_price[keep])
+        prices = (outcome.quoted_price[keep], outcome.entry_price[keep], outcome.exit_price[keep])
+        found = (outcome.label[keep], *prices)
         self.parts.append((*found, columns.as_of_us[rows], coin, columns.phase_id[rows]))
         self.rows += len(rows)
         self.mints += batch.mints
 
     def dataset(self, first_us: dict[str, int], counts: Counts) -> Dataset:
         columns = (np.concatenate(column) for column in zip(*self.parts, strict=True))
-        label, entry, leave, as_of_us, coin, phase = columns
+        label, quoted, entry, leave, as_of_us, coin, phase = columns
         firsts, x = np.array([first_us[mint] for mint in self.mints], dtype=np.int64), self.x[: self.rows]
         mints, phase = tuple(self.mints), phase.astype(np.int16)
-        digest = _hash(self.names, mints, (x, label, entry, leave, as_of_us, coin))
-        return Dataset(
-            self.names, x, label, entry, leave, as_of_us, coin, firsts[coin], phase, mints, counts, content_hash=digest
-        )
+        digest = _hash(self.names, mints, (x, label, quoted, entry, leave, as_of_us, coin))
+        values = (x, label, quoted, entry, leave, as_of_us, coin, firsts[coin], phase)
+        return Dataset(self.names, *values, mints, counts, content_hash=digest)
 
 
 def load(selection: Selection, names: Sequence[str], on_progress: Progress = lambda ratio, message: None) -> Dataset:

@@ -72,12 +72,13 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """One value a row. Prices are SOL per token: the entry after the latency, the exit `latency_seconds` after the
-    target, the stop or the horizon; NaN where unknown. `complete` says that the whole horizon is known: to fit or judge
-    on rows that are known only because the target was reached would count the successes near an end and drop the
-    failures."""
+    """One value a row. Prices are SOL per token: the quote at the row's end, the entry after the latency, the exit
+    `latency_seconds` after the target, the stop or the horizon; NaN where unknown. `complete` says that the whole
+    horizon is known: to fit or judge on rows that are known only because the target was reached would count the
+    successes near an end and drop the failures."""
 
     label: Floats
+    quoted_price: Floats
     entry_price: Floats
     exit_price: Floats
     complete: NDArray[np.bool_]
@@ -103,7 +104,7 @@ def outcomes(coin: Integers, as_of_us: Integers, rule: LabelRule, trades: Trades
     exit_us = decided_us + latency
     leave = np.where(~np.isnan(label) & (exit_us <= until), prices.at(coin, exit_us), np.nan)
     complete = ~np.isnan(label) & (entry_us + horizon <= until)
-    return Outcomes(label, entry, leave, complete)
+    return Outcomes(label, prices.at(coin, as_of_us), entry, leave, complete)
 
 
 def _close(price: Floats, entry: Floats, rule: LabelRule) -> Floats:
