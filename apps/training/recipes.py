@@ -11,6 +11,8 @@ horizon_seconds = 300
 from = 2025-09-05T00:00:00Z
 to = 2025-09-07T00:00:00Z
 phases = [1]
+[costs]                     # of one trade: see evaluation.costs.Costs
+stake_sol = 0.1
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from apps.core.errors import PlatformError
 from apps.training import features
+from apps.training.evaluation.costs import Costs
 from apps.training.labels import LabelRule
 
 
@@ -135,8 +138,24 @@ class Tune(_Part):
         return value
 
 
+class TradeCosts(_Part):
+    """What an alert is traded with and what that costs, see `evaluation.costs.Costs`; defaults as on paper."""
+
+    stake_sol: float = Field(default=0.1, gt=0, le=1000)
+    venue_fee_bps: int = Field(default=50, ge=0, le=1000)
+    network_fee_sol: float = Field(default=0.000105, ge=0, le=1)
+    tip_sol: float = Field(default=0.0, ge=0, le=1)
+    failure_rate: float = Field(default=0.02, ge=0, lt=1)
+    max_slippage_bps: int = Field(default=500, ge=0, le=10_000)
+    flat_pct: float | None = Field(default=None, ge=0, le=100)
+
+    def rule(self) -> Costs:
+        """The same for the pure module."""
+        return Costs(**self.model_dump())
+
+
 class Recipe(_Part):
-    """A whole recipe. `costs_pct` (of the stake, both ways) and `min_alerts` choose the threshold on validation."""
+    """A whole recipe. `costs` and `min_alerts` choose the threshold on validation."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]+$")
     description: str = Field(default="", max_length=2000)
@@ -147,8 +166,20 @@ class Recipe(_Part):
     xgboost: Booster = Booster()
     tune: Tune | None = None
     seed: int = Field(default=7, ge=0, le=2**31 - 1)
-    costs_pct: float = Field(default=3.0, ge=0, le=100)
+    costs: TradeCosts = TradeCosts()
     min_alerts: int = Field(default=30, ge=1, le=1_000_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, source: Any) -> Any:
+        """Recipes of before the curve was counted have `costs_pct`, a flat share of the stake: it means the same."""
+        if not isinstance(source, dict) or "costs_pct" not in source:
+            return source
+        if "costs" in source:
+            raise ValueError("give `costs` or the older `costs_pct`, not both")
+        return {name: value for name, value in source.items() if name != "costs_pct"} | {
+            "costs": {"flat_pct": source["costs_pct"]}
+        }
 
     @field_validator("features")
     @classmethod

@@ -1,0 +1,90 @@
+"""Which of several models is best on the same rows, and whether that could be chance. Pure.
+
+The coins are drawn once for all models, so the difference of two models is taken draw by draw. A model wins where it
+beats every other one with an interval that does not hold 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.training.columns import Floats
+from apps.training.evaluation.bootstrap import LEAST_COINS, LEVEL, RESAMPLES, Draws, draw, interval
+from apps.training.evaluation.sample import Sample
+
+MEASURES = (("expected_value", "expected value per alert after costs"), ("pr_auc", "PR-AUC"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model with its probabilities on the sample, its threshold and its measures (of `report.judge`)."""
+
+    name: str
+    probability: Floats
+    threshold: float
+    scores: dict[str, Any]
+    has_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Place of the winner (None: there is none), why, and the differences between the best and each other model."""
+
+    winner: int | None
+    reason: str
+    differences: list[dict[str, Any]]
+
+
+def decide(sample: Sample, entrants: Sequence[Entrant], *, seed: int, resamples: int = RESAMPLES) -> Verdict:
+    """The verdict on two or more entrants, by the first of MEASURES that all of them have."""
+    if seen := [entrant.name for entrant in entrants if entrant.has_seen]:
+        return Verdict(None, f"No winner: {', '.join(seen)} was trained on some of this time.", [])
+    for measure, text in MEASURES:
+        values = [entrant.scores[measure] for entrant in entrants]
+        if all(value is not None for value in values):
+            ranked = sorted(range(len(values)), key=lambda place: (-values[place], place))
+            draws = _draws(sample, entrants, seed, resamples)
+            return _verdict(entrants, values, ranked, measure, text, draws)
+    return Verdict(None, "No winner: no measure is defined for all models on these rows.", [])
+
+
+def _draws(sample: Sample, entrants: Sequence[Entrant], seed: int, resamples: int) -> list[Draws] | None:
+    coin = sample.coins()
+    if coin.max(initial=-1) + 1 < LEAST_COINS:
+        return None
+    return [
+        draw(coin, sample.label, one.probability, sample.value, threshold=one.threshold, seed=seed, resamples=resamples)
+        for one in entrants
+    ]
+
+
+def _verdict(
+    entrants: Sequence[Entrant],
+    values: list[float],
+    ranked: list[int],
+    measure: str,
+    text: str,
+    draws: list[Draws] | None,
+) -> Verdict:
+    best, shown = ranked[0], ", ".join(f"{entrants[place].name} {values[place]:+.4f}" for place in ranked)
+    if draws is None:
+        return Verdict(None, f"No winner: fewer than {LEAST_COINS} coins cannot tell chance from skill ({shown}).", [])
+    differences = []
+    for place in ranked[1:]:
+        ends = interval(draws[best].measures[measure] - draws[place].measures[measure])
+        row = {"measure": measure, "best": entrants[best].name, "other": entrants[place].name}
+        differences.append({**row, "difference": values[best] - values[place], "interval": ends})
+    open_ = [row for row in differences if row["interval"] is None or row["interval"][0] <= 0]
+    said = f"highest {text}: {shown}; lead over {differences[0]['other']} {_ends(differences[0])}"
+    if open_:
+        doubt = "; ".join(f"over {row['other']} {_ends(row)}" for row in open_)
+        return Verdict(None, f"No winner: by {text} ({shown}) the lead could be chance: {doubt}.", differences)
+    return Verdict(best, f"{said[0].upper()}{said[1:]}.", differences)
+
+
+def _ends(row: dict[str, Any]) -> str:
+    ends = row["interval"]
+    found = "without an interval" if ends is None else f"{LEVEL:.0%} interval {ends[0]:+.4f} to {ends[1]:+.4f}"
+    return f"{row['difference']:+.4f} ({found})"
