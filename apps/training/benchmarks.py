@@ -129,7 +129,8 @@ def _dataset(rows: int) -> Dataset:
     empty = np.zeros(rows, np.int64)
     entry, leave = np.ones(rows), label * 0.3 + 0.9
     phase, at_us, coin = np.ones(rows, np.int16), columns.as_of_us, columns.coin
-    return Dataset(features.NAMES, x, label, entry, entry, leave, at_us, coin, empty, phase, (), Counts(), content_hash="")
+    values = (x, label, entry, entry, leave, at_us, coin, empty, phase)
+    return Dataset(features.NAMES, *values, (), Counts(), content_hash="")
 
 
 def _best(action: Callable[[], object], times: int) -> float:

@@ -59,7 +59,7 @@ class Dataset:
     """One row a sample. `x` float32 (n, k); `coin` indexes `mints`; `coin_first_us` is its coin's first row ever.
 
     `quoted_price`, `entry_price` and `exit_price` (SOL per token, float64) are the market's prices at the row's end and
-    at the feasible entry and exit: see labels.Outcomes. The exit is NaN where the data ends between the decision to leave and the exit."""
+    at the feasible entry and exit: see labels.Outcomes. The exit is NaN where the data ends before it."""
 
     names: tuple[str, ...]
     x: NDArray[np.float32]
