@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from apps.core.errors import PlatformError
 from apps.predictions.models import ActiveModel
 from apps.predictions.outcomes import target_of
+from apps.predictions.reasons import reasons_of
 from apps.predictions.rules import TAGS, Rules
 from apps.training import artifacts, features, fitting
 from apps.training.columns import Floats, Integers, MetricColumns
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Half of the cores: threads that wait for each other are slow where other processes want the cores too.
-THREADS = max(1, (os.cpu_count() or 1) // 2)
+# A thread a model, and none within a model: threads that wait for each other at every step are slow where other
+# processes want the cores too. XGBoost lets go of the GIL while it predicts.
+THREADS = 1
+_POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,11 @@ class Worker:
     reach: timedelta
     feature_names: tuple[str, ...]
     booster: Booster
-    webhook_url: str
     send_mode: str
 
 
-def worker_of(active: ActiveModel, booster: Booster, webhook_url: str) -> Worker:
-    """What the scorer needs of a model at work; `webhook_url` is empty where nothing is to be sent."""
+def worker_of(active: ActiveModel, booster: Booster) -> Worker:
+    """What the scorer needs of a model at work."""
     listed = active.coin_filter == ActiveModel.CoinFilter.WHITELIST
     return Worker(
         id=active.pk,
@@ -63,7 +66,6 @@ def worker_of(active: ActiveModel, booster: Booster, webhook_url: str) -> Worker
         reach=target_of(active.pk, Label.model_validate(active.model.recipe["label"]).rule()).reach,
         feature_names=tuple(active.model.feature_names),
         booster=booster,
-        webhook_url="" if active.shadow_of_id else webhook_url,
         send_mode=active.send_mode,
     )
 
@@ -118,15 +120,32 @@ def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers) -> 
     """Score `rows` of `columns` with every model; features are computed once, for the union of what is needed."""
     started = time.perf_counter()
     names = tuple(dict.fromkeys(name for worker in workers for name in worker.feature_names))
-    matrix = features.compute(columns, rows=rows, names=names).astype(np.float32)
-    shared = (time.perf_counter() - started) / max(1, len(workers))
+    matrix = _matrix(names, columns, rows).astype(np.float32)
     place = {name: number for number, name in enumerate(names)}
-    probability, milliseconds = {}, {}
-    for worker in workers:
-        started = time.perf_counter()
-        probability[worker.id] = fitting.predict(worker.booster, _columns(matrix, place, worker.feature_names))
-        milliseconds[worker.id] = (time.perf_counter() - started + shared) * 1000
-    return Scores(probability, milliseconds)
+    shared = (time.perf_counter() - started) / max(1, len(workers))
+
+    def say(worker: Worker) -> tuple[Floats, float]:
+        began = time.perf_counter()
+        said = fitting.predict(worker.booster, _columns(matrix, place, worker.feature_names))
+        return said, (time.perf_counter() - began + shared) * 1000
+
+    said = dict(zip((worker.id for worker in workers), _POOL.map(say, workers), strict=True))
+    return Scores({key: one[0] for key, one in said.items()}, {key: one[1] for key, one in said.items()})
+
+
+def explain(worker: Worker, columns: MetricColumns, rows: Integers) -> list[dict[str, Any]]:
+    """What moved the model's score of each of these rows most, in the form of `reasons.reasons_of`."""
+    import xgboost
+
+    values = _matrix(worker.feature_names, columns, rows)
+    matrix = xgboost.DMatrix(values.astype(np.float32), feature_names=list(worker.feature_names), nthread=THREADS)
+    moved = worker.booster.predict(matrix, pred_contribs=True).astype(np.float64)
+    return [reasons_of(worker.feature_names, *pair) for pair in zip(values, moved, strict=True)]
+
+
+def _matrix(names: Sequence[str], columns: MetricColumns, rows: Integers) -> Floats:
+    """The features of these rows, one column a name."""
+    return features.compute(columns, rows=rows, names=names)
 
 
 def _columns(matrix: NDArray[np.float32], place: dict[str, int], names: Sequence[str]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from apps.training.columns import RECORD, High, Integers, MetricColumns, load_columns
 
+_MOMENT = np.dtype([("coin", "i8"), ("as_of_us", "i8")])
 _NAMES = tuple(field.name for field in fields(MetricColumns))
 
 
@@ -119,6 +120,18 @@ class Memory:
         slots = self._slots_or_none(mints)[records["coin"]]
         held = self.columns.coin * span + (self.columns.as_of_us - origin)
         return np.searchsorted(held, slots * span + (records["as_of_us"] - origin))
+
+    def places(self, moments: Sequence[tuple[str, int]]) -> Integers:
+        """Row numbers of coins at the ends of windows (microseconds); -1 for what is not held."""
+        held = [(mint, us) for mint, us in moments if mint in self._slots]
+        found = dict.fromkeys(moments, -1)
+        if held:
+            wanted = np.array([(number, us) for number, (_, us) in enumerate(held)], _MOMENT)
+            rows = np.minimum(self.find([mint for mint, _ in held], wanted), len(self.columns) - 1)
+            same = self.columns.as_of_us[rows] == wanted["as_of_us"]
+            same &= self.columns.coin[rows] == self.slots([mint for mint, _ in held])
+            found |= {moment: int(row) for moment, row, right in zip(held, rows, same, strict=True) if right}
+        return np.array([found[moment] for moment in moments], np.int64)
 
     def forget(self, mints: Iterable[str]) -> None:
         """Drop coins and free their slots."""

@@ -146,7 +146,7 @@ class AlertEvaluation(models.Model):
     lowest_pct = models.FloatField(null=True)
     lowest_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=64, default="", blank=True)
-    touches_gap = models.BooleanField(db_default=False, help_text="the feed was away within the history of its features")
+    touches_gap = models.BooleanField(db_default=False, help_text="the feed was away within the history it knows")
     reasons = models.JSONField(null=True, help_text="what moved the score most (apps.predictions.reasons)")
 
     class Meta:

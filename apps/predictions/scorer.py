@@ -6,13 +6,17 @@ it) is read from the tables when a coin is first met, so starting, restarting an
 
 Time is feed time. A window that ended more than SKIP_AFTER before it is passed over and counted; one that ended more
 than MAX_ALERT_LAG_SECONDS before it is scored as late and never alerts. Coins that are not on the standard curve, or
-finished or graduated, are scored but never alert: they cannot be traded.
+finished or graduated, cannot be traded: they are counted and not scored, as training leaves them out.
+
+Why a coin alerted is written after the alert itself is committed, so that it delays nobody who acts on it; what a dying
+scorer left without reasons, the next one gives them.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,9 +29,10 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from apps.core import live
+from apps.core.outbox import Message
 from apps.discovery.models import Phase
 from apps.predictions import metrics, rules, scorer_queries, webhooks
-from apps.predictions.inference import Boosters, Scores, Worker, score, worker_of
+from apps.predictions.inference import Boosters, Scores, Worker, explain, score, worker_of
 from apps.predictions.memory import Memory
 from apps.predictions.models import ActiveModel
 from apps.predictions.scorer_queries import Batch
@@ -44,6 +49,10 @@ HISTORY = timedelta(seconds=HISTORY_SECONDS)
 TRIM_EVERY = timedelta(minutes=1)
 LONGEST_LIFE = timedelta(days=1)
 UNTRADED_PHASES = (Phase.FINISHED, Phase.GRADUATED)
+MOST_UNEXPLAINED = 2_000
+EXPLAINED_AT_ONCE = 40  # about a tenth of a second
+
+Unexplained = tuple[int, str, datetime]  # model at work, coin, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Rows:
     places: Integers
     slots: Integers
     mints: list[str]
+    started_us: list[int]
     as_of: Floats
     as_of_at: list[datetime]
     phase: NDArray[np.int16]
@@ -72,7 +82,9 @@ class Scorer:
         self._boosters = Boosters()
         self._watches: dict[int, Watch] = {}
         self._settings: Sequence[Any] | None = None
+        self._hooks: dict[int, list[webhooks.Hook]] = {}
         self._trimmed_at: datetime | None = None
+        self._unexplained: deque[Unexplained] = deque(maxlen=MOST_UNEXPLAINED)
 
     def warm_up(self) -> None:
         """Load the coins that traded lately, so that the first step is not slower than the others."""
@@ -85,15 +97,17 @@ class Scorer:
     def refresh(self) -> None:
         """Follow changes of the models at work."""
         active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).order_by("id")
+        self._hooks = webhooks.hooks_read(active)
         found = list(active.values())
         if found == self._settings:
             return
         loaded = [(one, self._boosters.of(one)) for one in active.select_related("model")]
         self._boosters.keep_only({one.model_id for one, _ in loaded})
-        self.workers = [worker_of(one, booster, webhooks.url_of(one)) for one, booster in loaded if booster is not None]
+        self.workers = [worker_of(one, booster) for one, booster in loaded if booster is not None]
         self._watches = {worker.id: Watch() for worker in self.workers}
         self._recall(self.memory.mints())
         self._settings = found
+        self._find_unexplained()
         metrics.ACTIVE_MODELS.set(len(self.workers))
         logger.info("models at work: %s", ", ".join(worker.name for worker in self.workers) or "none")
 
@@ -105,21 +119,34 @@ class Scorer:
         until, count, fresh = scorer_queries.waiting(cursor_id, feed_at - SKIP_AFTER)
         if not count:
             return 0
-        rows = self._take_in(cursor_id, until, feed_at) if fresh else None
         batch = Batch(cursor_id, until, skipped=count - fresh)
-        if rows is None:
+        rows, batch = self._take_in(batch, feed_at) if fresh else (None, batch)
+        if rows is None or not len(rows.places):
             scorer_queries.batch_write(batch)
         else:
             self._score(rows, batch, feed_at)
+        self.explain()
         self._trim(feed_at)
         return count
 
     # --- reading -----------------------------------------------------------------------------------------
-    def _take_in(self, after: int, until: int, feed_at: datetime) -> Rows | None:
-        mints, records = training_queries.metric_records_by_id(after, until)
+    def _take_in(self, batch: Batch, feed_at: datetime) -> tuple[Rows | None, Batch]:
+        """The rows of a batch that can be scored, and the batch with the number of those that cannot."""
+        mints, records = training_queries.metric_records_by_id(batch.from_row_id, batch.to_row_id)
         records = records[records["as_of_us"] > to_us(feed_at - SKIP_AFTER)]
+        tradable = scorer_queries.tradable(mints)
+        on_curve = np.array([mint in tradable for mint in mints], np.bool_)[records["coin"]]
+        batch = replace(batch, skipped_curve=int((~on_curve).sum()))
+        records = records[on_curve]
         if not len(records):
-            return None
+            return None, batch
+        self._remember(mints, records)
+        traded = records[~np.isin(records["phase_id"], UNTRADED_PHASES)]
+        rows = self._rows(np.sort(self.memory.find(mints, traded)), feed_at)
+        return rows, replace(batch, skipped_untraded=len(records) - len(traded))
+
+    def _remember(self, mints: Sequence[str], records: NDArray[np.void]) -> None:
+        """Take new rows into memory, with the histories of coins that are not held."""
         strangers = set(self.memory.strangers(mints, records))
         strange = np.array([mint in strangers for mint in mints])[records["coin"]]
         if strangers:
@@ -127,7 +154,6 @@ class Scorer:
             self._load(sorted(strangers), to_datetime(times.min()) - HISTORY, to_datetime(times.max()))
         if not strange.all():
             self.memory.extend(mints, records[~strange])
-        return self._rows(np.sort(self.memory.find(mints, records)), feed_at)
 
     def _load(self, mints: Sequence[str], after: datetime, until: datetime) -> None:
         """Histories of coins from the tables: the columns that training's loader gives."""
@@ -158,6 +184,7 @@ class Scorer:
             places=places,
             slots=held.coin[places],
             mints=self.memory.mints_of(held.coin[places]),
+            started_us=held.started_us[places].tolist(),
             as_of=as_of_us / 1e6,
             as_of_at=[to_datetime(us) for us in as_of_us.tolist()],
             phase=held.phase_id[places].astype(np.int16),
@@ -176,13 +203,14 @@ class Scorer:
             return
         scores = score(self.workers, *self.memory.of_coins(rows.places))
         said = [self._judge(worker, rows, scores) for worker in self.workers]
-        alerts = _tradable(sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest))
+        alerts = sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest)
         scorer_queries.batch_write(replace(
             batch,
             predictions=_copy_lines(rows, said),
             alerts=[alert.as_row(feed_at) for alert in alerts],
-            deliveries=[row for one in said if one.worker.webhook_url for row in _deliveries(rows, one, alerts)],
+            messages=[message for one in said for message in self._messages(rows, one, alerts, feed_at)],
         ))  # fmt: skip
+        self._unexplained += [(alert.worker_id, alert.mint, alert.as_of) for alert in alerts]
         self._tell(said, alerts)
 
     def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> Said:
@@ -192,13 +220,50 @@ class Scorer:
         if worker.whitelist is not None:
             looked_at &= np.array([mint in worker.whitelist for mint in rows.mints])
         chosen, tags = self._watches[worker.id].choose(worker.rules, rows.slots, rows.as_of, looked_at, probability)
-        alerting = chosen & (tags == rules.ALERT) & ~rows.late & ~np.isin(rows.phase, UNTRADED_PHASES)
+        alerting = chosen & (tags == rules.ALERT) & ~rows.late
         return Said(
             worker, timezone.now(), milliseconds, np.flatnonzero(chosen).tolist(), np.flatnonzero(alerting).tolist(),
             probability.tolist(), [rules.TAGS[tag] for tag in tags.tolist()],
         )  # fmt: skip
 
+    def _messages(self, rows: Rows, said: Said, alerts: Sequence[Alert], feed_at: datetime) -> list[Message]:
+        """The outbox of one model."""
+        worker = said.worker
+        if not (hooks := self._hooks.get(worker.id)):
+            return []
+        mine = [alert.as_json() for alert in alerts if alert.worker_id == worker.id]
+        told = [said.as_json(rows, i) for i in said.chosen if rules.sends(worker.send_mode, said.tags[i])]
+        return [
+            *webhooks.alert_messages(hooks, worker.id, worker.name, feed_at, mine),
+            *webhooks.predictions_messages(hooks, worker.id, worker.name, feed_at, told),
+        ]
+
     # --- afterwards --------------------------------------------------------------------------------------
+    def _find_unexplained(self) -> None:
+        """Alerts without reasons whose coins' histories are still held whole."""
+        feed_at = scorer_queries.state_read()[2]
+        models = {worker.id: worker.model_id for worker in self.workers}
+        found = scorer_queries.alerts_unexplained(feed_at - SKIP_AFTER) if feed_at else []
+        self._unexplained.clear()
+        self._unexplained += [(place, mint, at) for place, model, mint, at in found if model == models.get(place)]
+
+    def explain(self) -> int:
+        """Write the reasons of some alerts that have none yet; how many were looked at."""
+        some = [self._unexplained.popleft() for _ in range(min(len(self._unexplained), EXPLAINED_AT_ONCE))]
+        explained = []
+        for worker in self.workers:
+            mine = [one for one in some if one[0] == worker.id]
+            places = self.memory.places([(mint, to_us(at)) for _, mint, at in mine])
+            held = [(int(place), one) for place, one in zip(places, mine, strict=True) if place >= 0]
+            if held:
+                held.sort()
+                reasons = explain(worker, *self.memory.of_coins(np.array([place for place, _ in held])))
+                explained += [(reason, *one) for reason, (_, one) in zip(reasons, held, strict=True)]
+        if explained:
+            scorer_queries.alerts_explain(explained)
+            live.publish("predictions")
+        return len(some)
+
     def _tell(self, said: Sequence[Said], alerts: Sequence[Alert]) -> None:
         for one in said:
             metrics.PREDICTIONS.labels(one.worker.id).inc(len(one.chosen))
@@ -239,7 +304,8 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A score that may be acted on; that of a shadow is only kept to be judged: no trader and no webhook hears of it."""
+    """A score that may be acted on; a shadow's is only kept to be judged: no trader and no webhook hears of it.
+    `knows_from` is where the history of its features begins."""
 
     worker_id: int
     mint: str
@@ -251,6 +317,7 @@ class Alert:
     phase_id: int
     horizon_at: datetime
     is_shadow: bool
+    knows_from: datetime
 
     @classmethod
     def of(cls, worker: Worker, rows: Rows, i: int, probability: float) -> Alert:
@@ -258,13 +325,14 @@ class Alert:
         return cls(
             worker.id, rows.mints[i], rows.as_of_at[i], probability, rows.price_sol[i], rows.market_cap_sol[i],
             rows.virtual_sol_lamports[i], int(rows.phase[i]), rows.as_of_at[i] + worker.reach, worker.is_shadow,
+            max(to_datetime(rows.started_us[i]), rows.as_of_at[i] - HISTORY),
         )  # fmt: skip
 
     def as_row(self, fired_at: datetime) -> tuple[Any, ...]:
         """In the order of `scorer_queries.ALERTS_INSERT`."""
         return (
             self.worker_id, self.mint, self.as_of, fired_at, self.probability, self.price_sol, self.market_cap_sol,
-            self.virtual_sol_lamports, self.phase_id, self.horizon_at, self.is_shadow,
+            self.virtual_sol_lamports, self.phase_id, self.horizon_at, self.is_shadow, self.knows_from, self.as_of,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -277,12 +345,6 @@ class Alert:
 
 def _soonest_then_surest(alert: Alert) -> tuple[datetime, float, str, int]:
     return alert.as_of, -alert.probability, alert.mint, alert.worker_id
-
-
-def _tradable(alerts: list[Alert]) -> list[Alert]:
-    """Without coins that cannot be traded."""
-    mints = scorer_queries.tradable([alert.mint for alert in alerts]) if alerts else set()
-    return [alert for alert in alerts if alert.mint in mints]
 
 
 def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
@@ -299,22 +361,6 @@ def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
         own = scorer_queries.copy_text(one.worker.id, one.scored_at, one.milliseconds, one.worker.model_id)
         lines += [f"{one.probability[i]!r}\t{one.tags[i]}\t{own}\t{shared[i]}\n" for i in one.chosen]
     return "".join(lines)
-
-
-def _deliveries(rows: Rows, said: Said, alerts: Sequence[Alert]) -> list[tuple[Any, ...]]:
-    """The outbox of one model: a message for each alert, or one for the batch where it sends more than alerts."""
-    worker = said.worker
-    if worker.send_mode == ActiveModel.SendMode.ALERTS:
-        mine = [alert for alert in alerts if alert.worker_id == worker.id]
-        bodies = [webhooks.alert_payload(worker.name, alert.as_json()) for alert in mine]
-    else:
-        told = [said.as_json(rows, i) for i in said.chosen if rules.sends(worker.send_mode, said.tags[i])]
-        bodies = [webhooks.predictions_payload(worker.name, told)] if told else []
-    return [(worker.id, body["type"], worker.webhook_url, _json(body)) for body in bodies]
-
-
-def _json(body: dict[str, Any]) -> str:
-    return json.dumps(body, cls=DjangoJSONEncoder)
 
 
 def _memory_of(rule: rules.Rules) -> timedelta:

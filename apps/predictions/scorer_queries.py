@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
+from apps.core.outbox import Message, messages_write
+
 logger = logging.getLogger(__name__)
 
 MOST_ROWS = 5_000
@@ -85,15 +87,18 @@ def tradable(mints: Sequence[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one step writes: predictions as COPY text, the others as tuples, columns in the order below."""
+    """What one step writes: predictions as COPY text, the others as tuples, columns in the order below; and how many
+    rows it did not score, by reason: too late, off the standard curve, finished or graduated."""
 
     from_row_id: int
     to_row_id: int
     skipped: int = 0
+    skipped_curve: int = 0
+    skipped_untraded: int = 0
     scored_to: datetime | None = None
     predictions: str = ""
     alerts: Sequence[tuple[Any, ...]] = ()
-    deliveries: Sequence[tuple[Any, ...]] = ()
+    messages: Sequence[Message] = ()
 
 
 class CursorMovedError(RuntimeError):
@@ -111,16 +116,13 @@ PREDICTIONS_INSERT = f"""
     ON CONFLICT DO NOTHING"""
 ALERTS_INSERT = """
     INSERT INTO alert_evaluations (active_model_id, mint, as_of, fired_at, probability, price_sol, market_cap_sol,
-        virtual_sol_lamports, phase_id, horizon_at, status, reason, alert_id)
+        virtual_sol_lamports, phase_id, horizon_at, status, reason, alert_id, touches_gap)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', '',
-            CASE WHEN NOT %s THEN nextval('alert_evaluations_alert_id_seq') END) ON CONFLICT DO NOTHING"""
-DELIVERIES_INSERT = """
-    INSERT INTO webhook_deliveries (active_model_id, kind, url, payload, status, attempts, next_attempt_at, error,
-        created_at)
-    VALUES (%s, %s, %s, %s, 'pending', 0, now(), '', now())"""
+            CASE WHEN NOT %s THEN nextval('alert_evaluations_alert_id_seq') END,
+            EXISTS (SELECT FROM stream_gaps WHERE ended_at > %s AND started_at < %s)) ON CONFLICT DO NOTHING"""
 CURSOR_MOVE = """
-    UPDATE scorer_state SET last_row_id = %s, skipped_total = skipped_total + %s, updated_at = now(),
-        scored_to = greatest(scored_to, %s)
+    UPDATE scorer_state SET last_row_id = %s, skipped_total = skipped_total + %s, skipped_curve = skipped_curve + %s,
+        skipped_untraded = skipped_untraded + %s, updated_at = now(), scored_to = greatest(scored_to, %s)
     WHERE id = 1 AND last_row_id = %s"""
 
 
@@ -158,7 +160,8 @@ def _copy_what_is_new(cursor: Any, lines: str) -> None:
 
 def _write(batch: Batch, predictions_copy: Callable[[Any, str], None]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(CURSOR_MOVE, (batch.to_row_id, batch.skipped, batch.scored_to, batch.from_row_id))
+        left_out = (batch.skipped, batch.skipped_curve, batch.skipped_untraded)
+        cursor.execute(CURSOR_MOVE, (batch.to_row_id, *left_out, batch.scored_to, batch.from_row_id))
         if cursor.rowcount != 1:
             raise CursorMovedError(f"the cursor is no longer at {batch.from_row_id}")
         if batch.predictions:
@@ -166,5 +169,28 @@ def _write(batch: Batch, predictions_copy: Callable[[Any, str], None]) -> None:
         if batch.alerts:
             cursor.executemany(ALERTS_INSERT, batch.alerts)
             cursor.execute("SELECT pg_notify('alerts', %s)", (json.dumps({"alerts": len(batch.alerts)}),))
-        if batch.deliveries:
-            cursor.executemany(DELIVERIES_INSERT, batch.deliveries)
+        messages_write(batch.messages)
+
+
+ALERTS_UNEXPLAINED = """
+    SELECT a.active_model_id, p.model_id, a.mint, a.as_of
+    FROM alert_evaluations a JOIN predictions p USING (active_model_id, mint, as_of)
+    WHERE a.reasons IS NULL AND a.as_of > %(since)s AND p.as_of > %(since)s
+    ORDER BY a.as_of, a.active_model_id, a.mint"""
+
+
+def alerts_unexplained(since: datetime) -> list[tuple[int, int | None, str, datetime]]:
+    """Alerts without reasons whose windows end after `since`: place at work, trained model, coin, window."""
+    with connection.cursor() as cursor:
+        cursor.execute(ALERTS_UNEXPLAINED, {"since": since})
+        return cursor.fetchall()
+
+
+ALERTS_EXPLAIN = """
+    UPDATE alert_evaluations SET reasons = %s WHERE active_model_id = %s AND mint = %s AND as_of = %s"""
+
+
+def alerts_explain(explained: Sequence[tuple[dict[str, Any], int, str, datetime]]) -> None:
+    """Keep the reasons of alerts: reasons, place at work, coin, window."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(ALERTS_EXPLAIN, [(json.dumps(reasons), *key) for reasons, *key in explained])

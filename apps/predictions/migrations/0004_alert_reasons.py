@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "alertevaluation",
             "touches_gap",
-            models.BooleanField(db_default=False, help_text="the feed was away within the history of its features"),
+            models.BooleanField(db_default=False, help_text="the feed was away within the history it knows"),
         ),
         migrations.AddField(
             "alertevaluation",

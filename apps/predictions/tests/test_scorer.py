@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from django.db import connection, transaction
 
+from apps.discovery.models import CoinMetric, Phase, StreamGap
+from apps.discovery.windows import METRIC_COLUMNS
 from apps.predictions import inference, scorer_queries
 from apps.predictions.models import AlertEvaluation, Prediction, ScorerState, WebhookDelivery
+from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, mint_of, set_feed, write_rows
 from apps.training import features, queries
@@ -108,16 +111,75 @@ def test_rows_older_than_ten_minutes_are_skipped_and_counted() -> None:
     assert not Prediction.objects.filter(as_of__lte=at(300)).exists()
 
 
-def test_coins_off_the_standard_curve_are_scored_but_never_alert() -> None:
+def test_coins_that_cannot_be_traded_are_counted_and_not_scored() -> None:
     feed = Feed()
-    standard, other = feed.coin(1), feed.coin(2, curve="nonstandard")
+    standard, other, finished = feed.coin(1), feed.coin(2, curve="nonstandard"), feed.coin(3)
+    feed.rows = [(*row[:2], Phase.FINISHED, *row[3:]) if row[0] == finished else row for row in feed.rows]
     at_work(threshold=0.0)
     scorer = Scorer()
     for seconds in (5, 10, 15):
         feed.run_to(seconds)
         run(scorer)
-    assert Prediction.objects.filter(mint=other, tag="alert").exists()
+    assert METRIC_COLUMNS[2] == "phase_id_at_time"
+    assert set(Prediction.objects.values_list("mint", flat=True)) == {standard}
     assert set(AlertEvaluation.objects.values_list("mint", flat=True)) == {standard}
+    state = ScorerState.objects.get()
+    written = {mint: CoinMetric.objects.filter(mint=mint).count() for mint in (other, finished)}
+    assert (state.skipped_curve, state.skipped_untraded, state.skipped_total) == (written[other], written[finished], 0)
+    assert min(written.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("gap", "touches"),
+    [((-100, -20), False), ((-100, 2), True), ((12, 14), True), ((20.5, 22), False)],
+    ids=["before the coin", "at its birth", "within its life", "after the window"],
+)
+def test_an_alert_knows_that_the_feed_was_away(gap: tuple[float, float], touches: bool) -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work(threshold=0.0)
+    StreamGap.objects.create(started_at=at(gap[0]), ended_at=at(gap[1]), reason="test")
+    feed.run_to(20)
+    run(Scorer())
+    assert AlertEvaluation.objects.latest("as_of").as_of == at(20)
+    assert AlertEvaluation.objects.latest("as_of").touches_gap == touches
+
+
+def test_reasons_add_up_to_the_score_and_name_the_features_values() -> None:
+    feed = Feed()
+    mint = feed.coin(1)
+    at_work(threshold=0.0)
+    scorer = Scorer()
+    for seconds in range(5, 65, 5):
+        feed.run_to(seconds)
+        run(scorer)
+    alerts = list(AlertEvaluation.objects.order_by("as_of"))
+    assert len(alerts) > 3
+    columns = load_columns(queries.metric_records([mint], at(-1), at(60)))
+    matrix = features.compute(columns)
+    for row, alert in enumerate(alerts):
+        assert probability_of(alert.reasons) == pytest.approx(alert.probability, abs=1e-6)
+        for one in alert.reasons["top"]:
+            value = matrix[row, features.NAMES.index(one["feature"])]
+            assert one["value"] == (None if np.isnan(value) else value)
+
+
+def test_alerts_that_a_dying_scorer_left_without_reasons_get_them_from_the_next_one() -> None:
+    feed = Feed()
+    feed.coin(1)
+    active = at_work(threshold=0.0)
+    feed.run_to(10)
+    run(Scorer())
+    wanted = list(AlertEvaluation.objects.order_by("as_of").values_list("reasons", flat=True))
+    AlertEvaluation.objects.update(reasons=None)
+    scorer = Scorer()
+    scorer.warm_up()
+    run(scorer)
+    assert scorer.explain() == len(wanted) > 0
+    assert list(AlertEvaluation.objects.order_by("as_of").values_list("reasons", flat=True)) == wanted
+    AlertEvaluation.objects.update(reasons=None)
+    Prediction.objects.update(model_id=active.model_id + 1)  # another model holds the place now
+    assert run(Scorer()) == 0 and not AlertEvaluation.objects.exclude(reasons=None).exists()
 
 
 def test_alerts_carry_their_horizon_and_the_order_of_their_commit() -> None:

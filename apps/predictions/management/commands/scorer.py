@@ -40,4 +40,4 @@ class Command(ServiceCommand):
             if "active_models" in heard or time.monotonic() >= refresh_at:
                 scorer.refresh()
                 refresh_at = time.monotonic() + POLL_SECONDS
-            heard = listener.wait(0.0 if scorer.step() else POLL_SECONDS)
+            heard = listener.wait(0.0 if scorer.step() or scorer.explain() else POLL_SECONDS)
