@@ -17,7 +17,7 @@ from apps.training.dataset import Dataset
 from apps.training.recipes import Recipe
 
 if TYPE_CHECKING:
-    from xgboost import Booster
+    from xgboost import Booster, QuantileDMatrix
 
 MIN_POSITIVES_TRAIN, MIN_POSITIVES_VALIDATION = 10, 5  # and as many negatives
 
@@ -27,12 +27,36 @@ Round = Callable[[int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A booster cut to its best round, with the threshold chosen on validation."""
+    """A booster cut to its best round, with the threshold chosen on validation, and what else fixes its bytes."""
 
     booster: Booster
     rounds: int
     threshold: evaluation.Threshold
     importances: dict[str, float]
+    made_with: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What fits of the same rows share: both parts, binned once."""
+
+    names: tuple[str, ...]
+    matrix: QuantileDMatrix
+    watched: QuantileDMatrix
+    label_train: Floats
+    validation: Validation
+    max_bin: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The rows that choose rounds and threshold; `value` is what an alert on each earns after costs."""
+
+    x: NDArray[np.float32]
+    label: Floats
+    value: Floats
+    coin: Integers
 
 
 def fit(
@@ -41,41 +65,71 @@ def fit(
     validation: Integers,
     recipe: Recipe,
     *,
+    value: Floats,
     threads: int,
     on_round: Round = lambda number, value: None,
 ) -> Fitted:
-    """Fit on the rows `train`, stop early and choose the threshold on the rows `validation`.
+    """Fit on the rows `train`, stop early and choose the threshold on the rows `validation` by `value`, which says what
+    an alert on each row of `data` earns after costs (`judging.values`).
 
     The same recipe on the same data with the same number of threads gives the same bytes.
     Raises PlatformError NOT_ENOUGH_POSITIVES, NOT_ENOUGH_NEGATIVES.
     """
+    return fit_on(material(data, train, validation, recipe, value=value, threads=threads), recipe, on_round=on_round)
+
+
+def material(
+    data: Dataset, train: Integers, validation: Integers, recipe: Recipe, *, value: Floats, threads: int
+) -> Material:
+    """The rows of both parts, checked and binned. Raises NOT_ENOUGH_POSITIVES, NOT_ENOUGH_NEGATIVES."""
     import xgboost
 
     if problem := lacking(data.label[train], data.label[validation]):
         raise PlatformError(*problem)
-    x_validation = data.x[validation]
+    watched = validation_of(data, validation, value)
     bins = {"max_bin": recipe.xgboost.max_bin, "nthread": threads}
     matrix = xgboost.QuantileDMatrix(data.x[train], data.label[train], **bins)
-    watched = xgboost.QuantileDMatrix(x_validation, data.label[validation], ref=matrix, **bins)
+    seen = xgboost.QuantileDMatrix(watched.x, watched.label, ref=matrix, **bins)
+    return Material(data.names, matrix, seen, data.label[train], watched, recipe.xgboost.max_bin, threads)
+
+
+def validation_of(data: Dataset, rows: Integers, value: Floats) -> Validation:
+    """These rows of a dataset."""
+    return Validation(data.x[rows], data.label[rows], value[rows], data.coin[rows])
+
+
+def fit_on(material: Material, recipe: Recipe, *, on_round: Round = lambda number, value: None) -> Fitted:
+    """Fit a recipe on rows that were binned for its `max_bin`; `on_round` may raise to stop."""
+    import xgboost
+
+    if recipe.xgboost.max_bin != material.max_bin:
+        raise ValueError("the rows were binned for another max_bin")
     booster = xgboost.train(
-        parameters(recipe, data.label[train], threads),
-        matrix,
+        parameters(recipe, material.label_train, material.threads),
+        material.matrix,
         num_boost_round=recipe.xgboost.n_estimators,
-        evals=[(watched, "validation")],
+        evals=[(material.watched, "validation")],
         early_stopping_rounds=recipe.xgboost.early_stopping_rounds,
         callbacks=[_callback(on_round)],
         verbose_eval=False,
     )
+    return finish(booster, material.names, material.validation, recipe, {"threads": material.threads})
+
+
+def finish(
+    booster: Booster, names: tuple[str, ...], validation: Validation, recipe: Recipe, made_with: dict[str, Any]
+) -> Fitted:
+    """A trained booster cut to its best round, with names, threshold and importances."""
     booster = booster[: booster.best_iteration + 1]
-    booster.feature_names = list(data.names)
+    booster.feature_names = list(names)
     threshold = evaluation.choose_threshold(
-        data.label[validation],
-        predict(booster, x_validation),
-        data.payoff[validation],
-        costs=recipe.costs_pct / 100,
+        validation.label,
+        predict(booster, validation.x),
+        validation.value,
         min_alerts=recipe.min_alerts,
+        coin=validation.coin,
     )
-    return Fitted(booster, booster.num_boosted_rounds(), threshold, _importances(booster))
+    return Fitted(booster, booster.num_boosted_rounds(), threshold, _importances(booster), made_with)
 
 
 def predict(booster: Booster, x: NDArray[np.float32]) -> Floats:

@@ -100,7 +100,9 @@ class Model(models.Model):
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.TRAINED)
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
     study = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="tuned_models")
-    made_with = models.JSONField(default=dict, blank=True, help_text="seed, threads, cluster: what else fixes the bytes")
+    made_with = models.JSONField(
+        default=dict, blank=True, help_text="seed, threads, cluster: what else fixes the bytes"
+    )
     is_deleted = models.BooleanField(default=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -135,7 +137,9 @@ class Trial(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
     params = models.JSONField(help_text="XGBoost parameters of the trial, by their names in the recipe")
     value = models.FloatField(null=True, help_text="the study's measure on validation; null where it is not defined")
-    steps = models.JSONField(default=list, blank=True, help_text="[round, PR-AUC on validation] as reported for pruning")
+    steps = models.JSONField(
+        default=list, blank=True, help_text="[round, PR-AUC on validation] as reported for pruning"
+    )
     measures = models.JSONField(default=dict, blank=True, help_text="rounds, threshold, expected value and the like")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
