@@ -90,7 +90,13 @@ def judge(
 
 
 def permutation(
-    booster: Booster, x: NDArray[np.float32], label: Floats, importances: dict[str, float], *, seed: int
+    booster: Booster,
+    x: NDArray[np.float32],
+    label: Floats,
+    importances: dict[str, float],
+    *,
+    seed: int,
+    on_progress: Progress = lambda ratio, message: None,
 ) -> dict[str, float]:
     """By how much PR-AUC falls when one feature's values are shuffled among the rows, largest first.
 
@@ -106,6 +112,7 @@ def permutation(
         return {}
     falls = {}
     for name in sorted(importances, key=lambda one: (-importances[one], one))[:PERMUTED_FEATURES]:
+        on_progress(len(falls) / PERMUTED_FEATURES, "shuffling features")
         column = sample[:, names.index(name)].copy()
         sample[:, names.index(name)] = column[rng.permutation(len(column))]
         falls[name] = before - (average_precision(wanted, _predict(booster, sample)) or 0.0)

@@ -102,6 +102,7 @@ def _judged(found: Prepared, fitted: fitting.Fitted, report: Report) -> tuple[di
         found.data.label[split.validation],
         fitted.importances,
         seed=recipe.seed,
+        on_progress=report.part(0.9, 0.92),
     )
     scores = {}
     for number, (part, rows) in enumerate((("validation", split.validation), ("test", split.test))):

@@ -8,7 +8,7 @@ the same draws, so arrays of two models can be subtracted draw by draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from apps.training.columns import Floats, Integers
-from apps.training.evaluation.measures import row_brier, row_log_loss
+from apps.training.evaluation.measures import coins_so_far, is_probability, row_brier, row_log_loss
 
 RESAMPLES = 1_000
 LEVEL = 0.95
 BINS = 1_500
 LEAST_COINS = 10
 CURVE_POINTS, CURVE_LEAST_ALERTS = 40, 20
-_WEIGHTS_AT_ONCE = 4_000_000
+_WEIGHTS_AT_ONCE, _DRAWS_AT_ONCE = 4_000_000, 200
 
 Interval = list[float]
 """Low and high end."""
+Step = Callable[[], None]
+"""Called every some draws; may raise to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Draws:
 
 def weights(coins: int, seed: int, resamples: int = RESAMPLES) -> Iterator[NDArray[np.float32]]:
     """How often each of `coins` coins is drawn: float32 (some draws, coins), until there are `resamples` draws."""
-    rng, step = np.random.default_rng(seed), max(1, _WEIGHTS_AT_ONCE // max(coins, 1))
+    rng, step = np.random.default_rng(seed), max(1, min(_DRAWS_AT_ONCE, _WEIGHTS_AT_ONCE // max(coins, 1)))
     for begin in range(0, resamples, step):
         draws = min(step, resamples - begin)
         chosen = rng.integers(0, coins, (draws, coins)) + np.arange(draws)[:, None] * coins
@@ -57,23 +59,29 @@ def draw(
     threshold: float,
     seed: int,
     resamples: int = RESAMPLES,
+    on_step: Step = lambda: None,
 ) -> Draws:
     """All measures of one score on the rows, in every draw; `coin` numbers the coins from 0 without holes."""
     coins = int(coin.max()) + 1
     sums, names = _sums(coin, label, score, value, threshold, coins)
-    bins, tops = _bins(score)
+    bins, lowest = _bins(score)
     tables = [_table(bins, coin, what, coins) for what in (np.ones(len(coin)), label, ~np.isnan(value), _zeroed(value))]
     places = _places(np.cumsum(tables[0].sum(axis=1)))
     found: list[dict[str, Floats]] = []
     curve: list[Floats] = []
     for weight in weights(coins, seed, resamples):
+        on_step()
         totals = dict(zip(names, (weight @ sums).T.astype(np.float64), strict=True))
         rows, hits, known, gained = (np.cumsum(table @ weight.T, axis=0, dtype=np.float64) for table in tables)
         with np.errstate(invalid="ignore", divide="ignore"):
             found.append({**_ratios(totals), **_ranking(rows, hits)})
             curve.append(gained[places] / known[places])
     measures = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return Draws(measures, np.concatenate(curve, axis=1), _curve_points(tables, places, tops))
+    return Draws(
+        measures,
+        np.concatenate(curve, axis=1),
+        _curve_points(tables, places, lowest, coins_so_far(coin[np.argsort(-score, kind="stable")])),
+    )
 
 
 def interval(values: Floats, level: float = LEVEL) -> Interval | None:
@@ -86,7 +94,7 @@ def interval(values: Floats, level: float = LEVEL) -> Interval | None:
 
 
 def mean_difference(
-    coin: Integers, first: Floats, second: Floats, *, seed: int, resamples: int = RESAMPLES
+    coin: Integers, first: Floats, second: Floats, *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> tuple[float | None, Interval | None]:
     """Mean of `first` minus mean of `second` (NaN where a side has no value) and its interval over drawn coins."""
     numbers = np.unique(coin, return_inverse=True)[1]
@@ -100,7 +108,7 @@ def mean_difference(
     with np.errstate(invalid="ignore", divide="ignore"):
         differences = drawn[0] / drawn[1] - drawn[2] / drawn[3]
     enough = coins >= LEAST_COINS
-    return float(point[0] / point[1] - point[2] / point[3]), interval(differences) if enough else None
+    return float(point[0] / point[1] - point[2] / point[3]), interval(differences, level) if enough else None
 
 
 def first_alerts(coin: Integers, alert: NDArray[np.bool_]) -> Integers:
@@ -117,7 +125,7 @@ def _sums(
     known = ~np.isnan(value)
     first = np.zeros(len(coin), bool)
     first[first_alerts(coin, alert & known)] = True
-    probable = bool(len(score)) and float(score.min()) >= 0 and float(score.max()) <= 1
+    probable, unknown = is_probability(score), np.full(len(score), np.nan)
     columns = {
         "rows": np.ones(len(coin)),
         "positives": label,
@@ -129,8 +137,8 @@ def _sums(
         "value_alerts": alert * _zeroed(value),
         "known_first": first,
         "value_first": first * _zeroed(value),
-        "log_loss": row_log_loss(label, score) if probable else np.full(len(coin), np.nan),
-        "brier": row_brier(label, score) if probable else np.full(len(coin), np.nan),
+        "log_loss": row_log_loss(label, score) if probable else unknown,
+        "brier": row_brier(label, score) if probable else unknown,
     }
     table = np.column_stack([np.bincount(coin, column, minlength=coins) for column in columns.values()])
     return table.astype(np.float32), list(columns)
@@ -195,13 +203,14 @@ def _places(rows: NDArray[Any]) -> Integers:
     return np.unique(np.searchsorted(count, wanted - 0.5))
 
 
-def _curve_points(tables: list[Any], places: Integers, tops: Floats) -> list[dict[str, Any]]:
-    """Threshold, alerts and expected value of the sample itself at the curve's places."""
+def _curve_points(tables: list[Any], places: Integers, lowest: Floats, coins: Integers) -> list[dict[str, Any]]:
+    """Threshold, alerts, their coins and expected value of the sample itself at the curve's places."""
     rows, _hits, known, gained = (np.cumsum(np.asarray(t.sum(axis=1), dtype=np.float64).ravel()) for t in tables)
     return [
         {
-            "threshold": float(tops[place]),
+            "threshold": float(lowest[place]),
             "alerts": round(float(rows[place])),
+            "coins": int(coins[round(float(rows[place])) - 1]),
             "expected_value": float(gained[place] / known[place]) if known[place] else None,
         }
         for place in places

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.training.columns import Floats
-from apps.training.evaluation.bootstrap import LEAST_COINS, LEVEL, RESAMPLES, Draws, draw, interval
+from apps.training.evaluation.bootstrap import LEAST_COINS, LEVEL, RESAMPLES, Draws, Step, draw, interval
+from apps.training.evaluation.report import OF_ALERTS
 from apps.training.evaluation.sample import Sample
 
 MEASURES = (("expected_value", "expected value per alert after costs"), ("pr_auc", "PR-AUC"))
@@ -37,7 +38,14 @@ class Verdict:
     differences: list[dict[str, Any]]
 
 
-def decide(sample: Sample, entrants: Sequence[Entrant], *, seed: int, resamples: int = RESAMPLES) -> Verdict:
+def decide(
+    sample: Sample,
+    entrants: Sequence[Entrant],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    on_step: Step = lambda: None,
+) -> Verdict:
     """The verdict on two or more entrants, by the first of MEASURES that all of them have."""
     if seen := [entrant.name for entrant in entrants if entrant.has_seen]:
         return Verdict(None, f"No winner: {', '.join(seen)} was trained on some of this time.", [])
@@ -45,18 +53,18 @@ def decide(sample: Sample, entrants: Sequence[Entrant], *, seed: int, resamples:
         values = [entrant.scores[measure] for entrant in entrants]
         if all(value is not None for value in values):
             ranked = sorted(range(len(values)), key=lambda place: (-values[place], place))
-            draws = _draws(sample, entrants, seed, resamples)
+            draws = _draws(sample, entrants, seed, resamples, on_step)
             return _verdict(entrants, values, ranked, measure, text, draws)
     return Verdict(None, "No winner: no measure is defined for all models on these rows.", [])
 
 
-def _draws(sample: Sample, entrants: Sequence[Entrant], seed: int, resamples: int) -> list[Draws] | None:
+def _draws(sample: Sample, entrants: Sequence[Entrant], seed: int, resamples: int, on_step: Step) -> list[Draws] | None:
     coin = sample.coins()
     if coin.max(initial=-1) + 1 < LEAST_COINS:
         return None
+    options: dict[str, Any] = {"seed": seed, "resamples": resamples, "on_step": on_step}
     return [
-        draw(coin, sample.label, one.probability, sample.value, threshold=one.threshold, seed=seed, resamples=resamples)
-        for one in entrants
+        draw(coin, sample.label, one.probability, sample.value, threshold=one.threshold, **options) for one in entrants
     ]
 
 
@@ -73,7 +81,8 @@ def _verdict(
         return Verdict(None, f"No winner: fewer than {LEAST_COINS} coins cannot tell chance from skill ({shown}).", [])
     differences = []
     for place in ranked[1:]:
-        ends = interval(draws[best].measures[measure] - draws[place].measures[measure])
+        few = measure in OF_ALERTS and min(entrants[p].scores["coins_alerted"] for p in (best, place)) < LEAST_COINS
+        ends = None if few else interval(draws[best].measures[measure] - draws[place].measures[measure])
         row = {"measure": measure, "best": entrants[best].name, "other": entrants[place].name}
         differences.append({**row, "difference": values[best] - values[place], "interval": ends})
     open_ = [row for row in differences if row["interval"] is None or row["interval"][0] <= 0]

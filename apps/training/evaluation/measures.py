@@ -1,7 +1,7 @@
 """How good probabilities are: one number a measure. Pure numpy.
 
-Arrays are aligned: `label` 0/1, `probability` any score that ranks (log loss and Brier need 0..1), `value` what an alert
-on the row earns after costs (ratio, NaN unknown). A measure that is not defined is None, never 0.
+Arrays are aligned: `label` 0/1, `probability` 0..1 or any score that ranks (then log loss and Brier are not defined),
+`value` what an alert on the row earns after costs (ratio, NaN unknown). What is not defined is None, never 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.training.columns import Floats
+from apps.training.columns import Floats, Integers
 
 CALIBRATION_BINS = 10
 SUSPICIOUS_AUC = 0.95
@@ -70,12 +70,17 @@ def roc_auc(label: Floats, probability: Floats) -> float | None:
 
 def log_loss(label: Floats, probability: Floats) -> float | None:
     """Mean negative log likelihood."""
-    return mean(row_log_loss(label, probability))
+    return mean(row_log_loss(label, probability)) if is_probability(probability) else None
 
 
 def brier(label: Floats, probability: Floats) -> float | None:
     """Mean squared difference of probability and outcome."""
-    return mean(row_brier(label, probability))
+    return mean(row_brier(label, probability)) if is_probability(probability) else None
+
+
+def is_probability(score: Floats) -> bool:
+    """Whether a score can be read as a probability."""
+    return bool(((score >= 0) & (score <= 1)).all())
 
 
 def row_log_loss(label: Floats, probability: Floats) -> Floats:
@@ -117,6 +122,13 @@ def ranked(label: Floats, probability: Floats) -> tuple[Floats, NDArray[np.float
 def ends_of_ties(ordered: Floats) -> NDArray[np.bool_]:
     """Where a run of equal values ends, in an ordered array."""
     return np.r_[ordered[1:] != ordered[:-1], True][: len(ordered)]
+
+
+def coins_so_far(coin: Integers) -> Integers:
+    """How many different coins there are up to each row."""
+    fresh = np.zeros(len(coin), np.int64)
+    fresh[np.unique(coin, return_index=True)[1]] = 1
+    return np.cumsum(fresh)
 
 
 def mean(values: Floats) -> float | None:

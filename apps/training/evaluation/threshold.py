@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers
-from apps.training.evaluation.measures import ends_of_ties
+from apps.training.evaluation.measures import coins_so_far, ends_of_ties
 
 MIN_COINS = 20
 
@@ -36,7 +36,7 @@ def choose_threshold(
     score, count = probability[order], np.arange(1, len(order) + 1)
     enough = count >= min(min_alerts, len(order))
     if coin is not None:
-        coins = _coins_so_far(coin[order])
+        coins = coins_so_far(coin[order])
         enough &= coins >= min(MIN_COINS, int(coins[-1]))
     allowed = np.flatnonzero(ends_of_ties(score) & enough)
     known = np.cumsum(~np.isnan(value[order]))
@@ -45,13 +45,6 @@ def choose_threshold(
     merit = mean if known[-1] else _f_half(label[order], count)
     best = int(allowed[np.argmax(np.where(np.isnan(merit[allowed]), -np.inf, merit[allowed]))])
     return Threshold(float(score[best]), int(count[best]), float(mean[best]) if known[best] else None)
-
-
-def _coins_so_far(coin: Integers) -> Integers:
-    """How many different coins there are up to each row."""
-    fresh = np.zeros(len(coin), np.int64)
-    fresh[np.unique(coin, return_index=True)[1]] = 1
-    return np.cumsum(fresh)
 
 
 def _f_half(label: Floats, count: NDArray[np.int64]) -> Floats:
