@@ -66,7 +66,7 @@ def test_measures_agree_with_scikit_learn(seed, rows, levels):
     label[:2] = 0, 1
     probability = np.clip(rng.integers(0, levels, rows) / levels * 0.9 + 0.05, 0, 1)
     alert = probability >= 0.5
-    score = evaluation.scores(label, probability, np.zeros(rows), threshold=0.5, costs=0.0)
+    score = evaluation.scores(label, probability, np.zeros(rows), threshold=0.5)
     assert score["pr_auc"] == pytest.approx(sklearn_metrics.average_precision_score(label, probability))
     assert score["roc_auc"] == pytest.approx(sklearn_metrics.roc_auc_score(label, probability))
     assert score["log_loss"] == pytest.approx(sklearn_metrics.log_loss(label, probability))
@@ -78,40 +78,42 @@ def test_measures_agree_with_scikit_learn(seed, rows, levels):
 
 
 def test_a_measure_without_meaning_is_none():
-    score = evaluation.scores(np.zeros(5), np.full(5, 0.2), np.full(5, np.nan), threshold=0.5, costs=0.0)
+    score = evaluation.scores(np.zeros(5), np.full(5, 0.2), np.full(5, np.nan), threshold=0.5)
     assert score["pr_auc"] is score["roc_auc"] is score["precision"] is score["recall"] is score["mcc"] is None
-    assert score["expected_value"] is None and score["alerts"] == 0 and score["curves"] == {"pr": [], "roc": []}
+    assert (
+        score["expected_value"] is None
+        and score["alerts"] == 0
+        and evaluation.curves(np.zeros(5), np.full(5, 0.2)) == {"pr": [], "roc": []}
+    )
 
 
 def test_the_threshold_earns_most_per_alert_after_costs():
     probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-    payoff = np.array([0.05, 0.5, 0.2, -0.9, 0.1])
-    chosen = evaluation.choose_threshold(np.ones(5), probability, payoff, costs=0.03, min_alerts=1)
+    value = np.array([0.05, 0.5, 0.2, -0.9, 0.1]) - 0.03
+    chosen = evaluation.choose_threshold(np.ones(5), probability, value, min_alerts=1)
     assert (chosen.value, chosen.alerts) == (0.8, 2)
     assert chosen.expected_value == pytest.approx(0.275 - 0.03)
 
 
 def test_a_lucky_few_do_not_make_a_threshold():
     payoff = np.r_[10.0, np.full(99, 0.01)]
-    chosen = evaluation.choose_threshold(np.ones(100), np.linspace(1, 0, 100), payoff, costs=0.0, min_alerts=30)
+    chosen = evaluation.choose_threshold(np.ones(100), np.linspace(1, 0, 100), payoff, min_alerts=30)
     assert chosen.alerts >= 30
 
 
 def test_rows_with_the_same_probability_are_alerted_together():
     chosen = evaluation.choose_threshold(
-        np.ones(4), np.array([0.9, 0.9, 0.9, 0.1]), np.array([1.0, -1.0, 0.3, 0.0]), costs=0.0, min_alerts=1
+        np.ones(4), np.array([0.9, 0.9, 0.9, 0.1]), np.array([1.0, -1.0, 0.3, 0.0]), min_alerts=1
     )
     assert chosen.alerts == 3
 
 
 def test_without_payoffs_the_threshold_weighs_precision_twice():
     label = np.array([1.0, 1.0, 0.0, 0.0, 1.0])
-    chosen = evaluation.choose_threshold(
-        label, np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.full(5, np.nan), costs=0.0, min_alerts=1
-    )
+    chosen = evaluation.choose_threshold(label, np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.full(5, np.nan), min_alerts=1)
     assert (chosen.value, chosen.expected_value) == (0.8, None)
 
 
 def test_too_good_to_be_true_is_marked():
     label = np.r_[np.zeros(50), np.ones(50)]
-    assert evaluation.scores(label, label * 0.9, np.zeros(100), threshold=0.5, costs=0.0)["suspicious"]
+    assert evaluation.scores(label, label * 0.9, np.zeros(100), threshold=0.5)["suspicious"]
