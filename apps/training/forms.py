@@ -10,11 +10,11 @@ from apps.core.htmx import StyledForm
 from apps.discovery.models import Phase
 from apps.training import features, queries, services
 from apps.training.models import Job, Model
-from apps.training.recipes import Booster, Label, Recipe, Split, recipe_parse
+from apps.training.recipes import Booster, Label, Recipe, Split, TradeCosts, recipe_parse
 
 KINDS = [("path", _("touches it")), ("close", _("ends there"))]
 MINUTE = "%Y-%m-%dT%H:%M"
-LABEL, SPLIT, BOOSTER = Label(), Split(), Booster()
+LABEL, SPLIT, BOOSTER, COSTS = Label(), Split(), Booster(), TradeCosts()
 
 
 def _moment(label: Any, **options: Any) -> forms.DateTimeField:
@@ -71,8 +71,10 @@ class RecipeForm(StyledForm):
     subsample = forms.FloatField(label=_("Share of rows a tree"), initial=BOOSTER.subsample)
     balanced = forms.BooleanField(label=_("Weigh positives up to balance"), required=False)
     seed = forms.IntegerField(label=_("Seed"), initial=7, min_value=0)
-    costs_pct = forms.FloatField(
-        label=_("Costs of a trade, %"), initial=3, help_text=_("Both ways; the threshold must earn them.")
+    stake_sol = forms.FloatField(
+        label=_("Stake of a trade, SOL"),
+        initial=COSTS.stake_sol,
+        help_text=_("Moves the price and bears the fees; the threshold must earn both."),
     )
     min_alerts = forms.IntegerField(
         label=_("Alerts at least"), initial=30, min_value=1, help_text=_("In the validation part, at the threshold.")
@@ -86,7 +88,7 @@ class RecipeForm(StyledForm):
         "question": ("kind", "change_pct", "horizon_seconds", "stop_pct", "latency_seconds"),
         "rows": ("time_from", "time_to", "validation", "test"),
         "fit": ("n_estimators", "max_depth", "learning_rate", "seed"),
-        "more": ("early_stopping_rounds", "min_child_weight", "subsample", "costs_pct", "min_alerts", "priority"),
+        "more": ("early_stopping_rounds", "min_child_weight", "subsample", "stake_sol", "min_alerts", "priority"),
     }
 
     def __init__(self, data: Any = None) -> None:
@@ -127,7 +129,8 @@ class RecipeForm(StyledForm):
                 "data": {"from": values["time_from"], "to": values["time_to"], "phases": values["phases"]},
                 "split": {"validation": values["validation"], "test": values["test"]},
                 "xgboost": {**booster, "scale_pos_weight": "balanced" if values["balanced"] else 1.0},
-                **{name: values[name] for name in ("seed", "costs_pct", "min_alerts")},
+                **{name: values[name] for name in ("seed", "min_alerts")},
+                "costs": {"stake_sol": values["stake_sol"]},
             }
         )
 

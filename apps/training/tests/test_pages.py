@@ -38,7 +38,7 @@ def recipe_fields(**fields):
         "name": "by hand", "kind": "path", "change_pct": "10", "horizon_seconds": "60", "latency_seconds": "2",
         "phases": ["1"], "validation": "0.2", "test": "0.2", "n_estimators": "20", "early_stopping_rounds": "5",
         "max_depth": "3", "learning_rate": "0.2", "min_child_weight": "5", "subsample": "0.8", "seed": "7",
-        "costs_pct": "3", "min_alerts": "10", "priority": "5", **fields,
+        "stake_sol": "0.1", "min_alerts": "10", "priority": "5", **fields,
     }  # fmt: skip
 
 
