@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -18,13 +18,13 @@ import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from apps.discovery.copying import copy_rows, moment
 from apps.discovery.owed import Owed
 from apps.discovery.rollups import MINUTE_US, minutes_note
 from apps.discovery.state import STREAM_COLUMNS, TRADE_COLUMNS, Batch, CoinRow, StreamRow, TradeRow
 from apps.discovery.windows import METRIC_COLUMNS, MetricRow
 
 TRADES, METRICS = "coin_transactions", "coin_metrics"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLOAT, _INT, _BIG, _TEXT, _BOOL = "double precision", "integer", "bigint", "text", "boolean"
 _TRADE_TYPES = (_TEXT, _BIG, _BIG, _BIG, _TEXT, _TEXT, _TEXT, _BIG, _BIG, _FLOAT, _BIG, _BIG, _BOOL, "smallint")
 _METRIC_INTEGERS = {"num_buys", "num_sells", "unique_wallets", "num_micro_trades", "num_whale_buys", "num_whale_sells"}
@@ -73,11 +73,6 @@ class Written:
     trades: int
     windows: int
     feed_at: datetime
-
-
-def moment(at_us: int) -> datetime:
-    """Epoch microseconds as an aware UTC time."""
-    return _EPOCH + timedelta(microseconds=at_us)
 
 
 def _at(expression: str) -> str:
@@ -233,23 +228,6 @@ def ensure_temporary(cursor: CursorWrapper) -> None:
         cursor.execute(_TEMPORARY)
 
 
-def copy_rows(cursor: CursorWrapper, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """COPY rows of plain values; text in them must be free of tabs, backslashes and line ends (addresses are)."""
-    line = "\t".join(["%s"] * len(rows[0])) + "\n"
-    _copy_blocks(cursor, table, ("".join([line % row for row in part]) for part in _parts(rows)))
-
-
-def _copy_blocks(cursor: CursorWrapper, table: str, blocks: Iterable[str]) -> None:
-    statement = f"COPY {table} FROM STDIN WITH (FORMAT text, NULL 'None')"
-    with connection.wrap_database_errors, cursor.copy(statement) as copy:
-        for block in blocks:
-            copy.write(block)
-
-
-def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:
-    return (rows[start : start + 5_000] for start in range(0, len(rows), 5_000))
-
-
 def insert_trades(cursor: CursorWrapper, rows: Sequence[TradeRow]) -> int:
     """Trades not yet there, their minutes noted as due for the candles; how many."""
     if not rows:
@@ -278,26 +256,12 @@ def _copied(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: Seq
     """COPY rows straight into their table, twice as fast; False (and nothing done) where some are there already."""
     try:
         with transaction.atomic():
-            _copy_blocks(cursor, f"{table} ({_names(columns)})", map(_timed_lines, _parts(rows)))
+            copy_rows(cursor, f"{table} ({_names(columns)})", rows, timed=True)
     except IntegrityError as error:
         if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
             raise
         return False
     return True
-
-
-def _timed_lines(rows: Sequence[tuple[Any, ...]]) -> str:
-    """Rows as `copy_rows` writes them, their second value, epoch microseconds, as the database reads a time."""
-    line = "%s\t%s.%06d+00" + "\t%s" * (len(rows[0]) - 2) + "\n"
-    seconds: dict[int, str] = {}
-    lines = []
-    for row in rows:
-        second, rest = divmod(row[1], 1_000_000)
-        text = seconds.get(second)
-        if text is None:
-            text = seconds[second] = moment(second * 1_000_000).strftime("%Y-%m-%d %H:%M:%S")
-        lines.append(line % (row[0], text, rest, *row[2:]))
-    return "".join(lines)
 
 
 def notify(cursor: CursorWrapper, feed_us: int, windows: int, trades: int) -> None:
