@@ -25,7 +25,7 @@ app.conf.beat_schedule = {
     "creators": {"task": "apps.discovery.tasks.creators_keep", "schedule": 60.0, "options": {"expires": 60}},
     "metadata": {"task": "apps.discovery.tasks.metadata_read", "schedule": 3.0, "options": {"expires": 10}},
     "coins": {"task": "apps.discovery.tasks.coins_announce", "schedule": 3.0, "options": {"expires": 10}},
-    "coins-tidy": {"task": "apps.discovery.tasks.coin_batches_tidy", "schedule": 3600.0, "options": {"expires": 3600}},
+    "webhooks-tidy": {"task": "apps.core.tasks.webhooks_tidy", "schedule": 3600.0, "options": {"expires": 3600}},
     "uptime": {"task": "apps.core.tasks.uptime_measure", "schedule": 10.0},
     "outcomes": {"task": "apps.predictions.tasks.outcomes_judge", "schedule": 5.0, "options": {"expires": 30}},
     "webhooks": {"task": "apps.predictions.tasks.webhooks_deliver", "schedule": 2.0, "options": {"expires": 10}},

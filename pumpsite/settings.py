@@ -205,6 +205,9 @@ DASK_SCHEDULER_ADDRESS = env.str("DASK_SCHEDULER_ADDRESS", default="")
 POLLING_INTERVAL_SECONDS = env.float("POLLING_INTERVAL_SECONDS", default=5.0)
 N8N_FIND_WEBHOOK_URL = env.str("N8N_FIND_WEBHOOK_URL", default="")
 N8N_SERVER_WEBHOOK_URL = env.str("N8N_SERVER_WEBHOOK_URL", default="")
+WEBHOOK_ALLOWED = env.list("WEBHOOK_ALLOWED", default=[])
+WEBHOOK_TIMEOUT_SECONDS = env.float("WEBHOOK_TIMEOUT_SECONDS", default=15.0)
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", default=7)
 MAX_ALERT_LAG_SECONDS = env.float("MAX_ALERT_LAG_SECONDS", default=10.0)
 
 # --- Trading ------------------------------------------------------------------------------------------

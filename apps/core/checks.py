@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from apps.core.environment import stop_start
+from apps.core.webhook_urls import webhooks_wrong
 
 ENCRYPTION_KEY_BYTES = 32
 SHORTEST_SECRET = 50
@@ -35,6 +36,8 @@ ABOVE_ZERO = (
     "MAX_CONCURRENT_JOBS",
     "POLLING_INTERVAL_SECONDS",
     "MAX_ALERT_LAG_SECONDS",
+    "WEBHOOK_TIMEOUT_SECONDS",
+    "WEBHOOK_LOG_DAYS",
 )
 NOT_NEGATIVE = (
     "THUMBNAILS_MB",
@@ -147,6 +150,7 @@ RULES: tuple[Callable[[], Iterator[str]], ...] = (
     numbers_wrong,
     addresses_wrong,
     gateways_wrong,
+    webhooks_wrong,
     secrets_wrong,
     pattern_wrong,
     hosts_wrong,

@@ -172,27 +172,3 @@ class WebhookAttempt(models.Model):
         db_table = "webhook_attempts"
         ordering = ["message_id", "number", "id"]
         constraints = [models.UniqueConstraint(fields=["message", "number"], name="attempt_once")]
-
-
-class Delivery(models.Model):
-    """A row of an outbox of webhooks (`outbox`): written with what it tells, delivered by a task."""
-
-    ID_PREFIX: ClassVar[str] = "delivery"
-
-    class Status(models.TextChoices):
-        PENDING = "pending"
-        SENT = "sent"
-        FAILED = "failed"
-
-    url = models.URLField()
-    payload = models.JSONField()
-    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField()
-    response_status = models.PositiveSmallIntegerField(null=True)
-    error = models.TextField(default="", blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True)
-
-    class Meta:
-        abstract = True

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from apps.core import metrics
+from apps.core import metrics, outbox
 from apps.core.process import uptime_seconds
 
 
@@ -17,3 +17,9 @@ def uptime_measure() -> None:
         metrics.DB_CONNECTED.set(0)
     else:
         metrics.DB_CONNECTED.set(1)
+
+
+@shared_task
+def webhooks_tidy() -> int:
+    """Forget webhook messages that are finished with; how many."""
+    return outbox.tidy(now=timezone.now())

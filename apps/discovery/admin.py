@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from apps.core.admin import ReadOnlyAdmin
 from apps.discovery.models import (
     Coin,
-    CoinBatch,
     CoinMetadata,
     CoinStream,
     DiscoverySetting,
@@ -82,9 +81,3 @@ class CoinMetadataAdmin(ReadOnlyAdmin):
 @admin.register(HostPause)
 class HostPauseAdmin(ReadOnlyAdmin):
     list_display = ["host", "until", "failures"]
-
-
-@admin.register(CoinBatch)
-class CoinBatchAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "status", "attempts", "next_attempt_at", "response_status", "error", "sent_at"]
-    list_filter = ["status"]

@@ -44,14 +44,8 @@ def metadata_read() -> int:
 
 @shared_task
 def coins_announce() -> int:
-    """Tell n8n of new coins; how many batches arrived."""
+    """Put new coins into the outbox of webhooks; how many batches."""
     return coin_batches.coins_announce()
-
-
-@shared_task
-def coin_batches_tidy() -> int:
-    """Forget batches of coins that are finished with."""
-    return coin_batches.batches_tidy(now=timezone.now())
 
 
 @shared_task

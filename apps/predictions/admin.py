@@ -8,7 +8,7 @@ from django.contrib import admin
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.errors import PlatformError
 from apps.predictions import services
-from apps.predictions.models import ActiveModel, ScorerState, WebhookDelivery
+from apps.predictions.models import ActiveModel, ScorerState
 
 
 class ActiveModelForm(forms.ModelForm):
@@ -60,10 +60,3 @@ class ActiveModelAdmin(admin.ModelAdmin):
 @admin.register(ScorerState)
 class ScorerStateAdmin(ReadOnlyAdmin):
     list_display = ["last_row_id", "scored_to", "judged_to", "skipped_total", "updated_at"]
-
-
-@admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "active_model", "kind", "status", "attempts", "response_status", "sent_at"]
-    list_filter = ["status", "kind"]
-    list_select_related = ["active_model"]

@@ -24,7 +24,9 @@ from apps.predictions import inference, services
 from apps.predictions.memory import Memory
 from apps.predictions.models import ActiveModel, AlertEvaluation, ModelPrediction, Prediction
 from apps.training import artifacts, features, fitting
+from apps.training.benchmarks import whole_market
 from apps.training.columns import METRICS, RECORD
+from apps.training.market import nowhere
 from apps.training.models import Model
 from apps.training.queries import to_us
 
@@ -74,7 +76,8 @@ def _score_once(
     if memory.strangers(mints, records):
         raise RuntimeError("the benchmark's rows are out of order")
     memory.extend(mints, records)
-    return inference.score(workers, *memory.of_coins(np.sort(memory.find(mints, records))))
+    market = whole_market(int(records["as_of_us"].min()), int(records["as_of_us"].max()))
+    return inference.score(workers, *memory.of_coins(np.sort(memory.find(mints, records))), market)
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
@@ -268,7 +271,7 @@ def _threshold(number: int) -> float:
     memory = Memory()
     mints = [_mint(coin) for coin in range(200)]
     memory.replace(mints, _records(rng, len(mints), 0, 20), {})
-    matrix = features.compute(memory.columns).astype(np.float32)
+    matrix = features.compute(memory.columns, nowhere()).astype(np.float32)
     return float(np.quantile(fitting.predict(_booster(number), matrix), 0.99))
 
 
@@ -278,7 +281,7 @@ def _workers() -> list[inference.Worker]:
     for number in range(MODELS):
         model = Model(pk=number + 1, name=str(number), recipe={"label": LABEL}, feature_names=list(features.NAMES))
         active = ActiveModel(pk=number + 1, model=model, custom_name=str(number), threshold=0.5)
-        found.append(inference.worker_of(active, _booster(number), ""))
+        found.append(inference.worker_of(active, _booster(number)))
     return found
 
 

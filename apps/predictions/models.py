@@ -2,7 +2,6 @@
 
 from django.db import models
 
-from apps.core.models import Delivery
 from apps.training.models import Job, Model
 
 
@@ -236,17 +235,3 @@ class ScorerState(models.Model):
     class Meta:
         db_table = "scorer_state"
         constraints = [models.CheckConstraint(name="scorer_state_single_row", condition=models.Q(id=1))]
-
-
-class WebhookDelivery(Delivery):
-    """The outbox of webhooks: written with what it tells, delivered by a task."""
-
-    active_model = models.ForeignKey(ActiveModel, models.SET_NULL, null=True, related_name="deliveries")
-    kind = models.CharField(max_length=32)
-
-    class Meta:
-        db_table = "webhook_deliveries"
-        ordering = ["-created_at", "-id"]
-        indexes = [
-            models.Index(fields=["next_attempt_at", "id"], name="deliveries_due", condition=models.Q(status="pending")),
-        ]

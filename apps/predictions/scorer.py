@@ -14,7 +14,6 @@ scorer left without reasons, the next one gives them.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -40,6 +38,8 @@ from apps.predictions.watch import Watch
 from apps.training import queries as training_queries
 from apps.training.columns import Floats, Integers
 from apps.training.features import HISTORY_SECONDS
+from apps.training.market import Market
+from apps.training.market_queries import MarketReader
 from apps.training.queries import to_datetime, to_us
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class Scorer:
         self.memory = Memory()
         self.workers: list[Worker] = []
         self._boosters = Boosters()
+        self._market = MarketReader()
         self._watches: dict[int, Watch] = {}
         self._settings: Sequence[Any] | None = None
         self._hooks: dict[int, list[webhooks.Hook]] = {}
@@ -201,7 +202,7 @@ class Scorer:
         if not self.workers:
             scorer_queries.batch_write(batch)
             return
-        scores = score(self.workers, *self.memory.of_coins(rows.places))
+        scores = score(self.workers, *self.memory.of_coins(rows.places), self._market_of(rows.places))
         said = [self._judge(worker, rows, scores) for worker in self.workers]
         alerts = sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest)
         scorer_queries.batch_write(replace(
@@ -212,6 +213,11 @@ class Scorer:
         ))  # fmt: skip
         self._unexplained += [(alert.worker_id, alert.mint, alert.as_of) for alert in alerts]
         self._tell(said, alerts)
+
+    def _market_of(self, places: Integers) -> Market:
+        """The market of all coins as these rows knew it."""
+        as_of_us = self.memory.columns.as_of_us[places]
+        return self._market.between(int(as_of_us.min()), int(as_of_us.max()))
 
     def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> Said:
         """What one model says, as its rules let it."""
@@ -232,7 +238,8 @@ class Scorer:
         if not (hooks := self._hooks.get(worker.id)):
             return []
         mine = [alert.as_json() for alert in alerts if alert.worker_id == worker.id]
-        told = [said.as_json(rows, i) for i in said.chosen if rules.sends(worker.send_mode, said.tags[i])]
+        chosen = said.chosen if any(hook.scores for hook in hooks) else []
+        told = [said.as_json(rows, i) for i in chosen if rules.sends(worker.send_mode, said.tags[i])]
         return [
             *webhooks.alert_messages(hooks, worker.id, worker.name, feed_at, mine),
             *webhooks.predictions_messages(hooks, worker.id, worker.name, feed_at, told),
@@ -257,7 +264,8 @@ class Scorer:
             held = [(int(place), one) for place, one in zip(places, mine, strict=True) if place >= 0]
             if held:
                 held.sort()
-                reasons = explain(worker, *self.memory.of_coins(np.array([place for place, _ in held])))
+                rows = np.array([place for place, _ in held])
+                reasons = explain(worker, *self.memory.of_coins(rows), self._market_of(rows))
                 explained += [(reason, *one) for reason, (_, one) in zip(reasons, held, strict=True)]
         if explained:
             scorer_queries.alerts_explain(explained)

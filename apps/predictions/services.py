@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Count
 
 from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.models import WebhookEndpoint, WebhookKind, WebhookMessage
+from apps.core.webhooks import settings_follow
+from apps.discovery.metrics import N8N_BATCHES
 from apps.discovery.models import CoinMetric, Phase
-from apps.predictions import inference, metrics, queries, rules, webhooks
-from apps.predictions.models import ActiveModel, ScorerState, WebhookDelivery
+from apps.predictions import inference, metrics, outcome_queries, queries, rules, webhooks
+from apps.predictions.models import ActiveModel, ScorerState
 from apps.predictions.outcomes import Target, target_of
 from apps.training import queries as training_queries
 from apps.training.features import HISTORY_SECONDS, load_columns
+from apps.training.market_queries import MarketReader
 from apps.training.models import Job, Model
 from apps.training.recipes import Label
 
@@ -30,6 +35,11 @@ HOPELESS_AFTER = timedelta(minutes=10)
 EXPIRE_AFTER = timedelta(days=1)
 MOST_LISTED = 10_000
 MOST_LOGGED = 10**9
+# What a challenger in the shadow has in common with the model it challenges.
+FOLLOWED = (
+    "phases", "coin_filter", "whitelist", "ignore_bad_seconds", "ignore_positive_seconds", "ignore_alert_seconds",
+    "min_scan_interval_seconds", "max_log_entries",
+)  # fmt: skip
 
 _boosters = inference.Boosters()
 
@@ -74,7 +84,7 @@ def model_delete(*, active: ActiveModel) -> None:
         raise ConflictError("MODEL_IS_ACTIVE", "Deactivate the model before you delete it.")
     with transaction.atomic():
         active.delete()
-        _notify()
+        scorer_notify()
 
 
 def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
@@ -82,12 +92,15 @@ def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
         setattr(active, name, value)
     model_check(active=active)
     with transaction.atomic():
-        active.save()
-        _notify()
+        active.save(update_fields=list(fields) if active.pk else None)  # its model may change meanwhile (champions)
+        followed = {name: getattr(active, name) for name in FOLLOWED}
+        ActiveModel.objects.filter(shadow_of=active).update(**followed)
+        webhooks.endpoint_own(active)
+        scorer_notify()
     return active
 
 
-def _notify() -> None:
+def scorer_notify() -> None:
     """Tell the scorer (with the commit) and the pages (after it)."""
     with connection.cursor() as cursor:
         cursor.execute("NOTIFY active_models")
@@ -126,29 +139,34 @@ def model_check(*, active: ActiveModel) -> None:
 
 def n8n_status(*, active: ActiveModel) -> dict[str, Any]:
     """Whether and how well the model's webhook works."""
-    deliveries = WebhookDelivery.objects.filter(active_model=active)
-    newest = deliveries.exclude(attempts=0).order_by("-created_at", "-id").first()
+    messages = WebhookMessage.objects.filter(active_model_id=active.pk)
+    newest = messages.exclude(attempts=0).order_by("-id").first()
+    counts = dict(messages.order_by().values_list("status").annotate(Count("id")))
     url = webhooks.url_of(active)
+    endpoint = webhooks.endpoint_own(active)
     return {
         "enabled": active.webhook_enabled,
         "url": url or active.webhook_url,
         "send_mode": active.send_mode,
-        "status": _webhook_state(url, newest),
-        "pending": deliveries.filter(status=WebhookDelivery.Status.PENDING).count(),
-        "sent": deliveries.filter(status=WebhookDelivery.Status.SENT).count(),
-        "failed": deliveries.filter(status=WebhookDelivery.Status.FAILED).count(),
+        "status": _webhook_state(url, newest, endpoint),
+        "pending": counts.get(WebhookMessage.Status.PENDING, 0),
+        "sent": counts.get(WebhookMessage.Status.SENT, 0),
+        "failed": counts.get(WebhookMessage.Status.FAILED, 0),
         "last_sent_at": newest.sent_at if newest else None,
         "last_response_status": newest.response_status if newest else None,
         "last_error": newest.error if newest else "",
+        "endpoint_id": endpoint.pk if endpoint else None,
     }
 
 
-def _webhook_state(url: str, newest: WebhookDelivery | None) -> str:
+def _webhook_state(url: str, newest: WebhookMessage | None, endpoint: WebhookEndpoint | None) -> str:
     if not url:
         return "disabled"
+    if endpoint is not None and not endpoint.enabled:
+        return "switched_off"
     if newest is None:
         return "never_sent"
-    return "ok" if newest.status == WebhookDelivery.Status.SENT else "failing"
+    return "ok" if newest.status == WebhookMessage.Status.SENT else "failing"
 
 
 def demo_activate() -> ActiveModel | None:
@@ -179,16 +197,18 @@ class Judged:
 
 def outcomes_judge(*, limit: int = JUDGE_ROWS) -> Judged:
     """Judge predictions whose horizon has passed in feed time, newest first, at most `limit` a run."""
-    now, until = queries.feed_time(), queries.settled_to()
+    now, until = queries.feed_time(), outcome_queries.settled_to()
     if now is None or until is None:
         return Judged()
-    with queries.judge_alone() as alone:
+    with outcome_queries.judge_alone() as alone:
         if not alone:
             return Judged(complete=False)
-        looked_at, judged, verdicts = _judge(now, until, limit)
+        looked_at, judged, verdicts, alert_ids = _judge(now, until, limit)
         if looked_at < limit:
             ScorerState.objects.filter(pk=1).update(judged_to=until)
-        verdicts += ["expired"] * queries.alerts_expire(before=now - EXPIRE_AFTER, now=now)
+        expired = outcome_queries.alerts_expire(before=now - EXPIRE_AFTER, now=now)
+        verdicts += ["expired"] * len(expired)
+        webhooks.outcomes_tell([*alert_ids, *(one for one in expired if one is not None)], at=now)
     for verdict in verdicts:
         metrics.ALERTS.labels(verdict).inc()
     metrics.ALERTS_EVALUATED.inc(len(verdicts))
@@ -197,14 +217,14 @@ def outcomes_judge(*, limit: int = JUDGE_ROWS) -> Judged:
     return Judged(judged, len(verdicts), looked_at < limit)
 
 
-def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[str]]:
+def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[str], list[int]]:
     targets = model_targets()
     if not targets:
-        return 0, 0, []
+        return 0, 0, [], []
     judged_to = ScorerState.objects.filter(pk=1).values_list("judged_to", flat=True).first()
     after = min(judged_to or until - JUDGE_BACK, until) - JUDGE_AGAIN
     since = after - max(target.settles for target in targets)
-    return queries.predictions_judge(
+    return outcome_queries.predictions_judge(
         targets=targets,
         gaps=_gaps(since, now),
         since=since,
@@ -241,7 +261,8 @@ def coin_predict(*, mint: str) -> list[dict[str, Any]]:
     since = newest - timedelta(seconds=HISTORY_SECONDS)
     records = training_queries.metric_records([mint], since, newest)
     columns = load_columns(records, highs=training_queries.highs_before([mint], since))
-    scores = inference.score(workers, columns, np.array([len(columns) - 1]))
+    market = MarketReader().between(training_queries.to_us(newest), training_queries.to_us(newest))
+    scores = inference.score(workers, columns, np.array([len(columns) - 1]), market)
     return [
         {
             "active_model_id": worker.id,
@@ -261,16 +282,20 @@ def models_preload() -> list[str]:
     """Load and check every model at work in this process and let the scorer do so too; their names."""
     workers = _workers()
     with transaction.atomic():
-        _notify()
+        scorer_notify()
     return [worker.name for worker in workers]
 
 
 def _workers() -> Sequence[inference.Worker]:
     active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).select_related("model").order_by("id")
     loaded = [(one, _boosters.of(one)) for one in active]
-    return [inference.worker_of(one, booster, "") for one, booster in loaded if booster is not None]
+    return [inference.worker_of(one, booster) for one, booster in loaded if booster is not None]
 
 
 def webhooks_deliver(*, seconds: float = 20.0) -> int:
     """Send what is due, for at most about so long; how many attempts were made."""
-    return len(outbox.deliveries_send(model=WebhookDelivery, address_of=webhooks.url_check, seconds=seconds))
+    settings_follow()
+    settled = outbox.deliver(seconds=seconds)
+    sent = [one.kind for one in settled if one.status == WebhookMessage.Status.SENT]
+    N8N_BATCHES.inc(sent.count(WebhookKind.COINS))
+    return len(settled)

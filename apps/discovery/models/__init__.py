@@ -2,7 +2,6 @@
 
 from apps.discovery.models.coins import (
     Coin,
-    CoinBatch,
     CoinMetadata,
     CoinStream,
     CreatorCoin,
@@ -32,7 +31,6 @@ from apps.discovery.models.market import (
 __all__ = [
     "CandleDue",
     "Coin",
-    "CoinBatch",
     "CoinCandle",
     "CoinMetadata",
     "CoinMetric",

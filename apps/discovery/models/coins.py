@@ -2,7 +2,6 @@
 
 from django.db import models
 
-from apps.core.models import Delivery
 from apps.discovery import kinds
 
 
@@ -192,19 +191,3 @@ class CoinMetadata(models.Model):
 
     def __str__(self) -> str:
         return self.coin_id
-
-
-class CoinBatch(Delivery):
-    """The outbox of batches of new coins for n8n."""
-
-    ID_PREFIX = "coins"
-
-    class Meta:
-        db_table = "coin_batches"
-        ordering = ["-created_at", "-id"]
-        indexes = [
-            # core.outbox.deliveries_claim
-            models.Index(
-                fields=["next_attempt_at", "id"], name="coin_batches_due", condition=models.Q(status="pending")
-            ),
-        ]

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from django.db import connection, transaction
 
-from apps.discovery.models import CoinMetric, Phase, StreamGap
+from apps.core.models import WebhookMessage
+from apps.discovery.models import CoinMetric, ExchangeRate, Phase, StreamGap
 from apps.discovery.windows import METRIC_COLUMNS
 from apps.predictions import inference, scorer_queries
-from apps.predictions.models import AlertEvaluation, Prediction, ScorerState, WebhookDelivery
+from apps.predictions.models import AlertEvaluation, Prediction, ScorerState
 from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, mint_of, set_feed, write_rows
 from apps.training import features, queries
 from apps.training.columns import load_columns
+from apps.training.market_queries import MarketReader
+from apps.training.queries import to_us
 
 pytestmark = pytest.mark.django_db
 
@@ -53,17 +56,19 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
     feed = Feed()
     for number in range(6):
         feed.coin(number, born=number * 31, seconds=4000, creator="one", market_cap_sol=28.0 + number, pool="pump")
+    for seconds in (-90_000, -3700, 5, 900, 901, 2000):
+        ExchangeRate.objects.create(currency="USD", rate=150 + seconds / 7000, source="test", at=at(seconds))
     at_work()
     seen: dict[tuple[str, int], np.ndarray] = {}
     real = inference.score
 
-    def spy(workers, columns, rows):
-        matrix = features.compute(columns, rows=rows)
+    def spy(workers, columns, rows, market):
+        matrix = features.compute(columns, market, rows=rows)
         for mint, us, values in zip(
             scorer.memory.mints_of(columns.coin[rows]), columns.as_of_us[rows], matrix, strict=True
         ):
             seen[mint, int(us)] = values
-        return real(workers, columns, rows)
+        return real(workers, columns, rows, market)
 
     monkeypatch.setattr("apps.predictions.scorer.score", spy)
     scorer = Scorer()
@@ -77,13 +82,16 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
     mints = [mint_of(number) for number in range(6)]
     records = queries.metric_records(mints, at(-1), at(4000))
     columns = load_columns(records)
-    matrix = features.compute(columns)
+    matrix = features.compute(columns, MarketReader().between(to_us(at(0)), to_us(at(4000))))
     assert len(seen) == len(columns)
     for place in range(len(columns)):
         ours = seen[mints[columns.coin[place]], int(columns.as_of_us[place])]
         assert ours.tobytes() == matrix[place].tobytes()
     assert set(matrix[:, features.NAMES.index("creator_coins")]) == set(range(6))
     assert matrix[-1, features.NAMES.index("creator_top_market_cap_sol")] == 30.0
+    of_market = [name for name in features.NAMES if name.startswith(("market_", "sol_usd"))]
+    known = ~np.isnan(matrix[:, features.positions(of_market)])
+    assert len(of_market) > 20 and known.any(axis=0).all()
 
 
 def test_late_rows_are_scored_and_never_alert() -> None:
@@ -156,7 +164,7 @@ def test_reasons_add_up_to_the_score_and_name_the_features_values() -> None:
     alerts = list(AlertEvaluation.objects.order_by("as_of"))
     assert len(alerts) > 3
     columns = load_columns(queries.metric_records([mint], at(-1), at(60)))
-    matrix = features.compute(columns)
+    matrix = features.compute(columns, MarketReader().between(to_us(at(0)), to_us(at(60))))
     for row, alert in enumerate(alerts):
         assert probability_of(alert.reasons) == pytest.approx(alert.probability, abs=1e-6)
         for one in alert.reasons["top"]:
@@ -280,13 +288,13 @@ def test_webhooks_are_written_with_the_alerts_they_tell_of(settings) -> None:
     everything = at_work("everything", threshold=1.0, webhook_enabled=True, send_mode="all")
     feed.run_to(5)
     run(Scorer())
-    alerts = WebhookDelivery.objects.filter(active_model=told)
-    assert [one.kind for one in alerts] == ["alert"] * AlertEvaluation.objects.filter(active_model_id=told.pk).count()
-    assert alerts[0].payload["data"]["mint"] == mint_of(1)
-    batch = WebhookDelivery.objects.get(active_model=everything)
-    assert batch.kind == "predictions" and len(batch.payload["data"]) == Prediction.objects.count() / 3
-    assert set(WebhookDelivery.objects.values_list("active_model_id", flat=True)) == {told.pk, everything.pk}
-    assert json.dumps(batch.payload)
+    alerts = WebhookMessage.objects.filter(active_model_id=told.pk)
+    assert [one.kind for one in alerts] == ["alerts"] * AlertEvaluation.objects.filter(active_model_id=told.pk).count()
+    body = json.loads(alerts[0].body)
+    assert (body["type"], body["model"], body["data"]["mint"]) == ("alert", "told", mint_of(1))
+    batch = WebhookMessage.objects.get(active_model_id=everything.pk)
+    assert batch.kind == "predictions" and len(json.loads(batch.body)["data"]) == Prediction.objects.count() / 3
+    assert set(WebhookMessage.objects.values_list("active_model_id", flat=True)) == {told.pk, everything.pk}
 
 
 def test_a_model_whose_artifact_was_changed_is_left_out_and_the_others_score() -> None:
