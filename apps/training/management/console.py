@@ -65,24 +65,68 @@ def clear_progress() -> None:
 
 
 def measures(scores: dict[str, Any]) -> list[str]:
-    """Scores as lines for people."""
+    """Scores as lines for people: measures with their intervals, then the tables of baselines and slices."""
     lines = [
-        f"  rows {scores['rows']:,}, positives {scores['positives']:,} (base rate {_pct(scores['base_rate'])})",
-        f"  PR-AUC {_num(scores['pr_auc'])} beside base rate {_num(scores['base_rate'])}, "
-        f"ROC-AUC {_num(scores['roc_auc'])}, log loss {_num(scores['log_loss'])}, Brier {_num(scores['brier'])}",
-        f"  at threshold {_num(scores['threshold'])}: {scores['alerts']:,} alerts, "
-        f"precision {_pct(scores['precision'])}, recall {_pct(scores['recall'])}, MCC {_num(scores['mcc'])}",
-        f"  expected value after costs: {_pct(scores['expected_value'])} per alert, "
-        f"{_pct(scores['expected_value_of_all'])} if every row were bought",
+        f"  rows {scores['rows']:,} of {scores['coins']:,} coins, positives {scores['positives']:,} "
+        f"(base rate {_pct(scores, 'base_rate')})",
+        f"  PR-AUC {_num(scores, 'pr_auc')} beside base rate {scores['base_rate'] or 0:.4f}, "
+        f"ROC-AUC {_num(scores, 'roc_auc')}",
+        f"  log loss {_num(scores, 'log_loss')}, Brier {_num(scores, 'brier')}",
+        f"  at threshold {scores['threshold']:.4f}: {scores['alerts']:,} alerts on {scores['coins_alerted']:,} coins, "
+        f"precision {_pct(scores, 'precision')}, recall {_pct(scores, 'recall')}, MCC {_num(scores, 'mcc')}",
+        f"  expected value after all costs: {_pct(scores, 'expected_value')} of the stake per alert, "
+        f"{_pct(scores, 'expected_value_first')} if only a coin's first alert is bought, "
+        f"{_pct(scores, 'expected_value_of_all')} if every row is",
     ]
     if scores["suspicious"]:
         lines.append("  A ROC-AUC this high means a leak more often than a good model: run `manage.py leakcheck`.")
-    return lines
+    lines += _table("baseline on the same rows", [(row["name"], row) for row in scores["baselines"]])
+    for kind, rows in scores["slices"].items():
+        lines += _table(kind, [(row["key"], row) for row in rows])
+    boot = scores["bootstrap"]
+    return [
+        *lines,
+        f"  [..]: {boot['level']:.0%} intervals over coins, {boot['resamples']:,} draws, seed {boot['seed']}",
+    ]
 
 
-def _num(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+_COLUMNS = ("rows", "base_rate", "PR-AUC", "ROC-AUC", "alerts", "precision", "expected value per alert")
 
 
-def _pct(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    if not rows:
+        return []
+    head = "  {:<25}{:>9}{:>11}{:>9}{:>9}{:>8}{:>11}  {}".format(title, *_COLUMNS)
+    return [head, *(_line(name, row) for name, row in rows)]
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    figures = [_plain(row[key], form) for key, form in (("pr_auc", ".4f"), ("roc_auc", ".4f"))]
+    lead = "" if row.get("lead") is None else f"; the model leads by {_signed(row['lead'], row['lead_interval'])}"
+    return (
+        f"    {name:<23}{row['rows']:>9,}{_plain(row['base_rate'], '.2%'):>11}{figures[0]:>9}{figures[1]:>9}"
+        f"{row['alerts']:>8,}{_plain(row['precision'], '.1%'):>11}  {_pct(row, 'expected_value')}{lead}"
+    )
+
+
+def _num(scores: dict[str, Any], name: str) -> str:
+    return _with_ends(scores, name, ".4f")
+
+
+def _pct(scores: dict[str, Any], name: str) -> str:
+    return _with_ends(scores, name, ".2%")
+
+
+def _with_ends(scores: dict[str, Any], name: str, form: str) -> str:
+    """A measure and its interval."""
+    ends = scores["intervals"].get(name)
+    text = _plain(scores[name], form)
+    return text if ends is None else f"{text} [{_plain(ends[0], form)} .. {_plain(ends[1], form)}]"
+
+
+def _signed(value: float, ends: list[float] | None) -> str:
+    return f"{value:+.2%}" if ends is None else f"{value:+.2%} [{ends[0]:+.2%} .. {ends[1]:+.2%}]"
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
