@@ -145,6 +145,8 @@ RETENTION_DAYS = {
     "coin_transactions": env.int("RETENTION_TRANSACTIONS_DAYS", default=0),
     "coin_metrics": env.int("RETENTION_METRICS_DAYS", default=0),
     "predictions": env.int("RETENTION_PREDICTIONS_DAYS", default=0),
+    "model_predictions": env.int("RETENTION_OUTCOMES_DAYS", default=0),
+    "alert_evaluations": env.int("RETENTION_ALERTS_DAYS", default=0),
 }
 FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
 FLUSH_MS = env.int("FLUSH_MS", default=250)

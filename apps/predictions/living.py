@@ -30,7 +30,7 @@ Range = Sequence[float]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Judged scores by coin: rows, how many came true, sum of the probabilities, sum of squared errors."""
+    """Sums of judged scores, an element a coin or a day: rows, how many came true, probabilities, squared errors."""
 
     rows: Integers
     hits: Integers
@@ -52,7 +52,6 @@ class Life:
     """What became of the scores and alerts of a stretch; intervals at 95 %, None where unknown."""
 
     scores: int
-    coins: int
     alerts: int
     alerted_coins: int
     base_rate: float | None
@@ -83,12 +82,22 @@ def life_of(scored: Scored, alerted: Alerted, resamples: int = RESAMPLES) -> Lif
     known = alerted.value[~np.isnan(alerted.value)]
     precision, value = _intervals(alerted, resamples)
     return Life(
-        scores=rows, coins=len(scored.rows), alerts=alerts, alerted_coins=len(np.unique(alerted.coin)),
+        scores=rows, alerts=alerts, alerted_coins=len(np.unique(alerted.coin)),
         base_rate=_ratio(float(scored.hits.sum()), rows), predicted=_ratio(float(scored.probability.sum()), rows),
         brier=_ratio(float(scored.squared_error.sum()), rows), precision=_ratio(float(alerted.hit.sum()), alerts),
         expected_value=float(known.mean()) if len(known) else None,
         precision_interval=precision, expected_value_interval=value,
     )  # fmt: skip
+
+
+def scored_of(lives: Sequence[Mapping[str, Any]]) -> Scored:
+    """The sums behind stored lives, an element each."""
+    known = [life for life in lives if life.get("scores")]
+    rows = np.array([life["scores"] for life in known], np.int64)
+    share, predicted, error = (
+        np.array([life[name] for life in known], np.float64) * rows for name in ("base_rate", "predicted", "brier")
+    )
+    return Scored(rows, np.rint(share).astype(np.int64), predicted, error)
 
 
 def _ratio(total: float, rows: int) -> float | None:

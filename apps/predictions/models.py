@@ -5,6 +5,12 @@ from django.db import models
 from apps.training.models import Job, Model
 
 
+class ActiveModels(models.QuerySet["ActiveModel"]):
+    def scoring(self) -> "ActiveModels":
+        """Those that score now; a shadow rests with the model it challenges."""
+        return self.filter(is_active=True, model__is_deleted=False).exclude(shadow_of__is_active=False)
+
+
 class ActiveModel(models.Model):
     """A model put to work, with its own settings."""
 
@@ -41,6 +47,8 @@ class ActiveModel(models.Model):
         help_text="the place whose model this one challenges: it scores beside it and tells nobody",
     )  # fmt: skip
     model_since = models.DateTimeField(null=True, blank=True, help_text="feed time from which `model` holds the place")
+
+    objects = ActiveModels.as_manager()
 
     class Meta:
         db_table = "active_models"

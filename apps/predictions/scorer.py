@@ -97,7 +97,7 @@ class Scorer:
 
     def refresh(self) -> None:
         """Follow changes of the models at work."""
-        active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).order_by("id")
+        active = ActiveModel.objects.scoring().order_by("id")
         self._hooks = webhooks.hooks_read(active)
         found = list(active.values())
         if found == self._settings:

@@ -287,7 +287,7 @@ def models_preload() -> list[str]:
 
 
 def _workers() -> Sequence[inference.Worker]:
-    active = ActiveModel.objects.filter(is_active=True, model__is_deleted=False).select_related("model").order_by("id")
+    active = ActiveModel.objects.scoring().select_related("model").order_by("id")
     loaded = [(one, _boosters.of(one)) for one in active]
     return [inference.worker_of(one, booster) for one, booster in loaded if booster is not None]
 

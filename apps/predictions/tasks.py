@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from apps.predictions import services
+from apps.predictions import champions, model_days, retraining, services
 
 
 @shared_task
@@ -21,3 +21,22 @@ def webhooks_deliver() -> None:
 def demo_activate() -> None:
     """In the demo, put the newest trained model to work."""
     services.demo_activate()
+
+
+@shared_task
+def challengers_keep() -> None:
+    """Queue retrainings that are due, take up those that ended, let the gate look at every challenger."""
+    retraining.plans_run()
+    champions.gates_look()
+
+
+@shared_task
+def lives_update() -> None:
+    """Count what each model keeps of its promise."""
+    model_days.lives_update()
+
+
+@shared_task
+def drifts_update() -> None:
+    """Compare what was scored with what each model was trained on."""
+    model_days.drifts_update()

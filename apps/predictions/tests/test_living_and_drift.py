@@ -45,6 +45,8 @@ def test_a_model_lives_off_its_backtest_where_chance_does_not_explain_it(hits, c
 def test_a_life_counts_what_was_judged() -> None:
     values = np.array([0.5, np.nan, -0.3])
     life = living.life_of(scored(), Alerted(np.array([0, 0, 1]), np.array([True, False, False]), values))
+    again = living.life_of(living.scored_of([life.as_json(), {}]), Alerted(*np.empty((3, 0), int)))
+    assert (again.scores, again.base_rate, again.brier) == pytest.approx((life.scores, life.base_rate, life.brier))
     assert (life.scores, life.alerts, life.alerted_coins) == (1000, 3, 2)
     assert (life.base_rate, life.predicted, life.brier) == pytest.approx((0.1, 0.1, 0.09))
     assert (life.precision, life.expected_value) == pytest.approx((1 / 3, 0.1))

@@ -1,0 +1,169 @@
+"""The days of models at work: what they keep of their promise, and how far their features and scores have drifted.
+
+A day is a UTC day of feed time. Figures are stored, so pages read a few rows, and they outlive the scores they came
+from. The row without a day is the last living.SPAN_DAYS days, by which a model's state is judged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+
+from apps.core.errors import PlatformError
+from apps.predictions import drift, evidence, living, metrics, queries
+from apps.predictions.drift import Drift
+from apps.predictions.evidence import Held, Span
+from apps.predictions.living import Life, Promise, State
+from apps.predictions.models import ActiveModel, ModelDay
+from apps.training import features
+from apps.training import queries as training_queries
+from apps.training.market_queries import MarketReader
+from apps.training.models import Model
+from apps.training.profiles import Values
+from apps.training.queries import to_us
+from apps.training.recipes import recipe_parse
+
+logger = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+SPAN = timedelta(days=living.SPAN_DAYS)
+SAMPLE_ROWS = 1_000
+HISTORY = timedelta(seconds=features.HISTORY_SECONDS)
+
+
+def span_of(day: date) -> Span:
+    """The moments of a day."""
+    start = datetime.combine(day, time(), UTC)
+    return start, start + DAY
+
+
+# --- What is kept ----------------------------------------------------------------------------------------
+def lives_update() -> int:
+    """Count again what today's and yesterday's judged scores say, and how each model at work stands; how many rows."""
+    now = queries.feed_time()
+    if now is None:
+        return 0
+    today, written = now.astimezone(UTC).date(), 0
+    for day in (today - DAY, today):
+        for held in evidence.held_between(span_of(day)):
+            written += _life_write(held, day, span_of(day))
+    for place in ActiveModel.objects.filter(is_active=True).order_by("pk"):
+        written += _life_write(Held.of(place), None, (now - SPAN, now))
+    return written
+
+
+def _life_write(held: Held, day: date | None, span: Span) -> int:
+    place = ActiveModel.objects.get(pk=held.active_model_id)
+    model = Model.objects.defer("artifact").get(pk=held.model_id)
+    promise = living.promise_of(model.scores)
+    try:
+        life = _life_of(held, model, promise, day, span)
+    except PlatformError as error:
+        logger.warning("the life of model %s at work is not counted: %s %s", place.pk, error.code, error.message)
+        return 0
+    states = states_of(place, model, life, promise)
+    fields = {"life": life.as_json(), "state": living.worst(list(states.values()))}
+    ModelDay.objects.update_or_create(
+        active_model_id=held.active_model_id, model_id=held.model_id, day=day, defaults=fields
+    )
+    if day is None:
+        _life_show(place, life, promise, fields["state"])
+    return 1
+
+
+def _life_of(held: Held, model: Model, promise: Promise, day: date | None, span: Span) -> Life:
+    """Alerts are counted from what is stored; the scores of several days from the figures of these days."""
+    least = model.threshold if promise.threshold is None else promise.threshold
+    alerted = evidence.alerted(held, span, model.recipe, least)
+    if day is not None:
+        return living.life_of(evidence.scored(held, span), alerted)
+    days = ModelDay.objects.filter(
+        active_model_id=held.active_model_id, model_id=held.model_id, day__gt=span[0].date(), day__lte=span[1].date()
+    )
+    return living.life_of(living.scored_of(list(days.values_list("life", flat=True))), alerted)
+
+
+def states_of(place: ActiveModel, model: Model, life: Life, promise: Promise) -> dict[str, State]:
+    """How each measure stands beside its promise."""
+    comparable = is_comparable(place, model, promise)
+    return {name: living.state_of(life, promise, name, comparable=comparable) for name in living.MEASURES}
+
+
+def is_comparable(place: ActiveModel, model: Model, promise: Promise) -> bool:
+    """Whether the place alerts wherever the test did: no higher threshold, no fewer phases, no list of coins."""
+    threshold = promise.threshold is not None and place.threshold <= promise.threshold
+    phases = not place.phases or set(recipe_parse(model.recipe).data.phases) <= set(place.phases)
+    return threshold and phases and place.coin_filter == ActiveModel.CoinFilter.ALL
+
+
+def _life_show(place: ActiveModel, life: Life, promise: Promise, state: str) -> None:
+    metrics.OFF_BACKTEST.labels(place.pk).set(int(state == "below"))
+    for name in living.MEASURES:
+        for side, value in (("live", getattr(life, name)), ("promised", promise.values.get(name))):
+            metrics.LIFE.labels(place.pk, name, side).set(float("nan") if value is None else value)
+
+
+# --- Drift -------------------------------------------------------------------------------------------------
+def drifts_update() -> int:
+    """Compare today's and yesterday's scored rows with each model's training sample; how many days were compared."""
+    now = queries.feed_time()
+    if now is None:
+        return 0
+    today = now.astimezone(UTC).date()
+    return sum(_drift_write(held, day, now) for day in (today - DAY, today) for held in _due(day))
+
+
+def _due(day: date) -> Sequence[Held]:
+    """Those with scores on the day whose drift was not computed after its end."""
+    ended = span_of(day)[1].isoformat()
+    done = ModelDay.objects.filter(day=day, drift__to__gte=ended).values_list("active_model_id", "model_id")
+    finished = {Held(*pair) for pair in done}
+    return [held for held in evidence.held_between(span_of(day)) if held not in finished]
+
+
+def _drift_write(held: Held, day: date, now: datetime) -> int:
+    model = Model.objects.defer("artifact").get(pk=held.model_id)
+    if not model.profile:
+        return 0
+    found = drift_on(held, model, span_of(day))
+    ModelDay.objects.update_or_create(
+        active_model_id=held.active_model_id, model_id=held.model_id, day=day,
+        defaults={"drift": {**found.as_json(), "to": now.isoformat()}},
+    )  # fmt: skip
+    if day == now.astimezone(UTC).date():
+        highest = found.highest
+        metrics.FEATURE_PSI.labels(held.active_model_id).set(float("nan") if highest is None else highest[1])
+        metrics.SCORE_PSI.labels(held.active_model_id).set(float("nan") if found.score is None else found.score)
+    return 1
+
+
+def drift_on(held: Held, model: Model, span: Span) -> Drift:
+    """The drift of at most SAMPLE_ROWS of the rows that a model scored in a stretch, their features computed again."""
+    sample = evidence.score_sample(held, span, SAMPLE_ROWS)
+    names = list(model.feature_names)
+    x = features_at([(mint, as_of) for mint, as_of, _ in sample], names)
+    scores = np.array([probability for _, _, probability in sample], np.float64)
+    return drift.drift_of(model.profile, names, x, scores)
+
+
+def features_at(rows: Sequence[tuple[str, datetime]], names: Sequence[str]) -> Values:
+    """The features of coins as of the ends of windows, as the scorer saw them: float32 (n, k). Windows that the table
+    no longer holds are left out."""
+    if not rows:
+        return np.empty((0, len(names)), np.float32)
+    times = [as_of for _, as_of in rows]
+    mints, start = sorted({mint for mint, _ in rows}), min(times) - HISTORY
+    records = training_queries.metric_records(mints, start, max(times))
+    columns = features.load_columns(records, highs=training_queries.highs_before(mints, start))
+    number = {mint: place for place, mint in enumerate(mints)}
+    wanted = {(number[mint], to_us(as_of)) for mint, as_of in rows}
+    held = zip(columns.coin.tolist(), columns.as_of_us.tolist(), strict=True)
+    chosen = np.array([place for place, key in enumerate(held) if key in wanted], np.int64)
+    if not len(chosen):
+        return np.empty((0, len(names)), np.float32)
+    as_of_us = columns.as_of_us[chosen]
+    market = MarketReader().between(int(as_of_us.min()), int(as_of_us.max()))
+    return features.compute(columns, market, rows=chosen, names=names).astype(np.float32)
