@@ -1,4 +1,4 @@
-"""Plots as SVG text, drawn by the server: curves of points, bars. Pure; colours come from the page's style sheet.
+"""Plots as SVG text, drawn by the server: curves of points, bars, rows with intervals. Pure; colours come from the page's style sheet.
 
 Coordinates of the data are floats; what is drawn lies in a box of WIDTH x HEIGHT units that the page scales.
 """
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
+ROW_HEIGHT, NAMES_WIDTH, TEXTS_WIDTH = 22, 118, 62
 STEPS = 5
 
 Point = tuple[float, float]
@@ -46,13 +47,76 @@ class Axes:
         return HEIGHT - BOTTOM - _share(value, self.y_range) * (HEIGHT - TOP - BOTTOM)
 
 
-def curves(lines: Sequence[Line], axes: Axes, label: str, marks: Sequence[Point] = ()) -> SafeString:
-    """Lines over one pair of axes; `marks` are single points to be seen, `label` says what the plot shows."""
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A row of `spans`: its name, a value with its interval (None: unknown), and the value as text."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    text: str = ""
+
+
+def curves(
+    lines: Sequence[Line], axes: Axes, label: str, marks: Sequence[Point] = (), band: Sequence[Point] = ()
+) -> SafeString:
+    """Lines over one pair of axes; `marks` are single points to be seen, `band` is the outline of an area behind the
+    lines, `label` says what the plot shows."""
+    area = SafeString("")
+    if band:
+        outline = " ".join(",".join(_place(axes, point)) for point in band)
+        area = format_html('<polygon class="band" points="{}"></polygon>', outline)
     drawn = format_html_join("", "{}{}", ((_polyline(line, axes), _dots(line, axes)) for line in lines if line.points))
     points = format_html_join(
         "", '<circle class="mark" cx="{}" cy="{}" r="5"></circle>', (_place(axes, point) for point in marks)
     )
-    return _picture(label, _grid(axes) + drawn + points)
+    return _picture(label, _grid(axes) + area + drawn + points)
+
+
+def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}") -> SafeString:
+    """Rows below each other: a dot at the value, a line over its interval, zero as a guide. A row whose value is
+    unknown is only named. The x range holds all that is drawn and zero."""
+    ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    room = (high - low) * 0.06 or 1.0
+    scale = _Scale(low - room * (low < 0), high + room)
+    height = TOP + len(rows) * ROW_HEIGHT + 24
+    zero = format_html(
+        '<line class="guide" x1="{0}" y1="{1}" x2="{0}" y2="{2}"></line>', scale.x(0.0), TOP, height - 20
+    )
+    ticks = format_html_join(
+        "",
+        '<text x="{}" y="{}" text-anchor="middle">{}</text>',
+        ((scale.x(x), height - 6, form.format(x)) for x in _ticks((scale.low, scale.high))[1:-1]),
+    )
+    drawn = format_html_join("", "{}", ((_span(row, place, scale),) for place, row in enumerate(rows)))
+    return _picture(label, zero + ticks + drawn, height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    low: float
+    high: float
+
+    def x(self, value: float) -> str:
+        return _n(NAMES_WIDTH + _share(value, (self.low, self.high)) * (WIDTH - NAMES_WIDTH - TEXTS_WIDTH))
+
+
+def _span(row: Span, place: int, scale: _Scale) -> SafeString:
+    y = _n(TOP + (place + 0.5) * ROW_HEIGHT)
+    base = _n(TOP + (place + 0.5) * ROW_HEIGHT + 4)
+    name = format_html('<text x="{}" y="{}" text-anchor="end">{}</text>', NAMES_WIDTH - 8, base, row.name)
+    text = format_html('<text x="{}" y="{}" text-anchor="end">{}</text>', WIDTH - 2, base, row.text)
+    if row.value is None:
+        return name + text
+    line = SafeString("")
+    if row.low is not None and row.high is not None:
+        line = format_html(
+            '<line class="line" x1="{}" y1="{}" x2="{}" y2="{}"></line>', scale.x(row.low), y, scale.x(row.high), y
+        )
+    dot = format_html('<circle class="dot-mark" cx="{}" cy="{}" r="4"></circle>', scale.x(row.value), y)
+    return name + line + dot + text
 
 
 def histogram(counts: Sequence[int], axes: Axes, label: str, limit: float) -> SafeString:
@@ -83,9 +147,9 @@ def _bar(axes: Axes, start: float, width: float, count: int, limit: float) -> tu
     return css, _n(left + 0.5), _n(top), _n(max(right - left - 1, 0.5)), _n(axes.y(0.0) - top), title
 
 
-def _picture(label: str, inside: SafeString) -> SafeString:
+def _picture(label: str, inside: SafeString, height: int = HEIGHT) -> SafeString:
     return format_html(
-        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>', WIDTH, HEIGHT, label, inside
+        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>', WIDTH, height, label, inside
     )
 
 

@@ -1,4 +1,4 @@
-"""The curves of a judged sample as SVG. Scores are those of `evaluation.scores`; a missing curve gives empty text."""
+"""The curves of a judged sample as SVG. Scores are those of `evaluation.report`; a missing curve gives empty text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.core.svg import Axes, Line, curves
+from apps.core import display
+from apps.core.svg import Axes, Line, Span, curves, spans
 
 EMPTY = SafeString("")
 CURVE_CLASSES = ("line", "line two", "line three", "line four")
+_STEP = 0.1
 
 
 def precision_recall(scores: Mapping[str, Any]) -> SafeString:
@@ -58,6 +60,43 @@ def calibration_of(points: Sequence[tuple[float, float]]) -> SafeString:
     return curves(lines, axes, _("Observed against predicted share"))
 
 
+def expected_value(scores: Mapping[str, Any]) -> SafeString:
+    """Expected value per alert against the threshold with its interval, nothing gained as a guide, the chosen threshold
+    as a mark."""
+    known = [point for point in scores.get("ev_curve", []) if point["expected_value"] is not None]
+    if len(known) < 2:
+        return EMPTY
+    line = [(point["threshold"], point["expected_value"]) for point in known]
+    sure = [point for point in known if point["low"] is not None]
+    low = [(point["threshold"], point["low"]) for point in sure]
+    high = [(point["threshold"], point["high"]) for point in sure]
+    value = scores.get("expected_value")
+    marks = [(scores["threshold"], value)] if value is not None else []
+    drawn = [*line, *low, *high, *marks]
+    across = (min(x for x, _y in drawn), max(x for x, _y in drawn))
+    up = _around([y for _x, y in drawn])
+    guide = Line([(across[0], 0.0), (across[1], 0.0)], "guide", title=_("nothing gained"))
+    axes = Axes(_("Threshold"), _("Per alert"), across, up, "{:.2f}")
+    return curves([guide, Line(line)], axes, _("Expected value against threshold"), marks, [*low, *reversed(high)])
+
+
+def expected_values(rows: Sequence[tuple[str, Mapping[str, Any]]], label: str) -> SafeString:
+    """Expected value per alert of slices, baselines or models below each other, with their intervals."""
+    drawn = []
+    for name, row in rows:
+        low, high = row.get("intervals", {}).get("expected_value", (None, None))
+        value = row.get("expected_value")
+        text = display.signed_pct(None if value is None else value * 100)
+        drawn.append(Span(name, value, low, high, text))
+    return spans(drawn, label) if any(row.value is not None for row in drawn) else EMPTY
+
+
+def falls(rows: Sequence[tuple[str, float]]) -> SafeString:
+    """By how much PR-AUC falls without each feature."""
+    drawn = [Span(name, value, min(value, 0.0), max(value, 0.0), display.number(value, 4)) for name, value in rows]
+    return spans(drawn, _("Fall of PR-AUC when shuffled"), "{:.3f}") if drawn else EMPTY
+
+
 def _points(scores: Mapping[str, Any], curve: str) -> list[tuple[float, float]]:
     return [(x, y) for x, y in scores.get("curves", {}).get(curve, [])]
 
@@ -65,3 +104,9 @@ def _points(scores: Mapping[str, Any], curve: str) -> list[tuple[float, float]]:
 def _round_up(value: float) -> float:
     """The next tenth, at most 1."""
     return min(max(int(value * 10) + 1, 1) / 10, 1.0)
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """A range in whole steps that holds all values and zero."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    return (int(low / _STEP) - (low < 0)) * _STEP, (int(high / _STEP) + 1) * _STEP
