@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ def _connected(address: str) -> Iterator[Client]:
         text = "A Dask cluster is set, but Dask is not installed: pip install -r requirements-dask.txt."
         raise PlatformError("DASK_NOT_INSTALLED", text) from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise _unavailable(address, str(error) or type(error).__name__) from None
     try:
@@ -102,6 +102,7 @@ def _train(
 
     name = f"fit-{uuid.uuid4().hex}"
     news, stop, ended = Variable(f"{name}-news", client=client), Event(f"{name}-stop", client=client), threading.Event()
+    news.set(None)
     outcome: dict[str, Any] = {}
 
     def work() -> None:
@@ -132,12 +133,9 @@ def _train(
 
 
 def _listen(news: Any, ended: threading.Event, on_round: fitting.Round) -> None:
-    """Pass on the newest round of the fit until it has ended, and look up from it twice a second."""
-    newest = (0, float("nan"))
+    """Pass on the newest round twice a second until the fit has ended; round 0 until the first is done."""
     while not ended.wait(LISTEN_SECONDS):
-        with suppress(TimeoutError):  # no round is done yet: the caller hears that the work goes on
-            newest = tuple(news.get(timeout=LISTEN_SECONDS))
-        on_round(*newest)
+        on_round(*(news.get(timeout=CONNECT_SECONDS) or (0, float("nan"))))
 
 
 def _fit_there(

@@ -80,7 +80,8 @@ def _fit(found: Prepared, report: Report) -> fitting.Fitted:
     total = found.recipe.xgboost.n_estimators
 
     def on_round(number: int, value: float) -> None:
-        report.progress(0.4 + 0.5 * number / total, f"round {number}, PR-AUC {value:.4f}")
+        text = f"round {number}, PR-AUC {value:.4f}" if number else "dealing out the rows"
+        report.progress(0.4 + 0.5 * number / total, text)
 
     rows = (found.split.train, found.split.validation)
     report.progress(0.4, "fitting")
