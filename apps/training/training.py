@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError
-from apps.training import artifacts, clusters, dataset, fitting, judging, selections, services, splits
+from apps.training import artifacts, clusters, dataset, fitting, judging, profiles, selections, services, splits
 from apps.training.columns import Floats
 from apps.training.dataset import Dataset, Selection
 from apps.training.models import Job, Lineage, Model
@@ -139,6 +140,7 @@ def _model(found: Prepared, fitted: fitting.Fitted, scores: dict[str, Any], kept
         rows_test=len(split.test),
         scores=scores,
         judging=kept,
+        profile=_profile(data, split, fitted),
         threshold=fitted.threshold.value,
         importances=fitted.importances,
         artifact=artifact,
@@ -146,6 +148,12 @@ def _model(found: Prepared, fitted: fitting.Fitted, scores: dict[str, Any], kept
         xgboost_version=xgboost.__version__,
         made_with={"seed": recipe.seed, "rounds": fitted.rounds, **fitted.made_with},
     )
+
+
+def _profile(data: Dataset, split: splits.Split, fitted: fitting.Fitted) -> dict[str, Any]:
+    """The spread of the training rows, and of the scores of rows that were not learned from."""
+    unseen = profiles.sampled(np.concatenate((split.validation, split.test)))
+    return profiles.profile_of(data.names, data.x, split.train, fitting.predict(fitted.booster, data.x[unseen]))
 
 
 def _store(job: Job, model: Model, result: dict[str, Any]) -> None:
