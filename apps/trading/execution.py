@@ -21,6 +21,7 @@ from apps.trading.orders import order_announce, wallet_locked, wallet_roll_day
 from apps.trading.positions import Holding, after_failed_exit, after_fill, realized_pnl
 from apps.trading.valuation import costs_of, holding_of
 from apps.trading.venues import paper
+from apps.trading.webhooks import trade_tell
 
 # A sale refused for these is not tried again by itself: the position is kept and flagged.
 BLOCKING = frozenset(
@@ -104,7 +105,7 @@ def _apply_fill(order: Order, wallet: Wallet, position: Position | None, fill: F
         _pin(held)
     order.position = held
     _settle(order, wallet, fill.balance_change, Order.Status.FILLED)
-    TradeLog.objects.create(**_trade_fields(order, held), **_fill_fields(fill), status="SUCCESS")
+    trade_tell(TradeLog.objects.create(**_trade_fields(order, held), **_fill_fields(fill), status="SUCCESS"), order)
     transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(float(lamports_to_sol(fill.curve_lamports))))
 
 
@@ -163,7 +164,7 @@ def _apply_rejection(
         position.save()
     order.position = position if order.side == "sell" else None
     _settle(order, wallet, -fee, Order.Status.REJECTED, refusal.code, str(refusal))
-    TradeLog.objects.create(
+    trade = TradeLog.objects.create(
         **_trade_fields(order, order.position),
         status="FAILED",
         code=refusal.code,
@@ -171,6 +172,7 @@ def _apply_rejection(
         network_fee_lamports=fee,
         balance_change_lamports=-fee,
     )
+    trade_tell(trade, order)
 
 
 def _trade_fields(order: Order, position: Position | None) -> dict[str, Any]:
