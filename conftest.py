@@ -10,6 +10,8 @@ from django.db import connection
 from pytest_django.plugin import blocking_manager_key
 
 ROOT = Path(__file__).resolve().parent
+# Threads of OpenMP wait for each other by spinning: with more of them than idle cores a fit of 50 ms takes a second.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def recordings_dir() -> Path:

@@ -5,19 +5,19 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 from django.utils import timezone
-from fastmcp import Client
-from fastmcp.client.auth import BearerAuth
-from fastmcp.exceptions import ToolError
 
 from apps.core.models import ApiToken
 from apps.training.models import Model
 from pumpsite.api import api
 from tests.servers import daphne, free_port
+
+if TYPE_CHECKING:
+    from fastmcp import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,8 +32,18 @@ def address(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> 
     assert "was destroyed but it is pending" not in log.read_text()
 
 
-def client(address: str, token: str) -> Client[Any]:
+def client(address: str, token: str) -> "Client[Any]":
+    from fastmcp import Client  # a second of imports, which no other worker need pay
+    from fastmcp.client.auth import BearerAuth
+
     return Client(f"{address}/mcp", auth=BearerAuth(token))
+
+
+def tool_error(match: str) -> Any:
+    """Expects a tool to fail with these words."""
+    from fastmcp.exceptions import ToolError
+
+    return pytest.raises(ToolError, match=match)
 
 
 async def call(address: str, token: str, tool: str, **arguments: Any) -> Any:
@@ -73,7 +83,7 @@ def test_tool_answers_as_the_caller(address: str, person: Any, staff: Any, token
 def test_tool_obeys_scopes(address: str, staff: Any, token_for: Callable[..., str]):
     reader, admin = token_for(staff, "read"), token_for(staff, "admin")
     wish = {"name": "made over MCP", "scopes": ["read"]}
-    with pytest.raises(ToolError, match="SCOPE_MISSING"):
+    with tool_error("SCOPE_MISSING"):
         asyncio.run(call(address, reader, "auth_create_token", **wish))
     assert not ApiToken.objects.filter(name="made over MCP").exists()
     made = asyncio.run(call(address, admin, "auth_create_token", **wish))
@@ -81,7 +91,7 @@ def test_tool_obeys_scopes(address: str, staff: Any, token_for: Callable[..., st
 
 
 def test_error_of_a_tool_is_the_api_s_own(address: str, staff: Any, token_for: Callable[..., str]):
-    with pytest.raises(ToolError, match=r"VALIDATION_FAILED.*limit: Input should be less than or equal to 500"):
+    with tool_error(r"VALIDATION_FAILED.*limit: Input should be less than or equal to 500"):
         asyncio.run(call(address, token_for(staff, "read"), "auth_tokens", limit=1000))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from apps.discovery import curve
 from apps.discovery.curve import Reserves
@@ -184,6 +183,8 @@ def test_complete_curve_is_not_traded_and_migrates(day: Day) -> None:
 
 
 def test_early_flow_tells_something_about_the_rise_but_not_all(day: Day) -> None:
+    from sklearn.metrics import roc_auc_score  # two seconds of imports, which no other worker need pay
+
     wallets, rises = [], []
     for at, create in day.creates:
         trades = day.trades.get(create["mint"], [])

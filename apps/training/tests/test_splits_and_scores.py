@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
 
 from apps.training import evaluation
 from apps.training.splits import split_by_time, walk_forward
@@ -31,14 +30,14 @@ def test_no_label_of_a_part_sees_the_next_and_every_coin_is_on_one_side(seed, co
     split = split_by_time(first, as_of, reach_us=reach * S, end_us=5000 * S, validation=validation, test=test)
     parts = [split.train, split.validation, split.test]
     taken = np.concatenate(parts)
-    assert len(np.unique(taken)) == len(taken) == len(coin) - split.purged
+    assert len(np.unique(taken)) == len(taken) == len(coin) - split.purged - split.embargoed
     for earlier, later, boundary in (
         (parts[0], parts[1], split.validation_from_us),
         (parts[1], parts[2], split.test_from_us),
     ):
         assert not set(coin[earlier]) & set(coin[later])
         assert (as_of[earlier] + reach * S <= boundary).all()
-        assert (as_of[later] >= boundary).all()
+        assert (as_of[later] >= boundary + reach * S).all()
 
 
 def test_shares_of_rows_come_last_in_time():
@@ -52,15 +51,24 @@ def test_shares_of_rows_come_last_in_time():
 @given(st.integers(0, 10**6), st.integers(5, 60), st.integers(0, 300))
 def test_walking_forward_never_trains_on_what_it_is_judged_on(seed, coins, reach):
     coin, first, as_of = rows_of(seed, coins)
-    for earlier, later in walk_forward(first, as_of, reach_us=reach * S, folds=3):
-        assert not set(coin[earlier]) & set(coin[later])
-        if len(earlier) and len(later):
-            assert (as_of[earlier] + reach * S).max() <= as_of[later].min()
+    folds = walk_forward(first, as_of, reach_us=reach * S, end_us=5000 * S, folds=3, validation=0.2)
+    assert len(folds) == 3
+    tested = np.concatenate([fold.test for fold in folds])
+    assert len(np.unique(tested)) == len(tested)
+    for fold in folds:
+        parts = (fold.train, fold.validation, fold.test)
+        for number, earlier in enumerate(parts):
+            for later in parts[number + 1 :]:
+                assert not set(coin[earlier]) & set(coin[later])
+                if len(earlier) and len(later):
+                    assert (as_of[earlier] + 2 * reach * S).max() <= as_of[later].min()
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 300), st.sampled_from([3, 20, 10**6]))
 def test_measures_agree_with_scikit_learn(seed, rows, levels):
+    from sklearn import metrics as sklearn_metrics  # two seconds of imports, which no other worker need pay
+
     rng = np.random.default_rng(seed)
     label = (rng.random(rows) < 0.3).astype(float)
     label[:2] = 0, 1
