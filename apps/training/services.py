@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.training import metrics
+from apps.training import containers, metrics
 from apps.training.models import Comparison, Job, Lineage, Model, TestResult
 from apps.training.recipes import Recipe, Tune, recipe_parse
 
@@ -267,6 +267,20 @@ def model_restore(*, model: Model, name: str | None = None) -> Model:
     model.name, model.is_deleted, model.deleted_at = wanted, False, None
     model.save(update_fields=["name", "is_deleted", "deleted_at"])
     transaction.on_commit(gauges_set)
+    return model
+
+
+def model_import(*, data: bytes, name: str | None = None) -> Model:
+    """Store a model from its file (see `containers`) under its own name or another one.
+
+    Raises PlatformError MODEL_FILE_* with the reason why the file is refused, ConflictError MODEL_NAME_TAKEN.
+    """
+    model = containers.unpack(data)
+    model.name = name or model.name
+    name_check(name=model.name)
+    model.save()
+    transaction.on_commit(gauges_set)
+    transaction.on_commit(lambda: live.publish("training"))
     return model
 
 

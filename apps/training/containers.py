@@ -1,0 +1,208 @@
+"""A model as one file: a zip of three members in this order, stored or deflated.
+
+    model.json    what the database holds of the model besides its artifact (`Manifest`)
+    model.ubj     XGBoost's own UBJSON
+    SHA256SUMS    the SHA-256 of the two, as `sha256sum -c` reads them
+
+The same model gives the same bytes. The sums recognise a damaged or edited file; they are no signature: who edits the
+sums too is believed, so import files of people you trust. Nothing in the file is run or unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from apps.core.errors import PlatformError
+from apps.training import artifact_check, features
+from apps.training.models import Model
+from apps.training.recipes import Recipe, recipe_parse
+
+FORMAT, VERSION = "pump-platform-model", 1
+MANIFEST, ARTIFACT, SUMS = "model.json", "model.ubj", "SHA256SUMS"
+MOST_FILE_BYTES = 64 * 2**20
+MOST_BYTES = {MANIFEST: 16 * 2**20, ARTIFACT: 256 * 2**20, SUMS: 1000}
+OBJECTIVE = "binary:logistic"
+MEDIA_TYPE = "application/zip"
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+
+
+class PartScores(BaseModel):
+    """What pages and lists read of the scores of one part; curves, slices and the like come along as they are."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    rows: int = Field(ge=0)
+    positives: int = Field(ge=0)
+    alerts: int = Field(ge=0)
+    base_rate: float | None
+    pr_auc: float | None
+    roc_auc: float | None
+    precision: float | None
+    recall: float | None
+    expected_value: float | None
+
+
+class Manifest(BaseModel):
+    """The file model.json. Fields of a later version are refused, not dropped."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    format: Literal["pump-platform-model"] = FORMAT
+    version: Literal[1] = VERSION
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field(default="", max_length=2000)
+    recipe: dict[str, Any]
+    feature_names: list[str] = Field(min_length=1, max_length=5000)
+    label_name: str = Field(max_length=100)
+    horizon_seconds: int = Field(ge=1)
+    train_from: AwareDatetime
+    train_to: AwareDatetime
+    data_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows_train: int = Field(ge=0, lt=2**31)
+    rows_validation: int = Field(ge=0, lt=2**31)
+    rows_test: int = Field(ge=0, lt=2**31)
+    scores: dict[Literal["validation", "test"], PartScores]
+    judging: dict[str, Any]
+    profile: dict[str, Any]
+    threshold: float = Field(ge=0, le=1)
+    importances: dict[str, float]
+    made_with: dict[str, Any]
+    artifact_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    xgboost_version: str = Field(max_length=20)
+    origin: str = Field(max_length=10)
+    parent_name: str = Field(default="", max_length=100)
+    created_at: AwareDatetime
+
+
+def pack(model: Model) -> bytes:
+    """The model's file."""
+    manifest = Manifest(
+        **{name: getattr(model, name) for name in Manifest.model_fields if hasattr(model, name)},
+        parent_name=model.parent.name if model.parent else "",
+    )
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    members = {MANIFEST: text.encode(), ARTIFACT: bytes(model.artifact)}
+    members[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in members.items()).encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, _MOMENT), data, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
+
+
+def unpack(data: bytes) -> Model:
+    """A model that is not saved, made from a file whose every part was checked.
+
+    Raises PlatformError MODEL_FILE_TOO_LARGE, MODEL_FILE_FOREIGN, MODEL_FILE_DAMAGED, MODEL_FILE_INVALID, and those of
+    features and recipes that this release does not know (FEATURE_UNKNOWN, RECIPE_INVALID).
+    """
+    members = _members(data)
+    manifest = _manifest(members[MANIFEST])
+    recipe = recipe_parse(manifest.recipe)
+    _check_recipe(manifest, recipe)
+    _check_artifact(manifest, members[ARTIFACT])
+    fields = manifest.model_dump(exclude={"format", "version", "origin", "parent_name", "recipe", "created_at"})
+    made_with = {
+        **manifest.made_with,
+        "imported": {
+            "origin": manifest.origin,
+            "parent": manifest.parent_name,
+            "created_at": manifest.created_at.isoformat(),
+            "file_sha256": _sha256(data),
+        },
+    }
+    fields |= {"recipe": recipe.as_json(), "made_with": made_with, "origin": Model.Origin.IMPORTED}
+    return Model(**fields, artifact=members[ARTIFACT])
+
+
+def _members(data: bytes) -> dict[str, bytes]:
+    if len(data) > MOST_FILE_BYTES:
+        raise PlatformError(
+            "MODEL_FILE_TOO_LARGE",
+            f"A model file has at most {MOST_FILE_BYTES >> 20} MB; this one has {len(data):,} B.",
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+            if names != [MANIFEST, ARTIFACT, SUMS]:
+                raise _foreign(f"it holds {names[:5]}")
+            members = {name: _read(archive, name) for name in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise _foreign(str(error)[:200]) from None
+    wanted = "".join(f"{_sha256(members[name])}  {name}\n" for name in (MANIFEST, ARTIFACT))
+    if members[SUMS].decode("ascii", "replace") != wanted:
+        raise PlatformError(
+            "MODEL_FILE_DAMAGED",
+            "The contents do not match their sums: the file was damaged or edited. Export the model again.",
+        )
+    return members
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """One member, whatever its header says no more than its limit (a small file can unpack to a huge one)."""
+    with archive.open(name) as member:
+        data = member.read(MOST_BYTES[name] + 1)
+    if len(data) > MOST_BYTES[name]:
+        raise PlatformError("MODEL_FILE_TOO_LARGE", f"{name} has more than {MOST_BYTES[name] >> 20} MB unpacked.")
+    return data
+
+
+def _manifest(text: bytes) -> Manifest:
+    try:
+        source = json.loads(text, parse_constant=_no_constant)
+        if rb"\u0000" in text:
+            raise ValueError("it holds the character NUL")
+    except (ValueError, RecursionError) as error:
+        raise _foreign(f"{MANIFEST}: {str(error)[:100]}") from None
+    if not isinstance(source, dict) or source.get("format") != FORMAT:
+        raise _foreign(f"{MANIFEST} does not say that it is one")
+    if source.get("version") != VERSION:
+        raise PlatformError("MODEL_FILE_INVALID", f"This release reads version {VERSION} of model files only.")
+    try:
+        return Manifest.model_validate(source)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PlatformError("MODEL_FILE_INVALID", f"{MANIFEST}, {where}: {first['msg']}.", field=where) from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _check_recipe(manifest: Manifest, recipe: Recipe) -> None:
+    """The question and the columns are those of the recipe, and the columns are known here."""
+    features.positions(manifest.feature_names)
+    if manifest.label_name != recipe.label.rule().name or manifest.horizon_seconds != recipe.label.horizon_seconds:
+        raise PlatformError("MODEL_FILE_INVALID", "Its label is not the one of its recipe.")
+    if tuple(manifest.feature_names) != recipe.feature_names() and recipe.features != "all":
+        raise PlatformError("MODEL_FILE_INVALID", "Its features are not those of its recipe.")
+
+
+def _check_artifact(manifest: Manifest, data: bytes) -> None:
+    if _sha256(data) != manifest.artifact_sha256:
+        raise PlatformError("MODEL_FILE_DAMAGED", f"{ARTIFACT} is not the one that {MANIFEST} names.")
+    found = artifact_check.look(data)
+    if problem := found.get("error"):
+        raise PlatformError("MODEL_FILE_INVALID", f"{ARTIFACT} is not a readable XGBoost model: {problem}.")
+    if found["features"] != manifest.feature_names:
+        raise PlatformError("MODEL_FILE_INVALID", "The features inside the model differ from its list or their order.")
+    if found["objective"] != OBJECTIVE:
+        raise PlatformError(
+            "MODEL_FILE_INVALID", f"Only models of {OBJECTIVE} give probabilities: {found['objective']}."
+        )
+
+
+def _foreign(why: str) -> PlatformError:
+    return PlatformError("MODEL_FILE_FOREIGN", f"This is not a model file of this product ({why}).")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

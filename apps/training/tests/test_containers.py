@@ -1,0 +1,163 @@
+"""A model as one file: it comes back the same, and whatever else is in a file is refused with the reason."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from apps.core.errors import ConflictError, PlatformError
+from apps.training import artifacts, containers, services, tasks
+from apps.training.models import Model
+
+MEMBERS = (containers.MANIFEST, containers.ARTIFACT, containers.SUMS)
+
+
+@pytest.fixture
+def model(filled, make_recipe) -> Model:
+    services.train_request(recipe=make_recipe(features=["price_close", "volume_sol_60s", "age_seconds"]))
+    tasks.run_job(0)
+    return Model.objects.get()
+
+
+def members_of(file: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def summed(members: dict[str, bytes]) -> bytes:
+    """A file whose sums are right: what somebody makes who knows the format."""
+    both = {name: members[name] for name in MEMBERS[:2]}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in both.items())
+    return zipped({**both, containers.SUMS: sums.encode()})
+
+
+def edited(file: bytes, **changes: Any) -> bytes:
+    members = members_of(file)
+    manifest = {**json.loads(members[containers.MANIFEST]), **changes}
+    return summed({**members, containers.MANIFEST: json.dumps(manifest).encode()})
+
+
+def test_a_model_comes_back_the_same(model):
+    file = containers.pack(model)
+    assert containers.pack(model) == file
+    with pytest.raises(ConflictError):
+        services.model_import(data=file)
+    copy = services.model_import(data=file, name="copy")
+    copy.refresh_from_db()
+    same = ("recipe", "feature_names", "label_name", "data_hash", "scores", "judging", "threshold", "importances",
+            "artifact_sha256", "train_from", "train_to", "rows_train", "horizon_seconds", "profile")  # fmt: skip
+    assert {name: getattr(copy, name) for name in same} == {name: getattr(model, name) for name in same}
+    assert (copy.name, copy.origin, copy.alias) == ("copy", Model.Origin.IMPORTED, "")
+    assert copy.made_with["imported"]["file_sha256"] == hashlib.sha256(file).hexdigest()
+    assert artifacts.load(copy).feature_names == model.feature_names
+
+
+def test_whatever_is_wrong_with_a_file_is_said(model):
+    file = containers.pack(model)
+    for wrong, (code, text) in wrong_files(file).items():
+        with pytest.raises(PlatformError) as caught:
+            containers.unpack(WRONG[wrong](file))
+        assert (caught.value.code, text in caught.value.message) == (code, True), (wrong, caught.value.message)
+    assert Model.objects.count() == 1
+
+
+def flipped(file: bytes) -> bytes:
+    """The artifact with one byte changed, in a sound zip."""
+    members = members_of(file)
+    data = bytearray(members[containers.ARTIFACT])
+    data[len(data) // 2] ^= 1
+    return zipped({**members, containers.ARTIFACT: bytes(data)})
+
+
+def swapped(file: bytes) -> bytes:
+    """Another artifact, with right sums of the file."""
+    return summed({**members_of(file), containers.ARTIFACT: b"another"})
+
+
+def not_a_model(file: bytes) -> bytes:
+    members = members_of(file)
+    manifest = json.loads(members[containers.MANIFEST])
+    manifest["artifact_sha256"] = hashlib.sha256(b"{}").hexdigest()
+    return summed({containers.MANIFEST: json.dumps(manifest).encode(), containers.ARTIFACT: b"{}"})
+
+
+def bomb(file: bytes) -> bytes:
+    """A megabyte that says it is much more."""
+    return zipped({**members_of(file), containers.SUMS: b"0" * 10_000_000})
+
+
+WRONG: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda file: b"",
+    "text": lambda file: b"not a zip at all",
+    "cut off": lambda file: file[: len(file) // 2],
+    "another zip": lambda file: zipped({"readme.txt": b"hello"}),
+    "one more member": lambda file: zipped({**members_of(file), "../evil.py": b"import os"}),
+    "a byte flipped": flipped,
+    "another artifact": swapped,
+    "no model": not_a_model,
+    "unpacks to too much": bomb,
+    "nicer scores": lambda file: zipped(
+        {
+            **members_of(file),
+            containers.MANIFEST: members_of(file)[containers.MANIFEST].replace(b'"pr_auc"', b'"pr_auC"'),
+        }
+    ),
+    "a later version": lambda file: edited(file, version=2),
+    "another product": lambda file: edited(file, format="other"),
+    "an unknown field": lambda file: edited(file, colour="red"),
+    "scores of the wrong type": lambda file: edited(file, scores={"test": "high"}),
+    "not a number": lambda file: edited(file, threshold=float("nan")),
+    "a character that cannot be stored": lambda file: edited(file, description="\x00"),
+    "another label": lambda file: edited(file, label_name="other"),
+    "features in another order": lambda file: edited(
+        file, feature_names=["volume_sol_60s", "price_close", "age_seconds"]
+    ),
+    "a feature nobody knows": lambda file: edited(file, feature_names=["price_tomorrow"]),
+    "a recipe nobody can read": lambda file: edited(file, recipe={"name": "x", "colour": "red"}),
+}
+
+
+def wrong_files(file: bytes) -> dict[str, tuple[str, str]]:
+    """The code and a part of the sentence for each."""
+    foreign, damaged, invalid = "MODEL_FILE_FOREIGN", "MODEL_FILE_DAMAGED", "MODEL_FILE_INVALID"
+    return {
+        "empty": (foreign, "zip"),
+        "text": (foreign, "zip"),
+        "cut off": (foreign, "zip"),
+        "another zip": (foreign, "readme.txt"),
+        "one more member": (foreign, "evil.py"),
+        "a byte flipped": (damaged, "sums"),
+        "another artifact": (damaged, "model.ubj"),
+        "no model": (invalid, "not a readable XGBoost model"),
+        "unpacks to too much": ("MODEL_FILE_TOO_LARGE", "SHA256SUMS"),
+        "nicer scores": (damaged, "edited"),
+        "a later version": (invalid, "version 1"),
+        "another product": (foreign, "does not say"),
+        "an unknown field": (invalid, "colour"),
+        "scores of the wrong type": (invalid, "scores"),
+        "not a number": (foreign, "NaN"),
+        "a character that cannot be stored": (foreign, "NUL"),
+        "another label": (invalid, "label"),
+        "features in another order": (invalid, "features"),
+        "a feature nobody knows": ("FEATURE_UNKNOWN", "price_tomorrow"),
+        "a recipe nobody can read": ("RECIPE_INVALID", "colour"),
+    }
+
+
+def test_a_file_that_is_too_large_is_not_even_opened(monkeypatch):
+    monkeypatch.setattr(containers, "MOST_FILE_BYTES", 10)
+    with pytest.raises(PlatformError) as caught:
+        containers.unpack(b"x" * 11)
+    assert caught.value.code == "MODEL_FILE_TOO_LARGE"
