@@ -1,4 +1,5 @@
-"""Plots as SVG text, drawn by the server: curves of points, bars, rows with intervals. Pure; colours come from the page's style sheet.
+"""Plots as SVG text, drawn by the server: curves of points, bars, rows with intervals. Pure; colours come from the
+page's style sheet.
 
 Coordinates of the data are floats; what is drawn lies in a box of WIDTH x HEIGHT units that the page scales.
 """
@@ -74,13 +75,13 @@ def curves(
     return _picture(label, _grid(axes) + area + drawn + points)
 
 
-def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}") -> SafeString:
+def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}", names: int = NAMES_WIDTH) -> SafeString:
     """Rows below each other: a dot at the value, a line over its interval, zero as a guide. A row whose value is
-    unknown is only named. The x range holds all that is drawn and zero."""
+    unknown is only named. The x range holds all that is drawn and zero; `names` is the room for names."""
     ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     room = (high - low) * 0.06 or 1.0
-    scale = _Scale(low - room * (low < 0), high + room)
+    scale = _Scale(low - room * (low < 0), high + room, names)
     height = TOP + len(rows) * ROW_HEIGHT + 24
     zero = format_html(
         '<line class="guide" x1="{0}" y1="{1}" x2="{0}" y2="{2}"></line>', scale.x(0.0), TOP, height - 20
@@ -98,15 +99,16 @@ def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}") -> SafeString:
 class _Scale:
     low: float
     high: float
+    left: int
 
     def x(self, value: float) -> str:
-        return _n(NAMES_WIDTH + _share(value, (self.low, self.high)) * (WIDTH - NAMES_WIDTH - TEXTS_WIDTH))
+        return _n(self.left + _share(value, (self.low, self.high)) * (WIDTH - self.left - TEXTS_WIDTH))
 
 
 def _span(row: Span, place: int, scale: _Scale) -> SafeString:
     y = _n(TOP + (place + 0.5) * ROW_HEIGHT)
     base = _n(TOP + (place + 0.5) * ROW_HEIGHT + 4)
-    name = format_html('<text x="{}" y="{}" text-anchor="end">{}</text>', NAMES_WIDTH - 8, base, row.name)
+    name = format_html('<text x="{}" y="{}" text-anchor="end">{}</text>', scale.left - 8, base, row.name)
     text = format_html('<text x="{}" y="{}" text-anchor="end">{}</text>', WIDTH - 2, base, row.text)
     if row.value is None:
         return name + text

@@ -1,5 +1,6 @@
 """`/api/training/`: models, jobs, tests, comparisons, features. Every operation parses, makes one call, shapes."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -7,6 +8,7 @@ from django.conf import settings
 from django.db.models import Count, QuerySet
 from django.db.models import Model as DjangoModel
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import AwareDatetime
@@ -22,6 +24,12 @@ from apps.training.recipes import Recipe, range_parse
 
 router = Router(tags=["training"])
 Row = TypeVar("Row", bound=DjangoModel)
+TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
+
+
+def leakcheck_link(samples: Iterable[dict[str, Any]]) -> str | None:
+    """The page that tells how to look for a leak, if one of the judged samples is too good to be true."""
+    return reverse("training:leakcheck") if any(scores.get("suspicious") for scores in samples) else None
 
 
 class JobOut(Schema):
@@ -67,15 +75,21 @@ class ModelOut(Schema):
     rows_test: int
     threshold: float
     scores: dict[str, Any]
+    leakcheck: str | None
     created_at: datetime
 
     @staticmethod
     def resolve_scores(model: Model) -> dict[str, Any]:
-        """The measures alone."""
+        """The measures with their intervals alone."""
         return {
-            part: {name: value for name, value in scores.items() if name not in ("curves", "calibration")}
+            part: {name: value for name, value in scores.items() if name not in TABLES_OF_SCORES}
             for part, scores in model.scores.items()
         }
+
+    @staticmethod
+    def resolve_leakcheck(model: Model) -> str | None:
+        """Where to look for a leak, if a score is too good to be true."""
+        return leakcheck_link(model.scores.values())
 
 
 class ModelDetail(ModelOut):
@@ -84,6 +98,7 @@ class ModelDetail(ModelOut):
     recipe: dict[str, Any]
     feature_names: list[str]
     importances: dict[str, float]
+    judging: dict[str, Any]
     data_hash: str
     artifact_sha256: str
     xgboost_version: str
@@ -119,7 +134,13 @@ class TestResultOut(Schema):
     rows_unknown: int
     coins: int
     scores: dict[str, Any]
+    leakcheck: str | None
     created_at: datetime
+
+    @staticmethod
+    def resolve_leakcheck(result: TestResult) -> str | None:
+        """Where to look for a leak, if the score is too good to be true."""
+        return leakcheck_link([result.scores])
 
 
 class ComparisonOut(Schema):

@@ -94,7 +94,7 @@ def expected_values(rows: Sequence[tuple[str, Mapping[str, Any]]], label: str) -
 def falls(rows: Sequence[tuple[str, float]]) -> SafeString:
     """By how much PR-AUC falls without each feature."""
     drawn = [Span(name, value, min(value, 0.0), max(value, 0.0), display.number(value, 4)) for name, value in rows]
-    return spans(drawn, _("Fall of PR-AUC when shuffled"), "{:.3f}") if drawn else EMPTY
+    return spans(drawn, _("Fall of PR-AUC when shuffled"), "{:.3f}", names=190) if drawn else EMPTY
 
 
 def _points(scores: Mapping[str, Any], curve: str) -> list[tuple[float, float]]:

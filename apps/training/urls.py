@@ -21,5 +21,6 @@ urlpatterns = [
     path("comparisons/", views.comparisons, name="comparisons"),
     path("comparisons/<int:comparison_id>/", views.comparison, name="comparison"),
     path("comparisons/<int:comparison_id>/delete/", views.comparison_delete, name="comparison_delete"),
+    path("leakcheck/", views.leakcheck, name="leakcheck"),
     path("features/", views.features, name="features"),
 ]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.training import data_pages, pages, selections, services
+from apps.training import data_pages, judged_pages, pages, selections, services
 from apps.training.forms import CompareForm, ModelForm, ModelTestForm, PreviewForm, RecipeForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
 
@@ -67,7 +67,7 @@ def model(request: HttpRequest, model_id: int) -> HttpResponse:
     if saved(change):
         messages.success(request, _("Saved."))
         return redirect("training:model", model_id)
-    context = {"model": pages.model_facts(found), "test": test, "change": change, "tests": pages.tests_of(found)}
+    context = {"model": pages.model_facts(found), "test": test, "change": change, "tests": judged_pages.tests_of(found)}
     return render(request, "training/model.html", context)
 
 
@@ -114,8 +114,8 @@ def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
 @require_safe
 def tests(request: HttpRequest) -> HttpResponse:
     """Models judged on other stretches of data."""
-    page = page_of(request, pages.tests_found(request), pages.test_row)
-    table = pages.tests_table(page.items)
+    page = page_of(request, judged_pages.tests_found(request), judged_pages.test_row)
+    table = judged_pages.tests_table(page.items)
     context = {"page": page, "table": table, "models": pages.model_choices(), "topics": "training"}
     return render_page(request, "training/tests.html", "training/_tests.html", context)
 
@@ -124,7 +124,8 @@ def tests(request: HttpRequest) -> HttpResponse:
 def test(request: HttpRequest, result_id: int) -> HttpResponse:
     """One test with its plots."""
     rows = TestResult.objects.select_related("model").defer("model__artifact")
-    return render(request, "training/test.html", {"test": pages.test_facts(get_object_or_404(rows, pk=result_id))})
+    facts = judged_pages.test_facts(get_object_or_404(rows, pk=result_id))
+    return render(request, "training/test.html", {"test": facts})
 
 
 @require_POST
@@ -141,7 +142,7 @@ def comparisons(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (job := saved(form)):
         messages.success(request, _("The comparison is queued."))
         return redirect("training:job", job.pk)
-    page = page_of(request, pages.comparisons_found(), pages.comparison_row)
+    page = page_of(request, judged_pages.comparisons_found(), judged_pages.comparison_row)
     context = {"form": form, "page": page, "topics": "training"}
     return render_page(request, "training/comparisons.html", "training/_comparisons.html", context)
 
@@ -149,8 +150,8 @@ def comparisons(request: HttpRequest) -> HttpResponse:
 @require_safe
 def comparison(request: HttpRequest, comparison_id: int) -> HttpResponse:
     """One comparison, the winner first."""
-    found = get_object_or_404(pages.comparisons_found(), pk=comparison_id)
-    return render(request, "training/comparison.html", {"comparison": pages.comparison_facts(found)})
+    found = get_object_or_404(judged_pages.comparisons_found(), pk=comparison_id)
+    return render(request, "training/comparison.html", {"comparison": judged_pages.comparison_facts(found)})
 
 
 @require_POST
@@ -159,6 +160,12 @@ def comparison_delete(request: HttpRequest, comparison_id: int) -> HttpResponse:
     services.comparison_delete(comparison_id=get_object_or_404(Comparison, pk=comparison_id).pk)
     messages.success(request, _("The comparison is deleted."))
     return redirect("training:comparisons")
+
+
+@require_safe
+def leakcheck(request: HttpRequest) -> HttpResponse:
+    """How to look for a leak, and which figures ask for it."""
+    return render(request, "training/leakcheck.html", {"found": judged_pages.suspicious()})
 
 
 @require_safe
