@@ -203,6 +203,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(RUNTIME_DIR / "beat-schedule")
 CELERY_TASK_ROUTES = {"apps.training.tasks.run_job": {"queue": "training"}}
 MAX_CONCURRENT_JOBS = env.int("MAX_CONCURRENT_JOBS", default=1)
+DATASET_CACHE_MB = env.int("DATASET_CACHE_MB", default=2048)
 DASK_SCHEDULER_ADDRESS = env.str("DASK_SCHEDULER_ADDRESS", default="")
 POLLING_INTERVAL_SECONDS = env.float("POLLING_INTERVAL_SECONDS", default=5.0)
 N8N_FIND_WEBHOOK_URL = env.str("N8N_FIND_WEBHOOK_URL", default="")

@@ -24,6 +24,7 @@ from apps.predictions.reasons import reasons_of
 from apps.predictions.rules import TAGS, Rules
 from apps.training import artifacts, features, fitting
 from apps.training.columns import Floats, Integers, MetricColumns
+from apps.training.market import Market
 from apps.training.recipes import Label
 
 if TYPE_CHECKING:
@@ -116,11 +117,11 @@ class Scores:
     milliseconds: dict[int, float]
 
 
-def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers) -> Scores:
+def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers, market: Market) -> Scores:
     """Score `rows` of `columns` with every model; features are computed once, for the union of what is needed."""
     started = time.perf_counter()
     names = tuple(dict.fromkeys(name for worker in workers for name in worker.feature_names))
-    matrix = _matrix(names, columns, rows).astype(np.float32)
+    matrix = _matrix(names, columns, rows, market).astype(np.float32)
     place = {name: number for number, name in enumerate(names)}
     shared = (time.perf_counter() - started) / max(1, len(workers))
 
@@ -133,19 +134,19 @@ def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers) -> 
     return Scores({key: one[0] for key, one in said.items()}, {key: one[1] for key, one in said.items()})
 
 
-def explain(worker: Worker, columns: MetricColumns, rows: Integers) -> list[dict[str, Any]]:
+def explain(worker: Worker, columns: MetricColumns, rows: Integers, market: Market) -> list[dict[str, Any]]:
     """What moved the model's score of each of these rows most, in the form of `reasons.reasons_of`."""
     import xgboost
 
-    values = _matrix(worker.feature_names, columns, rows)
+    values = _matrix(worker.feature_names, columns, rows, market)
     matrix = xgboost.DMatrix(values.astype(np.float32), feature_names=list(worker.feature_names), nthread=THREADS)
     moved = worker.booster.predict(matrix, pred_contribs=True).astype(np.float64)
     return [reasons_of(worker.feature_names, *pair) for pair in zip(values, moved, strict=True)]
 
 
-def _matrix(names: Sequence[str], columns: MetricColumns, rows: Integers) -> Floats:
+def _matrix(names: Sequence[str], columns: MetricColumns, rows: Integers, market: Market) -> Floats:
     """The features of these rows, one column a name."""
-    return features.compute(columns, rows=rows, names=names)
+    return features.compute(columns, market, rows=rows, names=names)
 
 
 def _columns(matrix: NDArray[np.float32], place: dict[str, int], names: Sequence[str]) -> NDArray[np.float32]:

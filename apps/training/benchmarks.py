@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from apps.training import artifacts, evaluation, features, fitting
 from apps.training.columns import METRICS, RECORD, MetricColumns, coin_starts, load_columns
 from apps.training.dataset import Counts, Dataset
+from apps.training.market import BUCKET_US, RATE_REACH_SECONDS, REACH_SECONDS, Market, nowhere
 from apps.training.recipes import Recipe, recipe_parse
 
 ROWS, PANDAS_ROWS, FIT_ROWS = 1_000_000, 100_000, 100_000
@@ -33,10 +34,28 @@ def market(rows: int, seed: int = 1) -> MetricColumns:
     return load_columns(records)
 
 
+def market_around(columns: MetricColumns) -> Market:
+    """The market of these rows."""
+    return whole_market(int(columns.as_of_us.min()), int(columns.as_of_us.max()))
+
+
+def whole_market(first_us: int, last_us: int, seed: int = 3) -> Market:
+    """The market of all coins that rows between two moments need: 35 trades a second, a rate a minute."""
+    rng = np.random.default_rng(seed)
+    start_us = first_us // BUCKET_US * BUCKET_US - REACH_SECONDS * 1_000_000
+    length = (last_us - start_us) // BUCKET_US
+    trades, creates = rng.poisson(175, length), rng.poisson(2, length)
+    lamports = trades * rng.integers(1, 10**9, length)
+    rate_at_us = np.arange(start_us - RATE_REACH_SECONDS * 1_000_000, last_us, 60_000_000)
+    rates = 150 + rng.normal(size=len(rate_at_us)).cumsum() / 100
+    return Market(start_us, trades, lamports, lamports // 2, creates, rate_at_us, rates)
+
+
 def features_million_rows_seconds() -> dict[str, Any]:
     """The whole registry over one million rows. Limit: none."""
     columns = market(ROWS)
-    seconds = _best(lambda: features.compute(columns), 3)
+    everywhere = market_around(columns)
+    seconds = _best(lambda: features.compute(columns, everywhere), 3)
     detail = {"rows": ROWS, "features": len(features.NAMES), "rows_per_second": round(ROWS / seconds)}
     return {"value": round(seconds, 3), "unit": "s", "detail": detail}
 
@@ -56,7 +75,7 @@ def features_ratio_to_pandas() -> dict[str, Any]:
             rolling[["volume_sol", "net_volume_sol"]].sum()
             rolling["price_high"].max()
 
-    mine = _best(lambda: features.compute(columns, names=names), 3)
+    mine = _best(lambda: features.compute(columns, nowhere(), names=names), 3)
     theirs = _best(by_pandas, 1)
     return _ratio(theirs / mine, theirs, {"rows": PANDAS_ROWS, "columns": len(names), "seconds": round(mine, 4)})
 
@@ -123,7 +142,7 @@ def _recipe() -> Recipe:
 
 def _dataset(rows: int) -> Dataset:
     columns = market(rows)
-    x = features.compute(columns).astype(np.float32)
+    x = features.compute(columns, market_around(columns)).astype(np.float32)
     noise = np.random.default_rng(2).random(rows)
     label = (columns.volume_sol + columns.price_close + noise > 2.0).astype(np.float64)
     empty = np.zeros(rows, np.int64)

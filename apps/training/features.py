@@ -2,8 +2,8 @@
 
 Windows are seconds, never rows: the window of w seconds at a row that ends at t holds the rows of the same coin that
 end in (t - w, t]. What is undefined is NaN. A feature knows nothing after t, and nothing before t - HISTORY_SECONDS but
-the all-time high and what was known of the creator at the coin's creation, which come as columns: so the newest 30
-minutes of a coin give the same bits as its whole history.
+the all-time high and what was known of the creator at the coin's creation, which come as columns, and the market of all
+coins (market.py): so the newest 30 minutes of a coin give the same bits as its whole history.
 That holds because sums are taken over integers (lamports, counts), extremes are exact, and what remains is elementwise
 arithmetic that IEEE 754 rounds correctly; logarithms and the like, which differ with the alignment, are not used.
 """
@@ -28,6 +28,7 @@ from apps.training.columns import (
     concat,
     load_columns,
 )
+from apps.training.market import Figure, Market
 from apps.training.windowing import History
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 WINDOWS_SECONDS: tuple[int, ...] = (30, 60, 180, 300, 900, 1800)
+MARKET_SECONDS: tuple[int, ...] = (60, 300, 1800)
 HISTORY_SECONDS = max(WINDOWS_SECONDS)
 _DAY_MINUTES = 1440
 _CLOCK = 2 * np.pi * np.arange(_DAY_MINUTES) / _DAY_MINUTES
@@ -69,14 +71,17 @@ class Feature:
     calculate: Calculation
 
 
-def compute(columns: MetricColumns, *, rows: Integers | None = None, names: Iterable[str] | None = None) -> Floats:
+def compute(
+    columns: MetricColumns, market: Market, *, rows: Integers | None = None, names: Iterable[str] | None = None
+) -> Floats:
     """float64 (n, k): the features of `rows` (ascending indices into `columns`, default all) in registry order.
 
-    `columns` must hold, for every chosen row, its coin's rows of the last HISTORY_SECONDS. `names` picks features
-    (and their order) instead of the whole registry; unknown ones raise FEATURE_UNKNOWN.
+    `columns` must hold, for every chosen row, its coin's rows of the last HISTORY_SECONDS, `market` that of the last
+    market.REACH_SECONDS. `names` picks features (and their order) instead of the whole registry; unknown ones raise
+    FEATURE_UNKNOWN.
     """
     chosen = REGISTRY if names is None else tuple(REGISTRY[place] for place in positions(names))
-    history = History(columns, np.arange(len(columns)) if rows is None else rows)
+    history = History(columns, np.arange(len(columns)) if rows is None else rows, market)
     matrix = np.empty((len(history.rows), len(chosen)), order="F")
     with np.errstate(divide="ignore", invalid="ignore"):
         for place, feature in enumerate(chosen):
@@ -168,6 +173,44 @@ def _price_acceleration(history: History, seconds: int) -> Floats:
     return _price_change(history, seconds) - (middle / history.price_before(2 * seconds) - 1)
 
 
+def _per_trade(history: History, seconds: int) -> Floats:
+    return _ratio(history.total("unique_wallets", seconds), _trades(history, seconds))
+
+
+def _volatility(history: History, seconds: int) -> Floats:
+    values: Floats = np.sqrt(history.swings(seconds))
+    return values
+
+
+def _curve_change(history: History, seconds: int) -> Floats:
+    values: Floats = history.now("bonding_curve_pct") - history.curve_before(seconds)
+    return values
+
+
+def _market(history: History, figure: Figure, seconds: int) -> Floats:
+    return history.of_market(figure, seconds)
+
+
+def _market_buy_pressure(history: History, seconds: int) -> Floats:
+    return _ratio(history.of_market("buy_lamports", seconds), history.of_market("lamports", seconds))
+
+
+def _market_change(history: History, figure: Figure, seconds: int) -> Floats:
+    return _ratio(history.of_market(figure, seconds), history.of_market(figure, seconds, ago=seconds)) - 1
+
+
+def _market_share(history: History, seconds: int) -> Floats:
+    return _ratio(history.total("volume_sol", seconds), history.of_market("lamports", seconds))
+
+
+def _sol_usd(history: History) -> Floats:
+    return history.market.sol_usd(history.now("as_of_us"))
+
+
+def _sol_usd_change(history: History, seconds: int) -> Floats:
+    return _ratio(_sol_usd(history), history.market.sol_usd(history.now("as_of_us"), ago=seconds)) - 1
+
+
 def _from_ath(history: History) -> Floats:
     values: Floats = history.now("price_close") / history.now("ath_price") - 1
     return values
@@ -192,6 +235,7 @@ def _clock(history: History, table: Floats) -> Floats:
 _UNITS = {"_sol": "SOL", "_pct": "percent", "_ratio": "ratio", "num_": "count", "unique_wallets": "count"}
 _COUNTS = ("num_buys", "num_sells")
 _VOLUMES = ("buy_volume_sol", "volume_sol")
+_CLOSE = ("price_close",)
 
 
 def _unit(name: str) -> str:
@@ -226,6 +270,12 @@ def _window_features(w: int) -> list[Feature]:
         feature("buy_pressure", "buy volume / volume; NaN without volume", _VOLUMES, "ratio", _buy_pressure),
         feature("whale_flow_sol", "whale buys minus whale sells", whales, "SOL", _whale_flow),
         feature("dev_sold_sol", "sum of dev_sold_amount", ("dev_sold_amount",), "SOL", total("dev_sold_amount")),
+        feature("wallets", "sum of unique_wallets of its rows", ("unique_wallets",), "count", total("unique_wallets")),
+        feature("wallets_per_trade", "wallets / trades", ("unique_wallets", *_COUNTS), "ratio", _per_trade),
+        feature("volatility", "root of the summed squared changes of price_close", _CLOSE, "ratio", _volatility),
+        feature(
+            "curve_change", f"bonding_curve_pct - that of {w} s ago", ("bonding_curve_pct",), "percent", _curve_change
+        ),
     ]
 
 
@@ -259,6 +309,55 @@ def _single_features() -> list[Feature]:
     ]
 
 
+def _market_features(w: int) -> list[Feature]:
+    """Of all coins together, by the whole stretches of five seconds that had ended at the row."""
+
+    def feature(name: str, formula: str, inputs: tuple[str, ...], unit: str, calculate: Any) -> Feature:
+        return Feature(f"market_{name}_{w}s", formula, w, inputs, unit, 1, partial(calculate, seconds=w))
+
+    def total(figure: Figure) -> Any:
+        return partial(_market, figure=figure)
+
+    created, traded, moved = ("creations of all coins",), ("trades of all coins",), ("volume of all coins",)
+    own = ("volume_sol", *moved)
+    return [
+        feature("creates", "coins created; NaN where none was seen in 30 minutes", created, "count", total("creates")),
+        feature("trades", "trades of all coins", traded, "count", total("trades")),
+        feature("volume_sol", "volume of all coins", moved, "SOL", total("lamports")),
+        feature("buy_pressure", "buy volume / volume of all coins", moved, "ratio", _market_buy_pressure),
+        feature("share", "volume_sol / volume of all coins", own, "ratio", _market_share),
+    ]
+
+
+def _market_change_features(w: int) -> list[Feature]:
+    def feature(name: str, inputs: str, figure: Figure) -> Feature:
+        formula, calculate = (
+            f"{name} of the last {w} s against the {w} s before",
+            partial(_market_change, figure=figure),
+        )
+        return Feature(
+            f"market_{name}_change_{w}s", formula, 2 * w, (inputs,), "ratio", 1, partial(calculate, seconds=w)
+        )
+
+    return [
+        feature("creates", "creations of all coins", "creates"),
+        feature("volume", "volume of all coins", "lamports"),
+    ]
+
+
+def _rate_features() -> list[Feature]:
+    """What a SOL costs, as it was known a minute ago."""
+    inputs, formula = ("exchange_rates",), "USD a SOL, known a minute before"
+    return [
+        Feature("sol_usd", f"{formula}; NaN if two days old", None, inputs, "USD", 1, _sol_usd),
+        *(
+            Feature(f"sol_usd_change_{w}s", f"sol_usd / that of {w} s ago - 1", w, inputs, "ratio", 1,
+                    partial(_sol_usd_change, seconds=w))
+            for w in (3600, 86_400)
+        ),
+    ]  # fmt: skip
+
+
 _CREATOR_FORMULAS: dict[str, tuple[str, str]] = {
     "creator_coins": ("coins that the creator made before this one", "count"),
     "creator_graduated": ("of the last 200 of them, those that had graduated when this one was created", "count"),
@@ -283,6 +382,9 @@ REGISTRY: tuple[Feature, ...] = (
     *(feature for w in WINDOWS_SECONDS if 2 * w <= HISTORY_SECONDS for feature in _change_features(w)),
     *_single_features(),
     *_creator_features(),
+    *(feature for w in MARKET_SECONDS for feature in _market_features(w)),
+    *(feature for w in MARKET_SECONDS if 2 * w <= HISTORY_SECONDS for feature in _market_change_features(w)),
+    *_rate_features(),
 )
 NAMES: tuple[str, ...] = tuple(feature.name for feature in REGISTRY)
 _PLACES = {name: place for place, name in enumerate(NAMES)}

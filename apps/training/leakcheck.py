@@ -1,9 +1,9 @@
 """Cuts the stored data at random instants: nothing known before a cut may change by what comes after it.
 
-Five comparisons, bit by bit: feature rows from the cut stream against the whole stream; the newest row of each coin
-from its last half hour (what a scorer holds) against the whole; labels that were known at the cut against now; the
-close of stored windows against the last trade before their end; and what was kept of creators when their coins were
-created against what all the data says now.
+Five comparisons, bit by bit: feature rows from the cut stream and the market until then against the whole of both; the
+newest row of each coin from its last half hour (what a scorer holds) against the whole; labels of every kind that were
+known at the cut against now; the close of stored windows against the last trade before their end; and what was kept of
+creators when their coins were created against what all the data says now.
 """
 
 from __future__ import annotations
@@ -19,13 +19,22 @@ from numpy.typing import NDArray
 from apps.discovery import creators
 from apps.training import features, queries
 from apps.training.columns import Floats, MetricColumns
-from apps.training.labels import Knowledge, LabelRule, Trades, outcomes
+from apps.training.labels import PRICE, Knowledge, LabelRule, Outcomes, Trades, outcomes
+from apps.training.market import Market
+from apps.training.market_queries import MarketReader
 
 HISTORY = timedelta(seconds=features.HISTORY_SECONDS)
 MOST_SHOWN = 20
-LABEL = LabelRule("path", 20, 300, 40, 2)
+LABELS = (
+    LabelRule("path", 20, 300, 40, 2),
+    LabelRule("close", 20, 300),
+    LabelRule("path", 20, 300, metric="market_cap_close"),
+    LabelRule("rule", None, 300, metric="volume_sol", value=1.0),
+    LabelRule("graduates", None, 300),
+)
 
-Compute = Callable[[MetricColumns, NDArray[np.int64]], Floats]
+Compute = Callable[[MetricColumns, Market, NDArray[np.int64]], Floats]
+Judge = Callable[..., Outcomes]  # as labels.outcomes
 
 
 @dataclass(slots=True)
@@ -62,8 +71,8 @@ class Findings:
         return {**asdict(self), "clean": self.is_clean}
 
 
-def _product(columns: MetricColumns, rows: NDArray[np.int64]) -> Floats:
-    return features.compute(columns, rows=rows)
+def _product(columns: MetricColumns, market: Market, rows: NDArray[np.int64]) -> Floats:
+    return features.compute(columns, market, rows=rows)
 
 
 def check(
@@ -72,9 +81,10 @@ def check(
     coins_per_cut: int,
     seed: int,
     compute: Compute = _product,
+    judge: Judge = outcomes,
     on_cut: Callable[[float, str], None] = lambda ratio, message: None,
 ) -> Findings:
-    """Compare around every cut; `compute` is what is put to the test (columns, rows -> matrix)."""
+    """Compare around every cut; `compute` (columns, market, rows -> matrix) and `judge` are put to the test."""
     findings, rng = Findings(), np.random.default_rng(seed)
     for number, cut in enumerate(cuts):
         around = [mint for mint, *_ in queries.coins_between(cut - HISTORY, cut + HISTORY, queries.all_phases())]
@@ -83,7 +93,7 @@ def check(
         if chosen:
             findings.coins += len(chosen)
             _check_features(chosen, cut, compute, findings)
-            _check_labels(chosen, cut, findings)
+            _check_labels(chosen, cut, judge, findings)
             _check_windows(chosen, cut, findings)
             _check_creators(chosen, cut, findings)
         on_cut((number + 1) / len(cuts), f"{findings.rows_compared:,} rows compared")
@@ -96,8 +106,9 @@ def _check_features(mints: list[str], cut: datetime, compute: Compute, findings:
     before = np.flatnonzero(columns.as_of_us <= queries.to_us(cut))
     if not len(before):
         return
-    whole, past = compute(columns, before), columns.take(before)
-    different = _differences(whole, compute(past, np.arange(len(past))))
+    past, first_us, cut_us = columns.take(before), int(columns.as_of_us.min()), queries.to_us(cut)
+    whole = compute(columns, MarketReader().between(first_us, int(columns.as_of_us.max())), before)
+    different = _differences(whole, compute(past, MarketReader().between(first_us, cut_us), np.arange(len(past))))
     findings.rows_compared += len(before)
     findings.rows_different += int(different.any(axis=1).sum())
     _note(findings, "cut", different, past, mints, cut)
@@ -118,7 +129,8 @@ def _check_scorer(
     newest = newest[held.as_of_us[newest] > queries.to_us(cut - HISTORY)]
     recent = held.take(_within_history(held, newest))
     rows = np.flatnonzero(np.r_[recent.coin[1:] != recent.coin[:-1], True])
-    different = _differences(whole[last], compute(recent, rows))
+    market = MarketReader().between(int(recent.as_of_us[rows].min()), int(recent.as_of_us[rows].max()))
+    different = _differences(whole[last], compute(recent, market, rows))
     findings.scorer_rows_compared += len(last)
     findings.scorer_rows_different += int(different.any(axis=1).sum())
     _note(findings, "scorer", different, recent.take(rows), mints, cut)
@@ -131,23 +143,47 @@ def _within_history(held: MetricColumns, newest: NDArray[np.int64]) -> NDArray[n
     return held.as_of_us > end[held.coin] - features.HISTORY_SECONDS * 1_000_000
 
 
-def _check_labels(mints: list[str], cut: datetime, findings: Findings) -> None:
-    """A label that was decided at the cut is the same today."""
-    start, later = cut - HISTORY, cut + timedelta(seconds=LABEL.reach_seconds)
+def _check_labels(mints: list[str], cut: datetime, judge: Judge, findings: Findings) -> None:
+    """A label that was decided at the cut is the same today, whatever the question."""
+    start, later = cut - HISTORY, cut + timedelta(seconds=max(rule.reach_seconds for rule in LABELS))
     columns = features.load_columns(queries.metric_records(mints, start, cut))
     trades = queries.trade_records(mints, start - HISTORY, later)
     gaps = queries.unknown_times(start, later)
     end = queries.to_us(queries.data_end() or later)
-    tracking = queries.tracking_ends(mints)
-    labels = []
-    for limit in (queries.to_us(cut), end):
-        seen = trades[trades["at_us"] <= limit]
-        events = Trades(*(np.ascontiguousarray(seen[name]) for name in ("coin", "at_us", "price")))
-        known = Knowledge(np.where(tracking > limit, queries.FOREVER_US, tracking), *gaps, min(limit, end))
-        labels.append(outcomes(columns.coin, columns.as_of_us, LABEL, events, known).label)
-    decided = ~np.isnan(labels[0])
-    findings.labels_compared += int(decided.sum())
-    findings.labels_different += int((labels[0][decided] != labels[1][decided]).sum())
+    ends = (queries.tracking_ends(mints), queries.graduations(mints))
+    for rule in LABELS:
+        series = None if rule.metric == PRICE else queries.metric_series(mints, rule.metric, start - HISTORY, later)
+        labels = []
+        for limit in (queries.to_us(cut), end):
+            tracking, graduated = (np.where(moment > limit, queries.FOREVER_US, moment) for moment in ends)
+            known = Knowledge(tracking, *gaps, min(limit, end), graduated)
+            events = (_seen(trades, limit), known, None if series is None else _seen(series, limit))
+            labels.append(judge(columns.coin, columns.as_of_us, rule, *events).label)
+        decided = ~np.isnan(labels[0])
+        findings.labels_compared += int(decided.sum())
+        changed = np.flatnonzero(decided & (labels[0] != labels[1]))
+        findings.labels_different += len(changed)
+        _note_labels(findings, rule, changed, columns, mints, cut)
+
+
+def _seen(records: NDArray[np.void], limit_us: int) -> Trades:
+    """What there was until a moment."""
+    seen = records[records["at_us"] <= limit_us]
+    return Trades(*(np.ascontiguousarray(seen[name]) for name in ("coin", "at_us", "price")))
+
+
+def _note_labels(
+    findings: Findings,
+    rule: LabelRule,
+    changed: NDArray[np.int64],
+    rows: MetricColumns,
+    mints: list[str],
+    cut: datetime,
+) -> None:
+    for row in changed[: MOST_SHOWN - len(findings.examples)].tolist():
+        as_of = queries.to_datetime(rows.as_of_us[row]).isoformat()
+        found = {"feature": rule.name, "mint": mints[int(rows.coin[row])], "as_of": as_of, "cut": cut.isoformat()}
+        findings.examples.append({"check": "label", **found})
 
 
 def _check_windows(mints: list[str], cut: datetime, findings: Findings) -> None:

@@ -56,7 +56,7 @@ def metric_records(mints: Sequence[str], start: datetime, end: datetime) -> NDAr
     Histories of creators that are not kept yet are computed and kept first: they are the same whoever comes first.
     """
     creators.histories_keep(mints)
-    return _copy(METRIC_RECORDS, (list(mints), start, end), RECORD, times=("as_of_us", "started_us"))
+    return copy_records(METRIC_RECORDS, (list(mints), start, end), RECORD, times=("as_of_us", "started_us"))
 
 
 NEW_MINTS = "SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s ORDER BY mint"
@@ -70,7 +70,7 @@ def metric_records_by_id(after: int, until: int) -> tuple[list[str], NDArray[np.
     with connection.cursor() as cursor:
         cursor.execute(NEW_MINTS, (after, until))
         mints = [mint for (mint,) in cursor.fetchall()]
-    return mints, _copy(NEW_RECORDS, (mints, after, until), RECORD, times=("as_of_us", "started_us"))
+    return mints, copy_records(NEW_RECORDS, (mints, after, until), RECORD, times=("as_of_us", "started_us"))
 
 
 HIGHS_BEFORE = """
@@ -121,7 +121,35 @@ TRADE_RECORDS = """
 
 def trade_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArray[np.void]:
     """The trades of the coins with start < timestamp <= end as TRADE, sorted by (coin, time, order within)."""
-    return _copy(TRADE_RECORDS, (list(mints), start, end), TRADE, times=("at_us",))
+    return copy_records(TRADE_RECORDS, (list(mints), start, end), TRADE, times=("at_us",))
+
+
+METRIC_SERIES = """
+    SELECT wanted.number - 1, m.timestamp, coalesce(m.{metric}::{through}float8, 'NaN')
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)
+    JOIN coin_metrics m ON m.mint = wanted.mint
+    WHERE m.timestamp > %s AND m.timestamp <= %s
+    ORDER BY wanted.number, m.timestamp"""
+
+
+def metric_series(mints: Sequence[str], metric: str, start: datetime, end: datetime) -> NDArray[np.void]:
+    """One column of the metric rows with start < timestamp <= end, as TRADE. Raises ValueError for another name."""
+    if metric not in METRICS:
+        raise ValueError(f"coin_metrics has no column {metric!r}")
+    sql = METRIC_SERIES.format(metric=metric, through="int::" if metric in _FLAGS else "")
+    return copy_records(sql, (list(mints), start, end), TRADE, times=("at_us",))
+
+
+GRADUATIONS = """
+    SELECT coalesce(c.graduated_at, 'infinity'::timestamptz)
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number) JOIN discovered_coins c ON c.mint = wanted.mint
+    ORDER BY wanted.number"""
+
+
+def graduations(mints: Sequence[str]) -> Integers:
+    """Per coin the moment (microseconds) at which it left the curve; FOREVER_US where it has not."""
+    found = copy_records(GRADUATIONS, (list(mints),), np.dtype([("at_us", "i8")]), times=("at_us",))["at_us"]
+    return np.ascontiguousarray(found)
 
 
 TRACKING_ENDS = """
@@ -132,7 +160,7 @@ TRACKING_ENDS = """
 
 def tracking_ends(mints: Sequence[str]) -> Integers:
     """Per coin the moment (microseconds) from which its market is unknown; FOREVER_US while it is tracked."""
-    ends = _copy(TRACKING_ENDS, (list(mints),), np.dtype([("at_us", "i8")]), times=("at_us",))["at_us"]
+    ends = copy_records(TRACKING_ENDS, (list(mints),), np.dtype([("at_us", "i8")]), times=("at_us",))["at_us"]
     return np.ascontiguousarray(ends)
 
 
@@ -236,7 +264,7 @@ def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _copy(sql: str, params: tuple[Any, ...], dtype: np.dtype[Any], times: Sequence[str]) -> NDArray[np.void]:
+def copy_records(sql: str, params: tuple[Any, ...], dtype: np.dtype[Any], times: Sequence[str]) -> NDArray[np.void]:
     """The result of a query whose columns are those of `dtype`, eight bytes each and never NULL."""
     data = bytearray()
     with connection.cursor() as cursor, cursor.cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:

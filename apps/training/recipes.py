@@ -3,11 +3,11 @@
 name = "first"
 features = "all"            # or a list of names
 seed = 7
-[label]                     # what is asked: see labels.LabelRule
+[label]                     # what is asked: see label_rules.LabelRule
 kind = "path"
 change_pct = 20
 horizon_seconds = 300
-[data]
+[data]                      # of which rows: see recipe_parts.Data
 from = 2025-09-05T00:00:00Z
 to = 2025-09-07T00:00:00Z
 phases = [1]
@@ -22,69 +22,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from apps.core.errors import PlatformError
 from apps.training import features
 from apps.training.evaluation.costs import Costs
-from apps.training.labels import LabelRule
+from apps.training.recipe_parts import Data, Label, Part, Split
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-
-class Label(_Part):
-    """What the model is asked about a row."""
-
-    kind: Literal["path", "close"] = "path"
-    change_pct: float = Field(default=20.0, gt=-100, le=10_000)
-    horizon_seconds: int = Field(default=300, ge=1, le=86_400)
-    stop_pct: float | None = Field(default=None, gt=0, lt=100)
-    latency_seconds: float = Field(default=2.0, ge=0, le=600)
-
-    @field_validator("change_pct")
-    @classmethod
-    def _moves(cls, value: float) -> float:
-        if value == 0:
-            raise ValueError("must not be 0")
-        return value
-
-    def rule(self) -> LabelRule:
-        """The same for the pure module."""
-        return LabelRule(self.kind, self.change_pct, self.horizon_seconds, self.stop_pct, self.latency_seconds)
-
-
-class Data(_Part):
-    """Which rows: windows that end in (from, to], in these phases. Open ends mean all there is."""
-
-    from_: AwareDatetime | None = Field(default=None, alias="from")
-    to: AwareDatetime | None = None
-    phases: Annotated[list[Annotated[int, Field(ge=0, le=32_767)]], Field(min_length=1)] = [1, 2, 3]
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Data:
-        if self.from_ and self.to and self.from_ >= self.to:
-            raise ValueError("`from` must be before `to`")
-        if any(moment and not 2000 <= moment.year < 2100 for moment in (self.from_, self.to)):
-            raise ValueError("`from` and `to` must lie between the years 2000 and 2100")
-        return self
-
-
-class Split(_Part):
-    """Shares of the rows that come last in time; the rest trains."""
-
-    validation: float = Field(default=0.2, ge=0.05, le=0.5)
-    test: float = Field(default=0.2, ge=0, le=0.5)
-
-    @model_validator(mode="after")
-    def _leaves_some(self) -> Split:
-        if self.validation + self.test > 0.9:
-            raise ValueError("`validation` and `test` together must leave a tenth to train on")
-        return self
-
-
-class Booster(_Part):
+class Booster(Part):
     """XGBoost's own parameters (tree method `hist`)."""
 
     n_estimators: int = Field(default=400, ge=1, le=5000)
@@ -112,7 +58,7 @@ SPACE: dict[str, tuple[float, float]] = {
 }
 
 
-class Tune(_Part):
+class Tune(Part):
     """A study: how many fits, by which measure of the validation part, and which parameters vary between what."""
 
     trials: int = Field(default=30, ge=1, le=500)
@@ -138,7 +84,7 @@ class Tune(_Part):
         return value
 
 
-class TradeCosts(_Part):
+class TradeCosts(Part):
     """What an alert is traded with and what that costs, see `evaluation.costs.Costs`; defaults as on paper."""
 
     stake_sol: float = Field(default=0.1, gt=0, le=1000)
@@ -154,7 +100,7 @@ class TradeCosts(_Part):
         return Costs(**self.model_dump())
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """A whole recipe. `costs` and `min_alerts` choose the threshold on validation."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]+$")

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from apps.core.errors import PlatformError
-from apps.training import dataset, queries, splits
+from apps.training import dataset, queries, sampling, splits
 from apps.training.columns import Floats
 from apps.training.dataset import Dataset, Selection
 from apps.training.models import Model
@@ -22,23 +24,58 @@ def selection_of(recipe: Recipe) -> Selection:
     start = recipe.data.from_ or span[0] - timedelta(seconds=1)
     known = queries.data_end() or span[1]
     end = min(recipe.data.to or known, known)
-    return Selection(start, max(end, start), tuple(recipe.data.phases), recipe.label.rule())
+    phases, rows = tuple(recipe.data.phases), recipe.data.filter()
+    return Selection(start, max(end, start), phases, recipe.label.rule(), filter=rows)
 
 
 def split_of(data: Dataset, recipe: Recipe, selection: Selection) -> splits.Split:
-    """The recipe's split of its data; raises NO_KNOWN_ROWS where every row is unknown."""
-    if not len(data):
-        raise PlatformError(
-            "NO_KNOWN_ROWS", "No row has a known label: take a longer time range.", **data.counts.as_json()
-        )
-    return splits.split_by_time(
-        data.coin_first_us,
+    """The recipe's split of its data, its training part thinned out by the recipe's sample; raises NO_KNOWN_ROWS where
+    every row is unknown."""
+    split = splits.split_by_time(
+        known(data).coin_first_us,
         data.as_of_us,
-        reach_us=round(selection.rule.reach_seconds * 1e6),
+        reach_us=_reach_us(selection),
         end_us=queries.to_us(selection.end),
         validation=recipe.split.validation,
         test=recipe.split.test,
     )
+    return _sampled(data, recipe, split)
+
+
+def folds_of(data: Dataset, recipe: Recipe, selection: Selection) -> list[splits.Split]:
+    """The recipe's walks forward, oldest first, over all coins but those of the test part; their `test` is the stretch
+    that comes after what they are fitted on. Empty where the recipe asks for none."""
+    if not recipe.split.folds:
+        return []
+    split = split_of(data, recipe, selection)
+    rows = np.flatnonzero(data.coin_first_us < split.test_from_us)
+    found = splits.walk_forward(
+        data.coin_first_us[rows],
+        data.as_of_us[rows],
+        reach_us=_reach_us(selection),
+        end_us=split.test_from_us,
+        folds=recipe.split.folds,
+        validation=recipe.split.validation,
+    )
+    return [_sampled(data, recipe, splits.of_rows(fold, rows)) for fold in found]
+
+
+def fold_span(data: Dataset, fold: splits.Split) -> tuple[datetime, datetime]:
+    """First and last window of a fold's test stretch; it must have rows."""
+    as_of_us = data.as_of_us[fold.test]
+    return queries.to_datetime(as_of_us.min()), queries.to_datetime(as_of_us.max())
+
+
+def _sampled(data: Dataset, recipe: Recipe, split: splits.Split) -> splits.Split:
+    sample = recipe.data.sample(recipe.seed)
+    if sample is None:
+        return split
+    keep = sampling.kept(data.mints, data.coin[split.train], data.as_of_us[split.train], sample)
+    return replace(split, train=split.train[keep], sampled_out=int((~keep).sum()))
+
+
+def _reach_us(selection: Selection) -> int:
+    return round(selection.rule.reach_seconds * 1e6)
 
 
 def parts_of(recipe: Recipe) -> tuple[dict[str, int], dict[str, Floats]]:
@@ -61,7 +98,8 @@ def overlaps(model: Model, start: datetime, end: datetime) -> bool:
 def fair_selection(models: list[Model], start: datetime, end: datetime) -> Selection:
     """Rows to judge on: the models' own question, without coins that began before their training data ended."""
     recipe = recipe_parse(models[0].recipe)
-    selection = Selection(start, end, tuple(recipe.data.phases), recipe.label.rule())
+    phases, rows = tuple(recipe.data.phases), recipe.data.filter()
+    selection = Selection(start, end, phases, recipe.label.rule(), filter=rows)
     later = [model.train_to for model in models if not overlaps(model, start, end) and model.train_to <= start]
     return replace(selection, coins_from=max(later)) if later else selection
 
@@ -70,6 +108,6 @@ def known(data: Dataset) -> Dataset:
     """The dataset, unless it is empty: then NO_KNOWN_ROWS."""
     if not len(data):
         raise PlatformError(
-            "NO_KNOWN_ROWS", "No row has a known label: take another time range.", **data.counts.as_json()
+            "NO_KNOWN_ROWS", "No row has a known label: take another or a longer time range.", **data.counts.as_json()
         )
     return data

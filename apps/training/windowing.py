@@ -12,22 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers, MetricColumns, coin_starts
+from apps.training.market import Figure, Market, nowhere
 from apps.training.ranges import max_table, range_max, reduce_max, running
 
 _LAMPORTS_PER_SOL = 1e9
 _HISTORY_US = 1_800_000_000
+# Squared changes are summed as integers of this many to one; a change of more than 3,162 % counts as that.
+_SQUARES, _MOST_SQUARE = 1e10, 1e3
 
 
 class History:
     """Metric columns seen from chosen rows; remembers window bounds and cumulative sums between features."""
 
-    def __init__(self, columns: MetricColumns, rows: Integers) -> None:
+    def __init__(self, columns: MetricColumns, rows: Integers, market: Market | None = None) -> None:
         self.columns, self.rows = columns, rows
+        self.market = nowhere() if market is None else market
         self._bounds: dict[int, Integers] = {}
         self._sums: dict[str, tuple[Integers, Integers | None]] = {}
         self._tables: dict[str, list[Floats]] = {}
         self._totals: dict[tuple[str, int], Floats] = {}
+        self._markets: dict[tuple[Figure, int, int], Floats] = {}
         self._prices: dict[int, Floats] = {}
+        self._squares: Integers | None = None
         self._every = len(rows) == len(columns)
         starts = coin_starts(columns.coin)
         # One ascending key for (coin, time): coins lie further apart than any window reaches.
@@ -82,6 +88,30 @@ class History:
         old_enough = self.now("as_of_us") - self.now("started_us") >= seconds * 1_000_000
         return np.where(old_enough, price, np.nan)
 
+    def curve_before(self, seconds: int) -> Floats:
+        """Curve position at t - seconds: that of the last row until then in the 30 minutes until t; NaN where there is
+        none."""
+        after, oldest = self.first(seconds), self.first(_HISTORY_US // 1_000_000)
+        value = self.columns.bonding_curve_pct[np.maximum(after - 1, 0)]
+        return np.where(after > oldest, value, np.nan)
+
+    def swings(self, seconds: int) -> Floats:
+        """Sum of the squared changes of the close from row to row within the window; NaN with less than two rows."""
+        if self._squares is None:
+            close = self.columns.price_close
+            change = np.divide(close[1:], close[:-1], out=np.full(max(len(close) - 1, 0), np.nan), where=close[:-1] > 0)
+            square = np.minimum(np.nan_to_num((change - 1) ** 2, nan=0.0, posinf=_MOST_SQUARE), _MOST_SQUARE)
+            self._squares = running(np.rint(np.r_[0.0, square][: len(close)] * _SQUARES).astype(np.int64))
+        low, high = self.first(seconds) + 1, self.rows + 1
+        return np.where(high > low, (self._squares[high] - self._squares[low]) / _SQUARES, np.nan)
+
+    def of_market(self, figure: Figure, seconds: int, *, ago: int = 0) -> Floats:
+        """A figure of the whole market over the window, or over the one that ended `ago` seconds before."""
+        if (figure, seconds, ago) not in self._markets:
+            as_of_us = self.now("as_of_us")
+            self._markets[figure, seconds, ago] = self.market.total(figure, as_of_us, seconds, ago=ago)
+        return self._markets[figure, seconds, ago]
+
     def since_previous(self) -> Floats:
         """Seconds since the coin's row before; NaN where there is none within 30 minutes."""
         exists = self.rows > self.first(_HISTORY_US // 1_000_000)
@@ -102,7 +132,7 @@ class History:
             values: Floats = getattr(self.columns, name)
             missing = np.isnan(values)
             unknown = running(missing) if missing.any() else None
-            scale = 1.0 if name.startswith("num_") else _LAMPORTS_PER_SOL
+            scale = 1.0 if name.startswith(("num_", "unique_")) else _LAMPORTS_PER_SOL
             whole = np.rint(np.where(missing, 0.0, values) * scale).astype(np.int64)
             self._sums[name] = (running(whole), unknown)
         return self._sums[name]

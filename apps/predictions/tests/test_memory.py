@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from apps.predictions.memory import Memory
 from apps.training import features
 from apps.training.columns import METRICS, RECORD, load_columns
+from apps.training.market import nowhere
 
 COINS = 4
 MINTS = [f"mint{number}" for number in range(COINS)]
@@ -33,7 +34,7 @@ def test_what_is_remembered_gives_the_features_of_the_whole_history(seed: int) -
     rng = np.random.default_rng(seed)
     table = records_of(rng, 200)
     columns = load_columns(table)
-    wanted = features.compute(columns)
+    wanted = features.compute(columns, nowhere())
     memory = Memory()
     cuts = np.sort(rng.choice(np.unique(table["as_of_us"]), 12))
     for low, high in zip(np.r_[0, cuts], np.r_[cuts, np.iinfo(np.int64).max], strict=True):
@@ -47,7 +48,7 @@ def test_what_is_remembered_gives_the_features_of_the_whole_history(seed: int) -
             memory.extend(MINTS, batch[known])
         rows = np.sort(memory.find(MINTS, batch))
         held, places = memory.of_coins(rows)
-        found = features.compute(held, rows=places)
+        found = features.compute(held, nowhere(), rows=places)
         mints = memory.mints_of(held.coin[places])
         for mint, us, values in zip(mints, held.as_of_us[places].tolist(), found, strict=True):
             at = np.flatnonzero((columns.coin == MINTS.index(mint)) & (columns.as_of_us == us))[0]

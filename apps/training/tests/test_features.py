@@ -6,9 +6,27 @@ from hypothesis import strategies as st
 from apps.core.errors import PlatformError
 from apps.training import features
 from apps.training.columns import RECORD, coin_starts, concat, load_columns
+from apps.training.market import REACH_SECONDS, Market, nowhere
 
 STEP = 5_000_000
 HISTORY = features.HISTORY_SECONDS * 1_000_000
+FIRST = 1_780_000_000_000_000
+BUCKETS = 330_000
+
+
+def whole_market() -> Market:
+    """Trades, creations and rates for longer than any rows below last; silent one minute in fifty."""
+    rng = np.random.default_rng(5)
+    start_us = FIRST - REACH_SECONDS * 1_000_000
+    silent = np.repeat(rng.random(BUCKETS // 12) < 0.02, 12)
+    trades, creates = (np.where(silent, 0, rng.integers(0, most, BUCKETS)) for most in (300, 4))
+    lamports = trades * rng.integers(1, 10**9, BUCKETS)
+    rate_at_us = start_us + np.arange(0, 800) * 1_800_000_000
+    rate = 150 + rng.normal(size=800)
+    return Market(start_us, trades, lamports, lamports // 3, creates, rate_at_us, rate)
+
+
+MARKET = whole_market()
 
 
 def records(seed: int, coins: int, most_rows: int) -> np.ndarray:
@@ -19,7 +37,7 @@ def records(seed: int, coins: int, most_rows: int) -> np.ndarray:
     rows = np.zeros(len(coin), RECORD)
     rows["coin"] = coin
     gaps = rng.choice([1, 1, 1, 2, 6, 40, 400], len(coin)) * STEP
-    rows["as_of_us"] = 1_780_000_000_000_000 + np.cumsum(gaps)
+    rows["as_of_us"] = FIRST + np.cumsum(gaps)
     rows["started_us"] = rows["as_of_us"][coin_starts(coin)] - rng.integers(0, 900, coins)[coin] * 1_000_000
     for name in features.METRICS:
         whole = rng.integers(0, 5, len(coin))
@@ -45,8 +63,8 @@ def test_rows_before_any_cut_are_the_same_bit_by_bit(market, share):
     rows = records(*market)
     cut = int(rows["as_of_us"].min() + share * (np.ptp(rows["as_of_us"]) + 1))
     before = rows["as_of_us"] <= cut
-    whole = features.compute(load_columns(rows))
-    assert bits(features.compute(load_columns(rows[before]))) == bits(whole[before])
+    whole = features.compute(load_columns(rows), MARKET)
+    assert bits(features.compute(load_columns(rows[before]), MARKET.until(cut))) == bits(whole[before])
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,7 +72,7 @@ def test_rows_before_any_cut_are_the_same_bit_by_bit(market, share):
 def test_half_an_hour_of_history_gives_the_bits_of_the_whole_history(market):
     rows = records(*market)
     whole = load_columns(rows)
-    expected = features.compute(whole)
+    expected = features.compute(whole, MARKET)
     for target in np.linspace(0, len(rows) - 1, 8).astype(int):
         coin, moment = rows["coin"][target], rows["as_of_us"][target]
         mine = (rows["coin"] == coin) & (rows["as_of_us"] <= moment)
@@ -62,7 +80,7 @@ def test_half_an_hour_of_history_gives_the_bits_of_the_whole_history(market):
         older = whole.take(mine & ~recent)
         highs = {int(coin): (float(older.ath_price[-1]), int(older.ath_us[-1]))} if len(older) else None
         columns = load_columns(rows[recent], highs=highs)
-        scored = features.compute(columns, rows=np.array([len(columns) - 1]))
+        scored = features.compute(columns, MARKET, rows=np.array([len(columns) - 1]))
         assert bits(scored[0]) == bits(expected[target])
 
 
@@ -72,8 +90,8 @@ def test_chosen_rows_and_names_are_those_of_the_whole_matrix(market, seed):
     rng, columns = np.random.default_rng(seed), load_columns(records(*market))
     chosen = np.flatnonzero(rng.random(len(columns)) < 0.1)
     names = rng.permutation(features.NAMES)[:7].tolist()
-    whole = features.compute(columns)
-    part = features.compute(columns, rows=chosen, names=names)
+    whole = features.compute(columns, MARKET)
+    part = features.compute(columns, MARKET, rows=chosen, names=names)
     assert bits(part) == bits(whole[chosen][:, features.positions(names)])
 
 
@@ -88,7 +106,7 @@ def test_history_and_new_rows_join_into_the_whole(market):
         last = np.flatnonzero((rows["coin"] == coin) & ~late)[-1]
         highs[coin] = (float(whole.ath_price[last]), int(whole.ath_us[last]))
     joined = concat([load_columns(rows[~late]), load_columns(rows[late], highs=highs)])
-    assert bits(features.compute(joined)) == bits(features.compute(whole))
+    assert bits(features.compute(joined, MARKET)) == bits(features.compute(whole, MARKET))
 
 
 def _coin(*rows: dict) -> np.ndarray:
@@ -104,7 +122,7 @@ def _coin(*rows: dict) -> np.ndarray:
 
 
 def value(rows: np.ndarray, name: str, row: int = -1) -> float:
-    return float(features.compute(load_columns(rows), names=[name])[row, 0])
+    return float(features.compute(load_columns(rows), nowhere(), names=[name])[row, 0])
 
 
 def test_a_window_is_seconds_and_not_rows():
@@ -170,7 +188,7 @@ def test_the_registry_documents_every_column_once():
 
 
 def test_no_rows_give_an_empty_matrix():
-    assert features.compute(load_columns(np.zeros(0, RECORD))).shape == (0, len(features.NAMES))
+    assert features.compute(load_columns(np.zeros(0, RECORD)), nowhere()).shape == (0, len(features.NAMES))
 
 
 def test_windows_agree_with_pandas():
@@ -181,7 +199,9 @@ def test_windows_agree_with_pandas():
     frame["volume_sol"], frame["price_high"] = rows["volume_sol"], rows["price_high"]
     for seconds in (30, 300):
         rolling = frame.groupby("coin").rolling(f"{seconds}s", on="at")
-        mine = features.compute(load_columns(rows), names=[f"volume_sol_{seconds}s", f"from_high_{seconds}s"])
+        mine = features.compute(
+            load_columns(rows), nowhere(), names=[f"volume_sol_{seconds}s", f"from_high_{seconds}s"]
+        )
         np.testing.assert_allclose(mine[:, 0], rolling["volume_sol"].sum().to_numpy(), rtol=1e-9)
         highest = rolling["price_high"].max().to_numpy()
         np.testing.assert_allclose(mine[:, 1], rows["price_close"] / highest - 1, rtol=1e-12)

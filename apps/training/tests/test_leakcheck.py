@@ -22,9 +22,9 @@ def test_the_products_features_labels_and_windows_do_not_leak(filled):
 
 
 def test_a_planted_leak_is_found_and_named(filled):
-    def peeking(columns, rows):
+    def peeking(columns, market, rows):
         """The coin's final price in the place of the price."""
-        matrix = features.compute(columns, rows=rows)
+        matrix = features.compute(columns, market, rows=rows)
         last = np.r_[columns.coin[1:] != columns.coin[:-1], True]
         final = columns.price_close[last][np.cumsum(np.r_[False, last[:-1]])]
         matrix[:, features.NAMES.index("price_close")] = final[rows]
@@ -36,8 +36,8 @@ def test_a_planted_leak_is_found_and_named(filled):
 
 
 def test_an_average_over_the_whole_stream_is_found(filled):
-    def centred(columns, rows):
-        matrix = features.compute(columns, rows=rows)
+    def centred(columns, market, rows):
+        matrix = features.compute(columns, market, rows=rows)
         return matrix - columns.volume_sol.mean()
 
     assert not leakcheck.check(CUTS[:1], coins_per_cut=20, seed=1, compute=centred).is_clean
