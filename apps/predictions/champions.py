@@ -31,11 +31,17 @@ SUFFIX = " · challenger"
 
 
 # --- Reading -------------------------------------------------------------------------------------------
-def place_get(*, active_id: int) -> ActiveModel:
-    """A place at work that is no shadow. Raises ACTIVE_MODEL_NOT_FOUND, PLACE_IS_SHADOW."""
+def active_get(*, active_id: int) -> ActiveModel:
+    """A place at work, also a shadow. Raises ACTIVE_MODEL_NOT_FOUND."""
     place = ActiveModel.objects.select_related("model").defer("model__artifact").filter(pk=active_id).first()
     if place is None:
         raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", f"There is no model {active_id} at work: see GET models.")
+    return place
+
+
+def place_get(*, active_id: int) -> ActiveModel:
+    """A place at work that is no shadow. Raises ACTIVE_MODEL_NOT_FOUND, PLACE_IS_SHADOW."""
+    place = active_get(active_id=active_id)
     if place.shadow_of_id:
         raise ConflictError(
             "PLACE_IS_SHADOW", f"This is the shadow of the model {place.shadow_of_id} at work: ask for that one."

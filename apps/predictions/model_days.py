@@ -106,6 +106,23 @@ def _life_show(place: ActiveModel, life: Life, promise: Promise, state: str) -> 
             metrics.LIFE.labels(place.pk, name, side).set(float("nan") if value is None else value)
 
 
+# --- Reading -----------------------------------------------------------------------------------------------
+def states_stored(place: ActiveModel, row: ModelDay) -> dict[str, State]:
+    """How each measure of a stored life stands beside the promise of the place's model."""
+    return states_of(place, place.model, Life(**row.life), living.promise_of(place.model.scores)) if row.life else {}
+
+
+def drift_row(place: ActiveModel, day: date | None = None) -> ModelDay | None:
+    """The place's present model on a day on which its drift was computed, the newest unless given."""
+    rows = ModelDay.objects.filter(active_model_id=place.pk, model_id=place.model_id, drift__has_key="to")
+    return rows.filter(**({"day": day} if day else {"day__isnull": False})).order_by("-day").first()
+
+
+def by_drift(found: Drift) -> list[tuple[str, float | None]]:
+    """The features with their indices, highest first, unknown ones last."""
+    return sorted(found.features.items(), key=lambda pair: (pair[1] is None, -(pair[1] or 0.0), pair[0]))
+
+
 # --- Drift -------------------------------------------------------------------------------------------------
 def drifts_update() -> int:
     """Compare today's and yesterday's scored rows with each model's training sample; how many days were compared."""
