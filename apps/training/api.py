@@ -1,227 +1,62 @@
 """`/api/training/`: models, jobs, tests, comparisons, features. Every operation parses, makes one call, shapes."""
 
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.db.models import Model as DjangoModel
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema, Status
-from pydantic import AwareDatetime
+from ninja import File, Form, Query, Router, Status
+from ninja.files import UploadedFile
 
 from apps.core.errors import NotFoundError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
 from apps.discovery.models import Phase
-from apps.training import dataset, features, queries, selections, services
+from apps.training import containers, dataset, features, queries, selections, services
 from apps.training.models import Comparison, Job, Model, TestResult
-from apps.training.recipes import Recipe, range_parse
+from apps.training.recipes import Recipe, Tune, range_parse
+from apps.training.schemas import (
+    CompareIn,
+    ComparisonOut,
+    CreateIn,
+    FeatureOut,
+    JobDetail,
+    JobFilter,
+    JobOut,
+    ModelDetail,
+    ModelFilter,
+    ModelOut,
+    ModelPatch,
+    NameIn,
+    PhaseOut,
+    ResultFilter,
+    RetrainIn,
+    TestResultOut,
+    TimeRange,
+    TrainBestIn,
+    TrialOut,
+    TuneIn,
+)
 
 router = Router(tags=["training"])
 Row = TypeVar("Row", bound=DjangoModel)
-TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
-
-
-def leakcheck_link(samples: Iterable[dict[str, Any]]) -> str | None:
-    """The page that tells how to look for a leak, if one of the judged samples is too good to be true."""
-    return reverse("training:leakcheck") if any(scores.get("suspicious") for scores in samples) else None
-
-
-class JobOut(Schema):
-    """A job; `progress` is a ratio."""
-
-    id: int
-    job_type: str
-    status: str
-    priority: int
-    progress: float
-    message: str
-    params: dict[str, Any]
-    worker: str
-    error_code: str
-    error: str
-    result: dict[str, Any] | None
-    model_id: int | None
-    cancel_requested: bool
-    created_at: datetime
-    started_at: datetime | None
-    heartbeat_at: datetime | None
-    finished_at: datetime | None
-
-
-class JobDetail(JobOut):
-    """A job with its log."""
-
-    log: str
-
-
-class ModelOut(Schema):
-    """A model without its recipe and curves."""
-
-    id: int
-    name: str
-    description: str
-    label_name: str
-    horizon_seconds: int
-    train_from: datetime
-    train_to: datetime
-    rows_train: int
-    rows_validation: int
-    rows_test: int
-    threshold: float
-    scores: dict[str, Any]
-    leakcheck: str | None
-    created_at: datetime
-
-    @staticmethod
-    def resolve_scores(model: Model) -> dict[str, Any]:
-        """The measures with their intervals alone."""
-        return {
-            part: {name: value for name, value in scores.items() if name not in TABLES_OF_SCORES}
-            for part, scores in model.scores.items()
-        }
-
-    @staticmethod
-    def resolve_leakcheck(model: Model) -> str | None:
-        """Where to look for a leak, if a score is too good to be true."""
-        return leakcheck_link(model.scores.values())
-
-
-class ModelDetail(ModelOut):
-    """Everything about a model but its artifact."""
-
-    recipe: dict[str, Any]
-    feature_names: list[str]
-    importances: dict[str, float]
-    judging: dict[str, Any]
-    data_hash: str
-    artifact_sha256: str
-    xgboost_version: str
-
-    @staticmethod
-    def resolve_importances(model: Model) -> dict[str, float]:
-        """Largest first (the database does not keep an order)."""
-        return dict(sorted(model.importances.items(), key=lambda one: (-one[1], one[0])))
-
-    @staticmethod
-    def resolve_scores(model: Model) -> dict[str, Any]:
-        """With curves and calibration."""
-        return dict(model.scores)
-
-
-class ModelPatch(Schema):
-    """What may be changed of a model."""
-
-    name: str | None = Field(None, min_length=1, max_length=100)
-    description: str | None = Field(None, max_length=2000)
-
-
-class TestResultOut(Schema):
-    """A model judged on a stretch of data."""
-
-    id: int
-    model_id: int
-    job_id: int | None
-    test_from: datetime
-    test_to: datetime
-    overlaps_training: bool
-    rows: int
-    rows_unknown: int
-    coins: int
-    scores: dict[str, Any]
-    leakcheck: str | None
-    created_at: datetime
-
-    @staticmethod
-    def resolve_leakcheck(result: TestResult) -> str | None:
-        """Where to look for a leak, if the score is too good to be true."""
-        return leakcheck_link([result.scores])
-
-
-class ComparisonOut(Schema):
-    """Models judged on the same rows."""
-
-    id: int
-    model_ids: list[int]
-    job_id: int | None
-    test_from: datetime
-    test_to: datetime
-    results: dict[str, Any]
-    winner_id: int | None
-    reason: str
-    created_at: datetime
-
-    @staticmethod
-    def resolve_model_ids(comparison: Comparison) -> list[int]:
-        """Ids in order."""
-        return sorted(model.pk for model in comparison.compared.all())
-
-
-class TimeRange(Schema):
-    """Windows that end in (from, to]."""
-
-    from_: AwareDatetime = Field(alias="from")
-    to: AwareDatetime
-    priority: int = Field(5, ge=1, le=9)
-
-
-class CompareIn(TimeRange):
-    """Two to four models and where to judge them."""
-
-    model_ids: list[int] = Field(min_length=2, max_length=4)
-
-
-class CreateIn(Recipe):
-    """A recipe, and how urgent it is (1 first, 9 last)."""
-
-    priority: int = Field(5, ge=1, le=9)
-
-
-class FeatureOut(Schema):
-    """One feature of the registry."""
-
-    position: int
-    name: str
-    formula: str
-    window_seconds: int | None
-    inputs: list[str]
-    unit: str
-    phase: int
-
-
-class PhaseOut(Schema):
-    """A phase of a coin's life."""
-
-    id: int
-    name: str
-    interval_seconds: int
-    min_age_minutes: int
-    max_age_minutes: int
-
-
-class JobFilter(PageQuery):
-    """A page of jobs, of one status or all."""
-
-    status: Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"] | None = None
-
-
-class ResultFilter(PageQuery):
-    """A page of results, of one model or all."""
-
-    model_id: int | None = None
 
 
 # --- Models --------------------------------------------------------------------------------------------
 @router.post("models/create/advanced", response={202: JobOut}, auth=admin)
 def create_model(request: HttpRequest, body: CreateIn) -> Status[Job]:
-    """Queue the training of a recipe."""
-    recipe = Recipe.model_validate(body.model_dump(by_alias=True, exclude={"priority"}))
-    return Status(202, services.train_request(recipe=recipe, priority=body.priority))
+    """Queue the training of a recipe; with a part `tune` the study of it."""
+    return Status(202, services.recipe_request(recipe=_recipe(body), priority=body.priority))
+
+
+@router.post("models/tune", response={202: JobOut}, auth=admin)
+def tune_model(request: HttpRequest, body: TuneIn) -> Status[Job]:
+    """Queue a study: many fits of a recipe, the best of which can be trained."""
+    return Status(202, services.tune_request(recipe=_recipe(body), priority=body.priority))
 
 
 @router.post("models/preview", response=dict[str, int], auth=read)
@@ -231,9 +66,17 @@ def preview_model(request: HttpRequest, body: CreateIn) -> dict[str, int]:
 
 
 @router.get("models", response=Page[ModelOut], auth=read)
-def list_models(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
+def list_models(request: HttpRequest, page: Query[ModelFilter]) -> dict[str, Any]:
     """Models, newest first."""
-    return paginate(Model.objects.filter(is_deleted=False).defer("artifact"), page)
+    wanted = {"alias": page.alias, "label_name": page.label_name}
+    chosen = {name: value for name, value in wanted.items() if value}
+    return paginate(Model.objects.filter(is_deleted=page.deleted, **chosen).defer("artifact", "judging"), page)
+
+
+@router.post("models/import", response={201: ModelDetail}, auth=admin)
+def import_model(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "") -> Status[Model]:
+    """Store a model from a downloaded file, under its own name or another; what is wrong with a file is said."""
+    return Status(201, services.model_import(data=file.read(), name=name.strip()[:100] or None))
 
 
 @router.get("models/{int:model_id}", response=ModelDetail, auth=read)
@@ -244,9 +87,12 @@ def get_model(request: HttpRequest, model_id: int) -> Model:
 
 @router.patch("models/{int:model_id}", response=ModelDetail, auth=admin)
 def update_model(request: HttpRequest, model_id: int, body: ModelPatch) -> Model:
-    """Rename or describe a model."""
+    """Rename or describe a model, or give it an alias."""
     model = services.model_get(model_id=model_id)
-    return services.model_update(model=model, name=body.name, description=body.description)
+    with transaction.atomic():
+        if body.alias is not None:
+            services.alias_set(model=model, alias=body.alias)
+        return services.model_update(model=model, name=body.name, description=body.description)
 
 
 @router.delete("models/{int:model_id}", response={204: None}, auth=admin)
@@ -257,13 +103,32 @@ def delete_model(request: HttpRequest, model_id: int) -> Status[None]:
 
 
 @router.get("models/{int:model_id}/download", auth=read)
-def download_model(request: HttpRequest, model_id: int) -> HttpResponse:
-    """The artifact: XGBoost's own UBJSON; its SHA-256 is in the header X-Artifact-SHA256."""
+def download_model(request: HttpRequest, model_id: int, format: Literal["zip", "ubj"] = "zip") -> HttpResponse:
+    """The model as one file for `models/import`: a zip of model.json, model.ubj and SHA256SUMS. With `format=ubj`
+    XGBoost's own UBJSON alone. The SHA-256 of the UBJSON is in the header X-Artifact-SHA256."""
     model = services.model_get(model_id=model_id)
-    response = HttpResponse(bytes(model.artifact), content_type="application/octet-stream")
-    response["Content-Disposition"] = f'attachment; filename="model-{model.pk}.ubj"'
+    raw = format == "ubj"
+    data, kind = (bytes(model.artifact), "application/octet-stream") if raw else (
+        containers.pack(model), containers.MEDIA_TYPE
+    )  # fmt: skip
+    response = HttpResponse(data, content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="model-{model.pk}.{format}"'
     response["X-Artifact-SHA256"] = model.artifact_sha256
     return response
+
+
+@router.post("models/{int:model_id}/restore", response=ModelDetail, auth=admin)
+def restore_model(request: HttpRequest, model_id: int, body: NameIn) -> Model:
+    """Bring a deleted model back, under its own name or another."""
+    return services.model_restore(model=_get(Model.objects.all(), model_id, "MODEL_NOT_FOUND", "model"), name=body.name)
+
+
+@router.post("models/{int:model_id}/retrain", response={202: JobOut}, auth=admin)
+def retrain_model(request: HttpRequest, model_id: int, body: RetrainIn) -> Status[Job]:
+    """Queue the model's recipe on other data; the new model has this one as its parent."""
+    model = services.model_get(model_id=model_id)
+    asked = {"start": body.from_, "end": body.to, "name": body.name, "alias": body.alias, "priority": body.priority}
+    return Status(202, services.retrain_request(model=model, **asked))
 
 
 @router.post("models/compare", response={202: JobOut}, auth=admin)
@@ -286,7 +151,8 @@ def test_model(request: HttpRequest, model_id: int, body: TimeRange) -> Status[J
 @router.get("queue", response=Page[JobOut], auth=read)
 def list_jobs(request: HttpRequest, page: Query[JobFilter]) -> dict[str, Any]:
     """Jobs, newest first."""
-    jobs = Job.objects.filter(status=page.status) if page.status else Job.objects.all()
+    wanted = {"status": page.status, "job_type": page.job_type}
+    jobs = Job.objects.filter(**{name: value for name, value in wanted.items() if value})
     return paginate(jobs.defer("log"), page)
 
 
@@ -300,6 +166,19 @@ def get_job(request: HttpRequest, job_id: int) -> Job:
 def cancel_job(request: HttpRequest, job_id: int) -> Job:
     """Cancel a waiting job at once; a running one stops within seconds."""
     return services.job_cancel(job=_get(Job.objects.all(), job_id, "JOB_NOT_FOUND", "job"), now=timezone.now())
+
+
+@router.get("queue/{int:job_id}/trials", response=Page[TrialOut], auth=read)
+def list_trials(request: HttpRequest, job_id: int, page: Query[PageQuery]) -> dict[str, Any]:
+    """The trials of a study, in order; empty for other jobs."""
+    return paginate(_get(Job.objects.all(), job_id, "JOB_NOT_FOUND", "job").trials.order_by("number"), page)
+
+
+@router.post("queue/{int:job_id}/train-best", response={202: JobOut}, auth=admin)
+def train_best(request: HttpRequest, job_id: int, body: TrainBestIn) -> Status[Job]:
+    """Queue the training of a study's best recipe."""
+    study = _get(Job.objects.all(), job_id, "JOB_NOT_FOUND", "job")
+    return Status(202, services.best_train(study=study, name=body.name, priority=body.priority))
 
 
 # --- Results -------------------------------------------------------------------------------------------
@@ -362,6 +241,8 @@ def get_config(request: HttpRequest) -> dict[str, Any]:
         "max_concurrent_jobs": settings.MAX_CONCURRENT_JOBS,
         "polling_interval_seconds": settings.POLLING_INTERVAL_SECONDS,
         "history_seconds": features.HISTORY_SECONDS,
+        "dask_scheduler_address": settings.DASK_SCHEDULER_ADDRESS,
+        "tune_defaults": Tune().model_dump(mode="json"),
         "silence_seconds": queries.SILENCE_SECONDS,
         "recipe_defaults": Recipe(name="default").as_json(),
     }
@@ -384,6 +265,10 @@ def get_health(request: HttpRequest) -> dict[str, Any]:
 def get_data_availability(request: HttpRequest) -> dict[str, Any]:
     """From when to when there are metric rows, how many by day and phase, and what is unknown in between."""
     return queries.data_availability()
+
+
+def _recipe(body: CreateIn) -> Recipe:
+    return Recipe.model_validate(body.model_dump(by_alias=True, exclude={"priority"}))
 
 
 def _get(rows: QuerySet[Row], pk: int, code: str, what: str) -> Row:

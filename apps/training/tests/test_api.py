@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -33,6 +34,10 @@ def call(client: Client, db: None):
 
     def ask(method: str, path: str, body: Any = None, *, scope: str = "admin", status: int | None = None) -> Any:
         headers = {"Authorization": f"Bearer {tokens[scope]}"}
+        if method == "upload":
+            response = client.post(ROOT + path, body, headers=headers)
+            assert status is None or response.status_code == status, response.content
+            return response
         response = getattr(client, method)(ROOT + path, body, headers=headers, content_type="application/json")
         assert status is None or response.status_code == status, response.content
         return response
@@ -54,8 +59,64 @@ def test_a_model_is_trained_listed_shown_and_downloaded(model, call):
     shown = call("get", f"models/{model}", scope="read", status=200).json()
     assert shown["recipe"]["name"] == "by-api" and shown["scores"]["test"]["curves"]["pr"]
     assert shown["feature_names"] == list(features.NAMES)
-    answer = call("get", f"models/{model}/download", scope="read", status=200)
+    answer = call("get", f"models/{model}/download?format=ubj", scope="read", status=200)
     assert hashlib.sha256(answer.content).hexdigest() == answer["X-Artifact-SHA256"] == shown["artifact_sha256"]
+
+
+def test_a_downloaded_model_is_imported_again(model, call):
+    file = call("get", f"models/{model}/download", scope="read", status=200)
+    assert file["Content-Type"] == "application/zip"
+    shown = call("upload", "models/import", {"file": upload(file.content), "name": "again"}, status=201).json()
+    assert (shown["name"], shown["origin"]) == ("again", "imported")
+    taken = call("upload", "models/import", {"file": upload(file.content)}, status=409).json()
+    assert taken["code"] == "MODEL_NAME_TAKEN"
+    wrong = call("upload", "models/import", {"file": upload(file.content[:-9])}, status=400).json()
+    assert wrong["code"] == "MODEL_FILE_FOREIGN"
+
+
+def upload(data: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile("model.zip", data, "application/zip")
+
+
+def test_aliases_go_from_one_model_to_the_next(model, call):
+    assert call("patch", f"models/{model}", {"alias": "champion"}, status=200).json()["alias"] == "champion"
+    file = call("get", f"models/{model}/download", status=200)
+    other = call("upload", "models/import", {"file": upload(file.content), "name": "other"}, status=201).json()["id"]
+    call("patch", f"models/{other}", {"alias": "champion"}, status=200)
+    [champion] = call("get", "models?alias=champion", status=200).json()["items"]
+    assert champion["id"] == other
+    assert call("patch", f"models/{other}", {"alias": ""}, status=200).json()["alias"] == ""
+
+
+def test_a_deleted_model_comes_back(model, call):
+    call("patch", f"models/{model}", {"alias": "champion"}, status=200)
+    call("delete", f"models/{model}", status=204)
+    [row] = call("get", "models?deleted=true", status=200).json()["items"]
+    assert (row["id"], row["alias"]) == (model, "")
+    assert call("post", f"models/{model}/restore", {}, status=200).json()["name"] == "by-api"
+    assert call("post", f"models/{model}/restore", {}, status=409).json()["code"] == "MODEL_NOT_DELETED"
+
+
+def test_a_model_is_retrained_as_challenger(model, call):
+    job = call("post", f"models/{model}/retrain", {"alias": "challenger"}, status=202).json()
+    assert job["params"]["recipe"]["name"] == "by-api.2"
+    tasks.run_job(0)
+    child = Model.objects.get(name="by-api.2")
+    shown = call("get", f"models/{child.pk}", status=200).json()
+    assert (shown["parent_id"], shown["origin"], shown["alias"]) == (model, "retrained", "challenger")
+    assert call("get", f"models/{model}", status=200).json()["children"] == [child.pk]
+
+
+def test_a_study_is_queued_run_looked_into_and_its_best_trained(filled, call):
+    study = call("post", "models/tune", {**BODY, "tune": {"trials": 2}}, status=202).json()
+    assert study["job_type"] == "TUNE"
+    tasks.run_job(0)
+    trials = call("get", f"queue/{study['id']}/trials", scope="read", status=200).json()
+    assert trials["count"] == 2 and {"max_depth", "learning_rate"} <= set(trials["items"][0]["params"])
+    best = call("post", f"queue/{study['id']}/train-best", {"name": "best"}, status=202).json()
+    assert best["params"]["lineage"]["study_id"] == study["id"]
+    assert call("post", f"queue/{best['id']}/train-best", {}, status=409).json()["code"] == "STUDY_WITHOUT_BEST"
+    assert call("get", "queue?job_type=TUNE", status=200).json()["count"] == 1
 
 
 def test_a_preview_says_what_a_recipe_would_find(filled, call):
@@ -87,7 +148,7 @@ def test_models_are_compared(model, call):
     call("post", "models/compare", {"model_ids": ids, **SPAN}, status=202)
     tasks.run_job(0)
     [row] = call("get", "comparisons", status=200).json()["items"]
-    assert row["model_ids"] == sorted(ids) and row["winner_id"] in ids and row["reason"]
+    assert row["model_ids"] == sorted(ids) and row["winner_id"] in [*ids, None] and row["reason"]
     assert call("get", f"comparisons/{row['id']}", status=200).json()["results"]["models"]
     call("delete", f"comparisons/{row['id']}", status=204)
 
@@ -130,6 +191,11 @@ def test_a_reader_changes_nothing(call):
         ("post", "models/1/test", SPAN),
         ("post", "models/compare", {"model_ids": [1, 2], **SPAN}),
         ("post", "queue/1/cancel", None),
+        ("post", "queue/1/train-best", {}),
+        ("post", "models/1/restore", {}),
+        ("post", "models/1/retrain", {}),
+        ("post", "models/tune", BODY),
+        ("upload", "models/import", {"file": upload(b"x")}),
         ("delete", "test-results/1", None),
         ("delete", "comparisons/1", None),
     ):

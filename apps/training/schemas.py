@@ -1,0 +1,271 @@
+"""What `/api/training/` takes and gives."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from django.urls import reverse
+from ninja import Field, Schema
+from pydantic import AwareDatetime
+
+from apps.core.pagination import PageQuery
+from apps.training.models import Comparison, Model, TestResult
+from apps.training.recipes import Recipe
+
+PARTS = ("validation", "test")
+TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
+
+
+def leakcheck_link(samples: Iterable[dict[str, Any]]) -> str | None:
+    """The page that tells how to look for a leak, if one of the judged samples is too good to be true."""
+    return reverse("training:leakcheck") if any(scores.get("suspicious") for scores in samples) else None
+
+
+class JobOut(Schema):
+    """A job; `progress` is a ratio."""
+
+    id: int
+    job_type: str
+    status: str
+    priority: int
+    progress: float
+    message: str
+    params: dict[str, Any]
+    worker: str
+    error_code: str
+    error: str
+    result: dict[str, Any] | None
+    model_id: int | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    heartbeat_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetail(JobOut):
+    """A job with its log."""
+
+    log: str
+
+
+class ModelOut(Schema):
+    """A model without its recipe and curves."""
+
+    id: int
+    name: str
+    description: str
+    label_name: str
+    horizon_seconds: int
+    train_from: datetime
+    train_to: datetime
+    rows_train: int
+    rows_validation: int
+    rows_test: int
+    threshold: float
+    alias: str = Field(description="champion, challenger or nothing; unique among models of the same label_name")
+    origin: str = Field(description="trained, retrained, tuned or imported")
+    parent_id: int | None = Field(description="the model it was retrained from")
+    study_id: int | None = Field(description="the job of the study whose best recipe it is")
+    is_deleted: bool
+    scores: dict[str, Any]
+    leakcheck: str | None
+    created_at: datetime
+
+    @staticmethod
+    def resolve_scores(model: Model) -> dict[str, Any]:
+        """The measures of each part with their intervals alone."""
+        return {
+            part: {name: value for name, value in model.scores[part].items() if name not in TABLES_OF_SCORES}
+            for part in PARTS
+            if part in model.scores
+        }
+
+    @staticmethod
+    def resolve_leakcheck(model: Model) -> str | None:
+        """Where to look for a leak, if a score is too good to be true."""
+        return leakcheck_link(model.scores[part] for part in PARTS if part in model.scores)
+
+
+class ModelDetail(ModelOut):
+    """Everything about a model but its artifact. `made_with`: seed, threads, cluster, or the file it came from."""
+
+    made_with: dict[str, Any]
+    children: list[int] = Field(description="the models that were retrained from it")
+
+    @staticmethod
+    def resolve_children(model: Model) -> list[int]:
+        """Ids in order."""
+        return list(model.children.order_by("pk").values_list("pk", flat=True))
+
+    recipe: dict[str, Any]
+    feature_names: list[str]
+    importances: dict[str, float]
+    judging: dict[str, Any]
+    data_hash: str
+    artifact_sha256: str
+    xgboost_version: str
+
+    @staticmethod
+    def resolve_importances(model: Model) -> dict[str, float]:
+        """Largest first (the database does not keep an order)."""
+        return dict(sorted(model.importances.items(), key=lambda one: (-one[1], one[0])))
+
+    @staticmethod
+    def resolve_scores(model: Model) -> dict[str, Any]:
+        """With curves, slices and walks forward."""
+        return dict(model.scores)
+
+
+class ModelPatch(Schema):
+    """What may be changed of a model."""
+
+    name: str | None = Field(None, min_length=1, max_length=100)
+    description: str | None = Field(None, max_length=2000, description="notes")
+    alias: Literal["", "champion", "challenger"] | None = Field(
+        None, description="taken from the model that has it for the same question; empty: taken away"
+    )
+
+
+class TestResultOut(Schema):
+    """A model judged on a stretch of data."""
+
+    id: int
+    model_id: int
+    job_id: int | None
+    test_from: datetime
+    test_to: datetime
+    overlaps_training: bool
+    rows: int
+    rows_unknown: int
+    coins: int
+    scores: dict[str, Any]
+    leakcheck: str | None
+    created_at: datetime
+
+    @staticmethod
+    def resolve_leakcheck(result: TestResult) -> str | None:
+        """Where to look for a leak, if the score is too good to be true."""
+        return leakcheck_link([result.scores])
+
+
+class ComparisonOut(Schema):
+    """Models judged on the same rows."""
+
+    id: int
+    model_ids: list[int]
+    job_id: int | None
+    test_from: datetime
+    test_to: datetime
+    results: dict[str, Any]
+    winner_id: int | None
+    reason: str
+    created_at: datetime
+
+    @staticmethod
+    def resolve_model_ids(comparison: Comparison) -> list[int]:
+        """Ids in order."""
+        return sorted(model.pk for model in comparison.compared.all())
+
+
+class TimeRange(Schema):
+    """Windows that end in (from, to]."""
+
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+    priority: int = Field(5, ge=1, le=9)
+
+
+class CompareIn(TimeRange):
+    """Two to four models and where to judge them."""
+
+    model_ids: list[int] = Field(min_length=2, max_length=4)
+
+
+class CreateIn(Recipe):
+    """A recipe, and how urgent it is (1 first, 9 last)."""
+
+    priority: int = Field(5, ge=1, le=9)
+
+
+class TuneIn(CreateIn):
+    """A recipe to vary: its part `tune` says what between what; without it, everything in the usual ranges."""
+
+
+class RetrainIn(Schema):
+    """The same recipe on other data; open ends mean all there is."""
+
+    from_: AwareDatetime | None = Field(None, alias="from")
+    to: AwareDatetime | None = None
+    name: str | None = Field(None, min_length=1, max_length=100, description="left out: the old one with a number")
+    alias: Literal["", "challenger"] = Field("", description="given to the new model")
+    priority: int = Field(5, ge=1, le=9)
+
+
+class NameIn(Schema):
+    """Another name, where the own one is taken."""
+
+    name: str | None = Field(None, min_length=1, max_length=100)
+
+
+class TrainBestIn(NameIn):
+    """Under which name a study's best recipe is trained."""
+
+    priority: int = Field(5, ge=1, le=9)
+
+
+class TrialOut(Schema):
+    """One fit of a study; `value` is the study's measure on validation."""
+
+    number: int
+    state: str
+    params: dict[str, float]
+    value: float | None
+    measures: dict[str, Any]
+    steps: list[list[float]] = Field(description="[round, PR-AUC on validation]")
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class FeatureOut(Schema):
+    """One feature of the registry."""
+
+    position: int
+    name: str
+    formula: str
+    window_seconds: int | None
+    inputs: list[str]
+    unit: str
+    phase: int
+
+
+class PhaseOut(Schema):
+    """A phase of a coin's life."""
+
+    id: int
+    name: str
+    interval_seconds: int
+    min_age_minutes: int
+    max_age_minutes: int
+
+
+class ModelFilter(PageQuery):
+    """A page of models: those in use, or those that were deleted; of one alias, of one question."""
+
+    deleted: bool = False
+    alias: Literal["champion", "challenger"] | None = None
+    label_name: str | None = Field(None, max_length=100)
+
+
+class JobFilter(PageQuery):
+    """A page of jobs, of one status or type or all."""
+
+    job_type: Literal["TRAIN", "TUNE", "TEST", "COMPARE"] | None = None
+
+    status: Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"] | None = None
+
+
+class ResultFilter(PageQuery):
+    """A page of results, of one model or all."""
+
+    model_id: int | None = None
