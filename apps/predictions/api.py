@@ -14,7 +14,7 @@ from apps.core.errors import NotFoundError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
-from apps.predictions import queries, services
+from apps.predictions import api_champions, api_webhooks, queries, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction, ScorerState
 from apps.predictions.schemas import (
     ActiveOut,
@@ -23,6 +23,7 @@ from apps.predictions.schemas import (
     AlertOut,
     AlertQuery,
     AvailableOut,
+    FiguresQuery,
     HealthOut,
     IgnoreSettings,
     ImportIn,
@@ -32,14 +33,16 @@ from apps.predictions.schemas import (
     PredictIn,
     PredictionOut,
     PredictionQuery,
+    PredictOut,
     PreloadOut,
     RenameIn,
-    ScoreOut,
     StatsOut,
 )
 from apps.training.models import Model
 
 router = Router(tags=["server"])
+router.add_router("/models", api_champions.router)
+router.add_router("/webhooks", api_webhooks.router)
 
 
 # --- Models --------------------------------------------------------------------------------------------
@@ -147,10 +150,11 @@ def model_delete(request: HttpRequest, active_id: int) -> tuple[int, None]:
 
 
 # --- Scores and alerts ---------------------------------------------------------------------------------
-@router.post("/predict", response=list[ScoreOut], auth=read)
-def predict(request: HttpRequest, body: PredictIn) -> list[dict[str, Any]]:
-    """Score one coin now, as of its newest closed window, with every model at work; nothing is stored."""
-    return services.coin_predict(mint=body.mint)
+@router.post("/predict", response=PredictOut, auth=read)
+def predict(request: HttpRequest, body: PredictIn, page: Query[PageQuery]) -> dict[str, Any]:
+    """Score one coin now, as of its newest closed window, with all or chosen models at work; nothing is stored."""
+    said = services.coin_predict(mint=body.mint, active_model_ids=body.active_model_ids)
+    return {**said, **paginate(said["scores"], page)}
 
 
 @router.get("/predictions", response=Page[PredictionOut], auth=read)
@@ -160,23 +164,23 @@ def predictions(request: HttpRequest, page: Query[PredictionQuery]) -> dict[str,
     return paginate(_filtered(rows, page), page)
 
 
-@router.get("/predictions/latest/{mint}", response=list[PredictionOut], auth=read)
-def predictions_latest(request: HttpRequest, mint: str) -> list[dict[str, Any]]:
+@router.get("/predictions/latest/{mint}", response=Page[PredictionOut], auth=read)
+def predictions_latest(request: HttpRequest, mint: str, page: Query[PageQuery]) -> dict[str, Any]:
     """The newest score of a coin by each model."""
-    return queries.latest_of_coin(mint)
+    return paginate(queries.latest_of_coin(mint), page)
 
 
 @router.get("/alerts", response=Page[AlertOut], auth=read)
 def alerts(request: HttpRequest, page: Query[AlertQuery]) -> dict[str, Any]:
     """Alerts and what became of them, newest first."""
     rows = AlertEvaluation.objects.order_by("-as_of", "-alert_id", "mint", "active_model_id")
-    return paginate(_filtered(rows, page), page)
+    return paginate(_filtered(rows if page.shadows else rows.exclude(alert_id=None), page), page)
 
 
-@router.get("/alerts/statistics", response=list[AlertFiguresOut], auth=read)
-def alerts_statistics(request: HttpRequest, hours: float = Query(24.0, gt=0, le=8760)) -> list[dict[str, Any]]:
+@router.get("/alerts/statistics", response=Page[AlertFiguresOut], auth=read)
+def alerts_statistics(request: HttpRequest, page: Query[FiguresQuery]) -> dict[str, Any]:
     """What became of the alerts of the last hours of feed time, per model."""
-    return [_figures(row) for row in queries.alert_statistics(_now() - timedelta(hours=hours))]
+    return paginate(queries.alert_statistics(_now() - timedelta(hours=page.hours)), page, _figures)
 
 
 @router.get("/stats", response=StatsOut, auth=read)
@@ -205,6 +209,8 @@ def health(request: HttpRequest) -> dict[str, Any]:
         "judged_to": state.judged_to,
         "lag_seconds": (feed_at - state.scored_to).total_seconds() if feed_at and state.scored_to else None,
         "rows_skipped": state.skipped_total,
+        "rows_off_curve": state.skipped_curve,
+        "rows_untraded": state.skipped_untraded,
         "active_models": ActiveModel.objects.filter(is_active=True).count(),
     }
 
@@ -244,7 +250,7 @@ def _available_out(model: Model) -> dict[str, Any]:
 
 
 def _filtered(rows: QuerySet[Any], page: PredictionQuery | AlertQuery) -> QuerySet[Any]:
-    wanted = page.model_dump(exclude_none=True, exclude={"limit", "offset"})
+    wanted = page.model_dump(exclude_none=True, exclude={"limit", "offset", "shadows"})
     return rows.filter(**wanted)
 
 

@@ -1,27 +1,40 @@
-"""What a prediction is measured by, in the form that `queries.PREDICTIONS_JUDGE` takes. Pure.
+"""What a prediction is measured by, in the form that `outcome_queries.PREDICTIONS_JUDGE` takes. Pure.
 
-The truth is that of `apps.training.labels`: the entry is the last trade at or before decision + latency, the path are
-the trades in (entry, horizon], and what cannot be known (the tracking ended, a gap lies in between) is no failure.
-Levels are factors of the entry price, computed here exactly as the labels compute them.
+The truth is that of `apps.training.labels`: the entry is the last trade at or before decision + latency, what counts
+are the trades (or the rows of a metric) in (entry, horizon], and what training would leave out as unknown (the tracking
+ended, a gap lies in between, nothing to compare with) is neither success nor failure. Levels are factors and numbers
+computed here exactly as the labels compute them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
-from apps.training.labels import LabelRule
+from apps.training.label_rules import PRICE, LabelRule
+
+Decides = Literal["reached", "at_end", "graduates"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The label of one model at work; factors are of the entry price, `stop_factor` None where there is no stop."""
+    """The label of one model at work.
+
+    `reached`: a value at or beyond the target within the horizon, before one at or beyond the stop; `at_end`: the last
+    value then; `graduates`: the coin does. Target and stop are factors of the value at the entry, or else the target is
+    the number `level`. Above (`rises`) or below. `by_graduation`: what was decided before a graduation counts.
+    """
 
     active_model_id: int
-    is_close: bool
+    decides: Decides
+    metric: str
     rises: bool
-    target_factor: float
+    target_factor: float | None
     stop_factor: float | None
+    level: float | None
+    by_graduation: bool
     latency: timedelta
     horizon: timedelta
 
@@ -38,14 +51,32 @@ class Target:
 
 def target_of(active_model_id: int, rule: LabelRule) -> Target:
     """The target that a model's label rule sets."""
-    rises = rule.change_pct > 0
-    sign = 1.0 if rises else -1.0
+    compares = rule.kind == "rule"
+    relative = rule.kind in ("path", "close")
     return Target(
         active_model_id=active_model_id,
-        is_close=rule.kind == "close",
-        rises=rises,
-        target_factor=1 + rule.change_pct / 100,
-        stop_factor=None if rule.stop_pct is None else 1 - sign * rule.stop_pct / 100,
+        decides=_decides(rule),
+        metric=rule.metric,
+        rises=rule.operator in (">=", ">") if compares else rule.rises,
+        target_factor=rule.target_factor if relative else None,
+        stop_factor=rule.stop_factor if rule.kind == "path" else None,
+        level=_level(rule) if compares else None,
+        by_graduation=rule.kind == "path" and rule.metric == PRICE and rule.rises,
         latency=timedelta(microseconds=round(rule.latency_seconds * 1_000_000)),
         horizon=timedelta(microseconds=round(rule.horizon_seconds * 1_000_000)),
     )
+
+
+def _decides(rule: LabelRule) -> Decides:
+    if rule.kind == "graduates":
+        return "graduates"
+    return "at_end" if rule.kind == "close" or (rule.kind == "rule" and rule.when == "after") else "reached"
+
+
+def _level(rule: LabelRule) -> float:
+    """At or beyond this number the rule holds: strictly beyond its value is at or beyond the next number there is."""
+    if rule.value is None:
+        raise ValueError("a rule needs a value to compare with")
+    if "=" in rule.operator:
+        return rule.value
+    return math.nextafter(rule.value, math.inf if rule.operator == ">" else -math.inf)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field
 
-from apps.core.pagination import PageQuery
+from apps.core.pagination import Page, PageQuery
 from apps.predictions import services
 from apps.predictions.models import ActiveModel, EvaluationStatus, Tag
 
@@ -93,10 +93,30 @@ class RenameIn(Schema):
 
 class PredictIn(Schema):
     mint: str = Field(min_length=1, max_length=64)
+    active_model_ids: list[int] | None = Field(
+        None, max_length=100, description="models at work, also stopped ones; left out: all that score now"
+    )
+
+
+class ReasonOut(Schema):
+    """A feature's part in a score: log-odds, so exp(contribution) is what it multiplies the odds by."""
+
+    feature: str
+    value: float | None = Field(description="null where it is undefined")
+    contribution: float
+
+
+class ReasonsOut(Schema):
+    """base + rest + contributions are the log-odds of the score; `rest` is the sum of the features not listed."""
+
+    base: float
+    rest: float
+    top: list[ReasonOut]
 
 
 class ScoreOut(Schema):
     active_model_id: int
+    model_id: int
     custom_name: str
     mint: str
     as_of: datetime
@@ -104,6 +124,16 @@ class ScoreOut(Schema):
     threshold: float
     tag: Tag
     duration_ms: float
+    reasons: ReasonsOut
+
+
+class PredictOut(Page[ScoreOut]):
+    """What models say of a coin as of the end of its newest closed window, `age_seconds` before the feed's time."""
+
+    mint: str
+    as_of: datetime
+    age_seconds: float
+    feed_at: datetime
 
 
 class PredictionOut(Schema):
@@ -118,13 +148,14 @@ class PredictionOut(Schema):
     phase_id: int
     is_late: bool
     duration_ms: float
+    model_id: int | None
 
 
 class AlertOut(Schema):
     active_model_id: int
     mint: str
     as_of: datetime
-    alert_id: int
+    alert_id: int | None = Field(description="order of commit; null for a challenger that scores in the shadow")
     fired_at: datetime
     probability: float
     price_sol: float
@@ -136,8 +167,12 @@ class AlertOut(Schema):
     judged_price_sol: float | None
     change_pct: float | None
     highest_pct: float | None
+    highest_at: datetime | None
     lowest_pct: float | None
+    lowest_at: datetime | None
     reason: str
+    touches_gap: bool = Field(description="the feed was away within the history that the score knows")
+    reasons: ReasonsOut | None = Field(description="written a moment after the alert")
 
 
 class AlertFiguresOut(Schema):
@@ -185,7 +220,9 @@ class HealthOut(Schema):
     scored_to: datetime | None
     judged_to: datetime | None
     lag_seconds: float | None
-    rows_skipped: int
+    rows_skipped: int = Field(description="windows that came more than ten minutes late")
+    rows_off_curve: int = Field(description="windows of coins that are not on the standard curve")
+    rows_untraded: int = Field(description="windows of finished or graduated coins")
     active_models: int
 
 
@@ -193,13 +230,14 @@ class N8nOut(Schema):
     enabled: bool
     url: str
     send_mode: SendMode
-    status: Literal["disabled", "never_sent", "ok", "failing"]
+    status: Literal["disabled", "switched_off", "never_sent", "ok", "failing"]
     pending: int
     sent: int
     failed: int
     last_sent_at: datetime | None
     last_response_status: int | None
     last_error: str
+    endpoint_id: int | None
 
 
 class PreloadOut(Schema):
@@ -216,3 +254,8 @@ class AlertQuery(PageQuery):
     mint: str | None = None
     active_model_id: int | None = None
     status: EvaluationStatus | None = None
+    shadows: bool = Field(False, description="also those of challengers that score in the shadow")
+
+
+class FiguresQuery(PageQuery):
+    hours: float = Field(24.0, gt=0, le=8760, description="of feed time")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint, WebhookKind, WebhookMessage
 from apps.core.webhooks import settings_follow
 from apps.discovery.metrics import N8N_BATCHES
-from apps.discovery.models import CoinMetric, Phase
+from apps.discovery.models import Coin, CoinMetric, Phase
 from apps.predictions import inference, metrics, outcome_queries, queries, rules, webhooks
 from apps.predictions.models import ActiveModel, ScorerState
 from apps.predictions.outcomes import Target, target_of
@@ -250,45 +250,89 @@ def _gaps(since: datetime, now: datetime) -> tuple[list[datetime], list[datetime
 
 
 # --- On request ----------------------------------------------------------------------------------------
-def coin_predict(*, mint: str) -> list[dict[str, Any]]:
-    """What every model at work says of a coin as of its newest window. Raises COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL."""
+def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) -> dict[str, Any]:
+    """What models at work (all that score now, or the chosen ones) say of a coin as of its newest window, and why.
+
+    Raises COIN_UNKNOWN, CURVE_NOT_STANDARD, COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL, ACTIVE_MODEL_NOT_FOUND,
+    MODEL_UNUSABLE.
+    """
+    as_of = _newest_window(mint)
+    workers = _chosen_workers(active_model_ids)
+    since = as_of - timedelta(seconds=HISTORY_SECONDS)
+    records = training_queries.metric_records([mint], since, as_of)
+    columns = load_columns(records, highs=training_queries.highs_before([mint], since))
+    newest = np.array([len(columns) - 1])
+    market = MarketReader().between(training_queries.to_us(as_of), training_queries.to_us(as_of))
+    scores = inference.score(workers, columns, newest, market)
+    said = {
+        worker.id: {**_score_of(worker, scores), "reasons": inference.explain(worker, columns, newest, market)[0]}
+        for worker in workers
+    }
+    feed_at = max(queries.feed_time() or as_of, as_of)
+    return {
+        "mint": mint,
+        "as_of": as_of,
+        "feed_at": feed_at,
+        "age_seconds": (feed_at - as_of).total_seconds(),
+        "scores": [{"mint": mint, "as_of": as_of, **one} for one in said.values()],
+    }
+
+
+def _newest_window(mint: str) -> datetime:
+    """The end of the newest closed window of a coin that can be scored."""
+    curve = Coin.objects.filter(pk=mint).values_list("curve", flat=True).first()
+    if curve is None:
+        raise NotFoundError("COIN_UNKNOWN", "This coin was never seen: check the mint.")
+    if curve != Coin.Curve.STANDARD:
+        raise ConflictError(
+            "CURVE_NOT_STANDARD", "This coin is not on the standard curve: no model was trained on such coins."
+        )
     newest = CoinMetric.objects.filter(mint=mint).order_by("-timestamp").values_list("timestamp", flat=True).first()
     if newest is None:
-        raise NotFoundError("COIN_HAS_NO_METRICS", "No window of this coin has closed yet: check the mint, or wait.")
-    workers = _workers()
-    if not workers:
-        raise ConflictError("NO_ACTIVE_MODEL", "Put a model to work first.")
-    since = newest - timedelta(seconds=HISTORY_SECONDS)
-    records = training_queries.metric_records([mint], since, newest)
-    columns = load_columns(records, highs=training_queries.highs_before([mint], since))
-    market = MarketReader().between(training_queries.to_us(newest), training_queries.to_us(newest))
-    scores = inference.score(workers, columns, np.array([len(columns) - 1]), market)
-    return [
-        {
-            "active_model_id": worker.id,
-            "custom_name": worker.name,
-            "mint": mint,
-            "as_of": newest,
-            "probability": float(scores.probability[worker.id][0]),
-            "threshold": worker.rules.threshold,
-            "tag": rules.TAGS[rules.tags_of(scores.probability[worker.id], worker.rules.threshold)[0]],
-            "duration_ms": scores.milliseconds[worker.id],
-        }
-        for worker in workers
-    ]
+        raise NotFoundError("COIN_HAS_NO_METRICS", "No window of this coin has closed yet: wait for a trade.")
+    return newest
+
+
+def _score_of(worker: inference.Worker, scores: inference.Scores) -> dict[str, Any]:
+    """What one model says of the one row that was scored."""
+    said = scores.probability[worker.id]
+    return {
+        "active_model_id": worker.id,
+        "model_id": worker.model_id,
+        "custom_name": worker.name,
+        "probability": float(said[0]),
+        "threshold": worker.rules.threshold,
+        "tag": rules.TAGS[rules.tags_of(said, worker.rules.threshold)[0]],
+        "duration_ms": scores.milliseconds[worker.id],
+    }
+
+
+def _chosen_workers(ids: Sequence[int] | None) -> Sequence[inference.Worker]:
+    """Models at work that can be used: those named, or all that score now."""
+    if ids is None:
+        workers = _workers(ActiveModel.objects.scoring())
+        if not workers:
+            raise ConflictError("NO_ACTIVE_MODEL", "No model at work can be used: put one to work first.")
+        return workers
+    found = ActiveModel.objects.filter(pk__in=ids)
+    if missing := set(ids) - set(found.values_list("pk", flat=True)):
+        raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", f"There is no model {min(missing)} at work: see GET models.")
+    workers = _workers(found)
+    if broken := set(ids) - {worker.id for worker in workers}:
+        raise ConflictError("MODEL_UNUSABLE", f"The artifact of model {min(broken)} cannot be used: see the log.")
+    return workers
 
 
 def models_preload() -> list[str]:
     """Load and check every model at work in this process and let the scorer do so too; their names."""
-    workers = _workers()
+    workers = _workers(ActiveModel.objects.scoring())
     with transaction.atomic():
         scorer_notify()
     return [worker.name for worker in workers]
 
 
-def _workers() -> Sequence[inference.Worker]:
-    active = ActiveModel.objects.scoring().select_related("model").order_by("id")
-    loaded = [(one, _boosters.of(one)) for one in active]
+def _workers(active: QuerySet[ActiveModel]) -> Sequence[inference.Worker]:
+    loaded = [(one, _boosters.of(one)) for one in active.select_related("model").order_by("id")]
     return [inference.worker_of(one, booster) for one, booster in loaded if booster is not None]
 
 

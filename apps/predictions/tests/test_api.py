@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.core.tokens import token_create
+from apps.discovery.models import CoinMetric
 from apps.predictions import services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
+from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
-from apps.predictions.tests.feed import Feed, at_work, mint_of, trained
+from apps.predictions.tests.feed import Feed, at, at_work, mint_of, trained
+from apps.training.models import Model
 
 pytestmark = pytest.mark.django_db
 BASE = "/api/server/"
@@ -115,7 +119,7 @@ def test_lists_of_scores_and_alerts_are_paginated_and_filtered(api: Api, scored:
     assert {item["mint"] for item in one["items"]} == {mint_of(1)}
     assert api("get", "predictions?tag=negative")["count"] == 0
     latest = api("get", f"predictions/latest/{mint_of(1)}")
-    assert [item["as_of"] for item in latest] == [one["items"][0]["as_of"]]
+    assert latest["count"] == 1 and [item["as_of"] for item in latest["items"]] == [one["items"][0]["as_of"]]
     judged = api("get", "alerts?limit=500")
     assert judged["count"] == AlertEvaluation.objects.count() > 5
     assert {item["status"] for item in judged["items"]} <= {"success", "failed"}
@@ -123,7 +127,7 @@ def test_lists_of_scores_and_alerts_are_paginated_and_filtered(api: Api, scored:
 
 
 def test_statistics_add_up(api: Api, scored: ActiveModel) -> None:
-    (figures,) = api("get", "alerts/statistics?hours=1")
+    (figures,) = api("get", "alerts/statistics?hours=1")["items"]
     assert figures["alerts"] == figures["success"] + figures["failed"] == AlertEvaluation.objects.count()
     assert figures["precision"] == figures["success"] / figures["alerts"]
     (stats,) = api("get", "stats")["models"]
@@ -141,10 +145,49 @@ def test_health_says_how_far_the_scorer_is(api: Api, scored: ActiveModel) -> Non
 
 
 def test_one_coin_is_scored_on_request(api: Api, scored: ActiveModel) -> None:
-    (score,) = api("post", "predict", {"mint": mint_of(1)})
-    assert score["tag"] == "alert" and 0 <= score["probability"] <= 1
-    assert api("post", "predict", {"mint": "nothing"}, status=404)["code"] == "COIN_HAS_NO_METRICS"
+    other = at_work("other", seed=2)
+    said = api("post", "predict", {"mint": mint_of(1)})
+    assert (said["count"], [one["custom_name"] for one in said["items"]]) == (2, ["model", "other"])
+    newest = CoinMetric.objects.filter(mint=mint_of(1)).latest("timestamp").timestamp
+    assert datetime.fromisoformat(said["as_of"]) == newest
+    assert said["age_seconds"] == (at(300) - newest).total_seconds()
+    for score in said["items"]:
+        assert probability_of(score["reasons"]) == pytest.approx(score["probability"], abs=1e-6)
+    services.model_deactivate(active=other)
+    assert api("post", "predict", {"mint": mint_of(1)})["count"] == 1
+    chosen = api("post", "predict", {"mint": mint_of(1), "active_model_ids": [other.pk]})
+    assert [one["active_model_id"] for one in chosen["items"]] == [other.pk]
+    assert api("post", "predict?limit=1&offset=1", {"mint": mint_of(1)})["items"] == []
     assert api("post", "system/preload-models") == {"loaded": ["model"]}
+
+
+def test_what_predict_cannot_answer_it_says(api: Api) -> None:
+    feed = Feed()
+    silent, odd = feed.coin(1, trades=[]), feed.coin(2, curve="nonstandard")
+    known = feed.coin(3)
+    feed.run_to(30)
+
+    def code(status: int, **body: Any) -> str:
+        return api("post", "predict", body, status=status)["code"]
+
+    assert code(404, mint="nothing") == "COIN_UNKNOWN"
+    assert code(409, mint=odd) == "CURVE_NOT_STANDARD"
+    assert code(404, mint=silent) == "COIN_HAS_NO_METRICS"
+    assert code(409, mint=known) == "NO_ACTIVE_MODEL"
+    assert code(404, mint=known, active_model_ids=[7]) == "ACTIVE_MODEL_NOT_FOUND"
+    broken = at_work()
+    Model.objects.filter(pk=broken.model_id).update(artifact=b"nothing")
+    assert code(409, mint=known, active_model_ids=[broken.pk]) == "MODEL_UNUSABLE"
+
+
+def test_alerts_say_why_and_leave_out_shadows(api: Api, scored: ActiveModel) -> None:
+    first = api("get", "alerts?limit=1")["items"][0]
+    assert first["reasons"]["top"] and first["touches_gap"] is False
+    assert first["highest_at"] is not None or first["highest_pct"] is None
+    AlertEvaluation.objects.filter(alert_id=first["alert_id"]).update(alert_id=None)
+    count = AlertEvaluation.objects.count()
+    assert api("get", "alerts")["count"] == count - 1
+    assert api("get", "alerts?shadows=true")["count"] == count
 
 
 def test_reading_needs_the_scope_read_and_changing_admin(db: None) -> None:

@@ -11,11 +11,13 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from apps.discovery.models import CoinStream, StreamGap
+from apps.discovery.models import Coin, CoinStream, StreamGap
+from apps.discovery.windows import METRIC_COLUMNS
 from apps.predictions import services
 from apps.predictions.models import ActiveModel, AlertEvaluation, ModelPrediction, Prediction, ScorerState
 from apps.predictions.tests.feed import Feed, at, mint_of, set_feed, trained
 from apps.training import labels, queries
+from apps.training.models import Model
 from apps.training.queries import to_us
 from apps.training.recipes import Label
 from apps.training.tests.market import FakeTrade
@@ -142,7 +144,8 @@ def test_what_cannot_be_known_is_not_applicable(hurdle: str, reason: str) -> Non
     assert AlertEvaluation.objects.get().status == "not_applicable"
 
 
-def test_what_was_reached_before_a_gap_is_known() -> None:
+def test_what_was_reached_before_a_gap_counts_for_neither_side() -> None:
+    """What was not reached before it cannot be judged either: to count the rest would be to count successes alone."""
     feed = Feed()
     beating_heart(feed, 200)
     mint = feed.coin(1, trades=[trade(11, 1.0), trade(40, 1.2)])
@@ -150,7 +153,95 @@ def test_what_was_reached_before_a_gap_is_known() -> None:
     feed.run_to(180)
     predict(model_with(RISE), mint, 10)
     services.outcomes_judge()
-    assert (the_outcome().status, the_outcome().change_pct) == ("success", None)
+    assert (the_outcome().status, the_outcome().reason, the_outcome().change_pct) == ("not_applicable", "gap", None)
+    assert the_outcome().highest_pct == pytest.approx(20)
+
+
+GRADUATES = {"kind": "graduates", "change_pct": None, "horizon_seconds": 60}
+
+
+@pytest.mark.parametrize(
+    ("label", "graduated", "gap", "status", "reason"),
+    [
+        (GRADUATES, 50, None, "success", ""),
+        (GRADUATES, 72, None, "success", ""),
+        (GRADUATES, 72.000001, None, "failed", ""),
+        (GRADUATES, None, None, "failed", ""),
+        (GRADUATES, 11, None, "not_applicable", "graduated"),
+        (GRADUATES, None, 30, "not_applicable", "gap"),
+        # the rise that the curve could show came before it, or not: of the rest nobody knows
+        (RISE, 50, None, "success", ""),
+        (RISE, 30, None, "not_applicable", "graduated"),
+        (RISE | {"stop_pct": 5.0, "change_pct": 50.0}, 50, None, "failed", "stop_reached"),
+        (RISE | {"kind": "close"}, 50, None, "not_applicable", "graduated"),
+        (RISE | {"change_pct": -4.0}, 50, None, "not_applicable", "graduated"),
+    ],
+)
+def test_graduation_is_an_answer_or_an_end(label, graduated, gap, status, reason) -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    mint = feed.coin(1, trades=[trade(11, 1.0), trade(35, 0.95), trade(40, 1.2)])
+    if graduated:
+        Coin.objects.filter(pk=mint).update(graduated_at=at(graduated))
+        CoinStream.objects.filter(pk=mint).update(ended_at=at(graduated))
+    if gap:
+        StreamGap.objects.create(started_at=at(gap), ended_at=at(gap + 5), reason="test")
+    feed.run_to(180)
+    predict(model_with(label), mint, 10)
+    services.outcomes_judge()
+    assert (the_outcome().status, the_outcome().reason) == (status, reason)
+
+
+def above(value: float, **fields) -> dict:
+    return {"kind": "rule", "change_pct": None, "horizon_seconds": 60, "metric": "volume_sol", "value": value, **fields}
+
+
+# Windows of coin 1 end at 15 (1 SOL), 25 (2), 40 (4) and 75 (9).
+@pytest.mark.parametrize(
+    ("label", "status", "reason"),
+    [
+        (above(4.0), "success", ""),
+        (above(4.0, operator=">"), "failed", ""),
+        (above(9.0), "failed", ""),
+        (above(1.0, operator="<="), "success", ""),
+        (above(1.0, operator="<"), "failed", ""),
+        (above(4.0, when="after"), "success", ""),
+        (above(3.0, when="after", operator="<"), "failed", ""),
+        (above(1.2e-8, metric="price"), "success", ""),
+        (above(1.2e-8, metric="price", operator=">"), "failed", ""),
+        (above(1.1e-8, metric="price", when="after"), "failed", ""),
+        # from the value that stood at the entry: there is none before the first window
+        (above(0) | {"kind": "path", "change_pct": 50.0, "value": None}, "not_applicable", "undefined"),
+        (above(0) | {"kind": "path", "change_pct": 50.0, "value": None, "latency_seconds": 10.0}, "success", ""),
+        (above(0) | {"kind": "close", "change_pct": 100.0, "value": None, "latency_seconds": 20.0}, "success", ""),
+        (above(1.0, metric="unique_wallets", when="after"), "not_applicable", "undefined"),
+        # +19 % net of 1 % asks for +20 %
+        (RISE | {"change_pct": 19.0, "costs_pct": 1.0}, "success", ""),
+        (RISE | {"change_pct": 19.5, "costs_pct": 1.0}, "failed", ""),
+        # -4 % net of 1 % is reached at -3 %
+        (RISE | {"stop_pct": 6.0, "costs_pct": 1.0}, "failed", "stop_reached"),
+        (RISE | {"stop_pct": 6.0}, "success", ""),
+    ],
+)
+def test_rules_metrics_and_costs_are_judged_as_the_label_says(label, status, reason) -> None:
+    feed = Feed()
+    beating_heart(feed, 200)
+    trades = [(11, 1.0), (24, 0.945), (35, 1.2), (36, 1.0)]
+    mint = feed.coin(1, trades=[trade(*one) for one in trades])
+    feed.rows = [row for row in feed.rows if row[0] != mint] + [
+        _window(feed.rows[0], mint, *one) for one in ((15, 1.0), (25, 2.0), (40, 4.0), (75, 9.0))
+    ]
+    feed.run_to(180)
+    predict(model_with(label), mint, 10)
+    services.outcomes_judge()
+    assert (the_outcome().status, the_outcome().reason) == (status, reason)
+
+
+def _window(like: tuple, mint: str, seconds: float, volume: float) -> tuple:
+    """A metric row whose other columns are those of `like`, without its wallets."""
+    values = dict(zip(METRIC_COLUMNS, like, strict=True))
+    values |= {"mint": mint, "timestamp": to_us(at(seconds)), "volume_sol": volume, "unique_wallets": None}
+    return tuple(values.values())
 
 
 def test_an_alert_without_trades_waits_and_then_expires() -> None:
@@ -215,7 +306,7 @@ class _UndoError(Exception):
     """Leaves the tables as they were."""
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 @example(seed=347)  # a coin that nobody trades
 def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None:
@@ -225,33 +316,65 @@ def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None
 
 
 def _compare(rng: np.random.Generator) -> None:
+    """Several models on the same coins, each with a label of its own."""
     feed = Feed()
     quiet = sorted(rng.integers(0, 900, 2).tolist())
     for number in range(4):
         moments = np.sort(rng.integers(0, 900, rng.integers(1, 60)) * 0.5).tolist()
         kept = [moment for moment in moments if not quiet[0] <= moment <= quiet[0] + 90]
         feed.coin(number, trades=[trade(moment, float(rng.choice(PRICES))) for moment in kept])
-        if rng.random() < 0.3:
-            CoinStream.objects.filter(pk=mint_of(number)).update(ended_at=at(float(rng.integers(0, 500))))
+        if rng.random() < 0.5:
+            end = float(rng.integers(0, 500))
+            CoinStream.objects.filter(pk=mint_of(number)).update(ended_at=at(end))
+            if rng.random() < 0.6:
+                Coin.objects.filter(pk=mint_of(number)).update(graduated_at=at(end))
     for _ in range(rng.integers(0, 3)):
         begin = float(rng.integers(0, 450))
         StreamGap.objects.get_or_create(
             started_at=at(begin), ended_at=at(begin + float(rng.integers(1, 40))), defaults={"reason": "test"}
         )
-    wanted = {
-        "kind": str(rng.choice(["path", "path", "close"])),
-        "change_pct": float(rng.choice([10, 20, -10, -20, 25])),
-        "horizon_seconds": int(rng.choice([30, 60, 100])),
-        "stop_pct": None if rng.random() < 0.4 else float(rng.choice([10, 20])),
-        "latency_seconds": float(rng.choice([0, 1.5, 2])),
-    }
-    active = model_with(wanted)
-    for number in range(4):
-        for second in sorted(set(rng.integers(1, 100, 12).tolist())):
-            predict(active, mint_of(number), second * 5, tag="negative")
+    labels_asked = [_a_label(rng) for _ in range(4)]
+    model = trained("model")
+    places = [services.model_import(model=model, custom_name=str(number)) for number in range(len(labels_asked))]
+    for active, label in zip(places, labels_asked, strict=True):
+        twin = Model.objects.get(pk=model.pk)
+        twin.pk, twin.name, twin.recipe = None, active.custom_name, {"name": "m", "label": label}
+        twin.save()
+        ActiveModel.objects.filter(pk=active.pk).update(model=twin)
+        for number in range(4):
+            for second in sorted(set(rng.integers(1, 100, 10).tolist())):
+                predict(active, mint_of(number), second * 5, tag="negative")
     feed.run_to(1200)
     services.outcomes_judge()
-    _check(active, Label.model_validate(wanted).rule())
+    for active, label in zip(places, labels_asked, strict=True):
+        _check(active, Label.model_validate(label).rule())
+
+
+def _a_label(rng: np.random.Generator) -> dict:
+    """Any question that a recipe may ask."""
+    kind = str(rng.choice(["path", "path", "close", "graduates", "rule"]))
+    common = {
+        "kind": kind,
+        "change_pct": None,
+        "horizon_seconds": int(rng.choice([30, 60, 100])),
+        "latency_seconds": float(rng.choice([0, 1.5, 2])),
+    }
+    if kind == "graduates":
+        return common
+    metric = str(rng.choice(["price", "price", "volume_sol", "num_buys", "is_koth"]))
+    if kind == "rule":
+        levels = {"price": PRICES, "volume_sol": (1.0, 2.0), "num_buys": (1.0, 2.0), "is_koth": (0.0, 1.0)}[metric]
+        value = float(rng.choice(levels)) * (1e-8 if metric == "price" else 1)
+        operator, when = str(rng.choice([">=", ">", "<=", "<"])), str(rng.choice(["within", "after"]))
+        return {**common, "metric": metric, "value": value, "operator": operator, "when": when}
+    rises = bool(rng.random() < 0.6)
+    return {
+        **common,
+        "metric": metric,
+        "change_pct": float(rng.choice([10, 20, 25])) * (1 if rises else -1),
+        "stop_pct": float(rng.choice([10, 20])) if kind == "path" and rng.random() < 0.6 else None,
+        "costs_pct": 3.0 if metric == "price" and rng.random() < 0.4 else 0.0,
+    }
 
 
 def _check(active: ActiveModel, rule: labels.LabelRule) -> None:
@@ -259,24 +382,36 @@ def _check(active: ActiveModel, rule: labels.LabelRule) -> None:
     mints = [mint_of(number) for number in range(4)]
     coin = np.array([mints.index(one.mint) for one in predictions])
     as_of = np.array([to_us(one.as_of) for one in predictions])
-    trades = queries.trade_records(mints, at(-100), at(1200))
-    known = labels.Knowledge(queries.tracking_ends(mints), *queries.unknown_times(at(-60), at(1200)), to_us(at(1200)))
-    expected = labels.outcomes(
-        coin, as_of, rule,
-        labels.Trades(trades["coin"].copy(), trades["at_us"].copy(), trades["price"].copy()), known,
-    )  # fmt: skip
+    expected = _by_training(mints, coin, as_of, rule)
     found = {(one.mint, one.as_of): one for one in ModelPrediction.objects.filter(active_model_id=active.pk)}
     for place, one in enumerate(predictions):
-        outcome = found.get((one.mint, one.as_of))
-        label = expected.label[place]
+        outcome, unknown = found.get((one.mint, one.as_of)), labels.UNKNOWN[expected.unknown[place]]
         if outcome is None:  # not yet hopeless: its first trade might still come
-            assert math.isnan(label) and not (coin[place] == trades["coin"]).any()
+            assert unknown == "no_entry"
             continue
-        wanted = "unknown" if math.isnan(label) else ("success" if label else "failed")
-        mine = outcome.status if outcome.status in ("success", "failed") else "unknown"
-        assert mine == wanted, (one.mint, one.as_of, outcome.reason)
+        why = (rule, one.mint, one.as_of, outcome.status, outcome.reason)
         assert outcome.horizon_at - outcome.as_of == timedelta(seconds=rule.latency_seconds + rule.horizon_seconds)
-        if mine != "unknown":
-            assert outcome.entry_price_sol == expected.entry_price[place]
-            leave = None if math.isnan(expected.exit_price[place]) else expected.exit_price[place]
-            assert (outcome.exit_price_sol, outcome.model_id) == (leave, one.model_id)
+        if not expected.complete[place]:
+            assert outcome.status not in ("success", "failed"), why
+            assert outcome.reason == {"no_entry": "no_trades"}.get(unknown, unknown), why
+            continue
+        assert outcome.status == ("success" if expected.label[place] else "failed"), why
+        assert outcome.entry_price_sol == expected.entry_price[place], why
+        leave = expected.exit_price[place]
+        assert outcome.exit_price_sol == (None if math.isnan(leave) else leave), why
+
+
+def _by_training(mints: list[str], coin: np.ndarray, as_of: np.ndarray, rule: labels.LabelRule) -> labels.Outcomes:
+    """What training makes of the same rows."""
+    known = labels.Knowledge(
+        queries.tracking_ends(mints), *queries.unknown_times(at(-60), at(1200)), to_us(at(1200)),
+        queries.graduations(mints),
+    )  # fmt: skip
+    metric = None
+    if rule.metric != "price":
+        metric = _series(queries.metric_series(mints, rule.metric, at(-100), at(1200)))
+    return labels.outcomes(coin, as_of, rule, _series(queries.trade_records(mints, at(-100), at(1200))), known, metric)
+
+
+def _series(records: np.ndarray) -> labels.Trades:
+    return labels.Trades(records["coin"].copy(), records["at_us"].copy(), records["price"].copy())
