@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 
+from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.core.navigation import SECTIONS
 from apps.discovery.models import CoinStream
 from apps.predictions.models import ActiveModel
@@ -20,6 +21,8 @@ EXAMPLES: dict[str, tuple[QuerySet[Any], str]] = {
     "training:test": (TestResult.objects.order_by("id"), "pk"),
     "training:comparison": (Comparison.objects.order_by("id"), "pk"),
     "predictions:model": (ActiveModel.objects.order_by("id"), "pk"),
+    "predictions:webhook": (WebhookEndpoint.objects.order_by("id"), "pk"),
+    "predictions:webhook_message": (WebhookMessage.objects.order_by("-id"), "pk"),
     "trading:wallet": (Wallet.objects.order_by("id"), "alias"),
 }
 PLAIN = ("core:dashboard", "training:data", "core:tokens", "mfa_index", "account_change_password")

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.models import ApiToken, Heartbeat
+from apps.core.models import ApiToken, Heartbeat, WebhookEndpoint, WebhookMessage
 from apps.core.tokens import token_revoke
 
 admin.site.site_title = admin.site.site_header = "Pump Platform"
@@ -48,3 +48,17 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ["name", "instance", "started_at", "beat_at"]
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnlyAdmin):
+    list_display = ["name", "enabled", "off_reason", "kinds", "failures", "last_success_at"]
+    list_filter = ["enabled", "off_reason"]
+    exclude = ["secret", "old_secret", "header_value"]
+
+
+@admin.register(WebhookMessage)
+class WebhookMessageAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "endpoint", "kind", "status", "attempts", "response_status", "sent_at"]
+    list_filter = ["status", "kind"]
+    list_select_related = ["endpoint"]

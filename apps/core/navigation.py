@@ -59,6 +59,7 @@ SECTIONS = (
             ("predictions:log", _("Log")),
             ("predictions:statistics", _("Statistics")),
             ("predictions:import", _("Put to work")),
+            ("predictions:webhooks", _("Webhooks")),
         ),
     ),
     Section(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router
 
-from apps.core.errors import NotFoundError
+from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
@@ -38,6 +40,7 @@ from apps.predictions.schemas import (
     RenameIn,
     StatsOut,
 )
+from apps.training import services as training_services
 from apps.training.models import Model
 
 router = Router(tags=["server"])
@@ -60,11 +63,12 @@ def model_available(request: HttpRequest, model_id: int) -> dict[str, Any]:
 
 @router.post("/models/import", response={201: ActiveOut}, auth=admin)
 def model_import(request: HttpRequest, body: ImportIn) -> tuple[int, ActiveModel]:
-    """Put a trained model to work."""
-    fields = body.model_dump(exclude_none=True, exclude={"model_id", "custom_name", "threshold"})
-    active = services.model_import(
-        model=_trained(body.model_id), custom_name=body.custom_name, threshold=body.threshold, fields=fields
-    )
+    """Put a trained model to work, or one out of a model file; with a file, both are stored or neither."""
+    fields = body.model_dump(exclude_none=True, exclude={"model_id", "file", "custom_name", "threshold"})
+    with transaction.atomic():
+        active = services.model_import(
+            model=_model_of(body), custom_name=body.custom_name, threshold=body.threshold, fields=fields
+        )
     return 201, active
 
 
@@ -231,6 +235,19 @@ def _trained(model_id: int) -> Model:
     if found is None:
         raise NotFoundError("MODEL_NOT_FOUND", f"There is no trained model {model_id}: see GET models/available.")
     return found
+
+
+def _model_of(body: ImportIn) -> Model:
+    """The trained model that a request names, or brings."""
+    if (body.model_id is None) == (body.file is None):
+        raise PlatformError("MODEL_NOT_NAMED", "Send either model_id, or file with a model file in base64.")
+    if body.model_id is not None:
+        return _trained(body.model_id)
+    try:
+        data = base64.b64decode(body.file or "", validate=True)
+    except ValueError:
+        raise PlatformError("MODEL_FILE_NOT_BASE64", "The field file holds no base64: encode the whole file.") from None
+    return training_services.model_import(data=data)
 
 
 def _active(active_id: int) -> ActiveModel:

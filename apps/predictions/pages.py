@@ -177,6 +177,7 @@ def model_page(active: ActiveModel) -> dict[str, Any]:
 
 WEBHOOK_STATES: dict[str, tuple[str, Title]] = {
     "disabled": ("", gettext_lazy("off")),
+    "switched_off": ("bad", gettext_lazy("the endpoint is off")),
     "never_sent": ("wait", gettext_lazy("nothing sent yet")),
     "ok": ("good", gettext_lazy("delivered")),
     "failing": ("bad", gettext_lazy("failing")),

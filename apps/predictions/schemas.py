@@ -83,7 +83,12 @@ class AlertConfigIn(Schema):
 
 
 class ImportIn(AlertConfigIn):
-    model_id: int
+    """A trained model by its id, or a model file (the zip of GET training/models/{id}/download)."""
+
+    model_id: int | None = None
+    file: str | None = Field(
+        None, description="base64, for files of up to 1.8 MB; send a larger one to POST training/models/import first"
+    )
     custom_name: str = Field("", max_length=100, description="empty: the model's own name")
 
 
