@@ -49,6 +49,16 @@ class PartScores(BaseModel):
     expected_value: float | None
 
 
+class Scores(BaseModel):
+    """The judged parts, and the folds of a walk forward."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    validation: PartScores | None = None
+    test: PartScores | None = None
+    walk_forward: list[dict[str, Any]] = []
+
+
 class Manifest(BaseModel):
     """The file model.json. Fields of a later version are refused, not dropped."""
 
@@ -68,7 +78,7 @@ class Manifest(BaseModel):
     rows_train: int = Field(ge=0, lt=2**31)
     rows_validation: int = Field(ge=0, lt=2**31)
     rows_test: int = Field(ge=0, lt=2**31)
-    scores: dict[Literal["validation", "test"], PartScores]
+    scores: Scores
     judging: dict[str, Any]
     profile: dict[str, Any]
     threshold: float = Field(ge=0, le=1)
@@ -84,10 +94,14 @@ class Manifest(BaseModel):
 def pack(model: Model) -> bytes:
     """The model's file."""
     manifest = Manifest(
+        format=FORMAT,
+        version=VERSION,
         **{name: getattr(model, name) for name in Manifest.model_fields if hasattr(model, name)},
         parent_name=model.parent.name if model.parent else "",
     )
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        manifest.model_dump(mode="json", exclude_unset=True), indent=1, sort_keys=True, ensure_ascii=False
+    )
     members = {MANIFEST: text.encode(), ARTIFACT: bytes(model.artifact)}
     members[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in members.items()).encode()
     file = io.BytesIO()
@@ -118,6 +132,7 @@ def unpack(data: bytes) -> Model:
             "file_sha256": _sha256(data),
         },
     }
+    fields |= {"scores": manifest.scores.model_dump(mode="json", exclude_unset=True)}
     fields |= {"recipe": recipe.as_json(), "made_with": made_with, "origin": Model.Origin.IMPORTED}
     return Model(**fields, artifact=members[ARTIFACT])
 

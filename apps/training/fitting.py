@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix
 
 MIN_POSITIVES_TRAIN, MIN_POSITIVES_VALIDATION = 10, 5  # and as many negatives
+LACKING = ("NOT_ENOUGH_POSITIVES", "NOT_ENOUGH_NEGATIVES")
 
 Round = Callable[[int, float], None]
 """Called after each round with its number and the validation's PR-AUC; raises to stop."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from django.db import models
 
+# Of the scores of a sample: what is too bulky for lists.
+TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
+
 
 class Job(models.Model):
     """Work for the trainer. The row is the queue: a worker claims it by a conditional update."""

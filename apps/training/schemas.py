@@ -9,11 +9,10 @@ from ninja import Field, Schema
 from pydantic import AwareDatetime
 
 from apps.core.pagination import PageQuery
-from apps.training.models import Comparison, Model, TestResult
+from apps.training.models import TABLES_OF_SCORES, Comparison, Model, TestResult
 from apps.training.recipes import Recipe
 
 PARTS = ("validation", "test")
-TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
 
 
 def leakcheck_link(samples: Iterable[dict[str, Any]]) -> str | None:

@@ -13,11 +13,22 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.core.errors import ConflictError
-from apps.training import artifacts, clusters, dataset, fitting, judging, profiles, selections, services, splits
+from apps.core.errors import ConflictError, PlatformError
+from apps.training import (
+    artifacts,
+    clusters,
+    dataset,
+    fitting,
+    judging,
+    profiles,
+    selections,
+    services,
+    splits,
+)
 from apps.training.columns import Floats
 from apps.training.dataset import Dataset, Selection
-from apps.training.models import Job, Lineage, Model
+from apps.training.fitting import Fitted
+from apps.training.models import TABLES_OF_SCORES, Job, Lineage, Model
 from apps.training.recipes import Recipe, recipe_parse
 from apps.training.report import JobStopped, Report
 
@@ -61,11 +72,15 @@ def train(job: Job, report: Report) -> None:
     """Do the job."""
     found = prepare(job, report.part(0.0, 0.4), report.log)
     data, split, clock = found.data, found.split, time.monotonic()
-    fitted = _fit(found, report)
+    fitted = _fit(found, split, report, 0.4, 0.6 if found.recipe.split.folds else 0.88)
     fit_done = time.monotonic()
     report.log(f"fitted {fitted.rounds} rounds in {fit_done - clock:.1f} s")
+    walks = _walks(found, report)
+    walked = time.monotonic()
     scores, kept = _judged(found, fitted, report)
-    seconds = {"load": found.seconds, "fit": fit_done - clock, "judge": time.monotonic() - fit_done}
+    seconds = {"load": found.seconds, "fit": fit_done - clock, "judge": time.monotonic() - walked}
+    if walks:
+        scores["walk_forward"], seconds["walk_forward"] = walks, walked - fit_done
     result = {
         "counts": data.counts.as_json(),
         "purged": split.purged,
@@ -76,23 +91,54 @@ def train(job: Job, report: Report) -> None:
     _store(job, _model(found, fitted, scores, kept), result)
 
 
-def _fit(found: Prepared, report: Report) -> fitting.Fitted:
-    """On the Dask cluster where one is set, else here."""
-    total = found.recipe.xgboost.n_estimators
+def _fit(found: Prepared, split: splits.Split, report: Report, low: float, high: float, what: str = "") -> Fitted:
+    """On the Dask cluster where one is set, else here. Progress goes from `low` to `high`."""
+    total, rows = found.recipe.xgboost.n_estimators, (split.train, split.validation)
 
     def on_round(number: int, value: float) -> None:
         text = f"round {number}, PR-AUC {value:.4f}" if number else "dealing out the rows"
-        report.progress(0.4 + 0.5 * number / total, text)
+        report.progress(low + (high - low) * number / total, what + text)
 
-    rows = (found.split.train, found.split.validation)
-    report.progress(0.4, "fitting")
+    report.progress(low, f"{what}fitting")
     if address := settings.DASK_SCHEDULER_ADDRESS:
-        report.log(f"fitting on the cluster {address}")
+        report.log(f"{what}fitting on the cluster {address}")
         return clusters.fit(found.data, *rows, found.recipe, value=found.value, address=address, on_round=on_round)
     return fitting.fit(found.data, *rows, found.recipe, value=found.value, threads=threads(), on_round=on_round)
 
 
-def _judged(found: Prepared, fitted: fitting.Fitted, report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+def _walks(found: Prepared, report: Report) -> list[dict[str, Any]]:
+    """How the recipe does on each of its folds (walk forward): a fit on what came before, judged on what came next.
+
+    A fold that cannot be fitted says why (`error_code`, `error`) instead of having measures.
+    """
+    folds, done = selections.folds_of(found.wide, found.recipe, found.selection), []
+    for number, fold in enumerate(folds):
+        share = 0.28 / len(folds)
+        low = 0.6 + share * number
+        if not len(fold.test):
+            continue
+        start, end = selections.fold_span(found.wide, fold)
+        walk = {"from": start.isoformat(), "to": end.isoformat(), "rows_train": len(fold.train)}
+        try:
+            fitted = _fit(found, fold, report, low, low + share, f"fold {number + 1} of {len(folds)}: ")
+        except PlatformError as error:
+            if error.code not in fitting.LACKING:
+                raise
+            done.append({**walk, "rows": len(fold.test), "error_code": error.code, "error": error.message})
+            continue
+        measures = judging.judge(
+            judging.sample_of(found.wide, found.value, fold.test),
+            fitting.predict(fitted.booster, found.data.x[fold.test]),
+            threshold=fitted.threshold.value,
+            recipe=found.recipe,
+            kept={},
+            on_progress=lambda ratio, message: report.progress(low + share, message),  # noqa: B023 - called at once
+        )
+        done.append({**walk, **{name: value for name, value in measures.items() if name not in TABLES_OF_SCORES}})
+    return done
+
+
+def _judged(found: Prepared, fitted: Fitted, report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scores of both parts that the fit did not learn from, and what later judging needs."""
     split, recipe = found.split, found.recipe
     report.progress(0.9, "judging")
@@ -120,7 +166,7 @@ def _judged(found: Prepared, fitted: fitting.Fitted, report: Report) -> tuple[di
     return scores, kept
 
 
-def _model(found: Prepared, fitted: fitting.Fitted, scores: dict[str, Any], kept: dict[str, Any]) -> Model:
+def _model(found: Prepared, fitted: Fitted, scores: dict[str, Any], kept: dict[str, Any]) -> Model:
     import xgboost
 
     recipe, selection, data, split = found.recipe, found.selection, found.data, found.split
@@ -150,7 +196,7 @@ def _model(found: Prepared, fitted: fitting.Fitted, scores: dict[str, Any], kept
     )
 
 
-def _profile(data: Dataset, split: splits.Split, fitted: fitting.Fitted) -> dict[str, Any]:
+def _profile(data: Dataset, split: splits.Split, fitted: Fitted) -> dict[str, Any]:
     """The spread of the training rows, and of the scores of rows that were not learned from."""
     unseen = profiles.sampled(np.concatenate((split.validation, split.test)))
     return profiles.profile_of(data.names, data.x, split.train, fitting.predict(fitted.booster, data.x[unseen]))

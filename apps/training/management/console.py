@@ -93,6 +93,15 @@ def measures(scores: dict[str, Any]) -> list[str]:
 _COLUMNS = ("rows", "base_rate", "PR-AUC", "ROC-AUC", "alerts", "precision", "expected value per alert")
 
 
+def walks(folds: list[dict[str, Any]]) -> list[str]:
+    """A walk forward as lines: its folds as a table, then those that could not be fitted."""
+    judged = [(fold["from"][:16], fold) for fold in folds if "error" not in fold]
+    return [
+        *_table("walk forward from", judged),
+        *(f"    {one['from'][:16]}: {one['error']}" for one in folds if "error" in one),
+    ]
+
+
 def _table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
     if not rows:
         return []

@@ -232,3 +232,16 @@ def test_a_broker_that_is_away_stops_nobody_from_asking(db, django_capture_on_co
     assert time.monotonic() - began < 2
     job.refresh_from_db()
     assert job.status == Job.Status.PENDING
+
+
+def test_a_recipe_with_folds_is_judged_walking_forward(filled, make_recipe):
+    walks = trained(make_recipe(split={"validation": 0.2, "test": 0.2, "folds": 2})).scores["walk_forward"]
+    assert len(walks) == 2 and walks[0]["rows_train"] < walks[1]["rows_train"]
+    assert walks[0]["to"] < walks[1]["from"] and all(walk["rows"] > 100 for walk in walks)
+    assert all(0 < walk["pr_auc"] <= 1 and "curves" not in walk for walk in walks)
+
+
+def test_a_fold_that_cannot_be_fitted_says_why_and_the_model_is_made(filled, make_recipe):
+    model = trained(make_recipe(split={"validation": 0.2, "test": 0.2, "folds": 10}))
+    assert model.scores["test"]["rows"] > 0
+    assert model.scores["walk_forward"][0]["error_code"] in ("NOT_ENOUGH_POSITIVES", "NOT_ENOUGH_NEGATIVES")

@@ -10,14 +10,15 @@ from django.db.models import F
 from apps.core.errors import PlatformError
 from apps.training import services
 from apps.training.management import console
-from apps.training.models import Model
+from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_load
 
 
 class Command(BaseCommand):
     help = (
         "Train a model from a recipe (TOML; examples in docs/recipes) on the stored data, in this process, as a job "
-        "that the pages show. Prints the scores of the validation and the test part. "
+        "that the pages show. With a part [tune] in the recipe a study comes first, and its best is trained. Prints "
+        "the scores of the validation and the test part. "
         "Status 0: trained; 1: failed, with a code and a sentence; 2: wrong recipe or name taken."
     )
 
@@ -36,7 +37,10 @@ class Command(BaseCommand):
             recipe = recipe.model_copy(update={"name": options["name"]})
         if options["replace"]:
             _delete(recipe.name)
-        job = console.job_here(lambda: _ask(recipe), as_json=options["json"])
+        study = None
+        if recipe.tune:
+            study = console.job_here(lambda: services.tune_request(recipe=recipe), as_json=options["json"])
+        job = console.job_here(lambda: _ask(recipe, study), as_json=options["json"])
         model = Model.objects.get(pk=(job.result or {})["model_id"])
         if options["json"]:
             self.stdout.write(json.dumps(_result(model, job.result or {})))
@@ -44,8 +48,9 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(_text(model, job.result or {})))
 
 
-def _ask(recipe: Recipe) -> Any:
-    return services.train_request(recipe=recipe)
+def _ask(recipe: Recipe, study: Job | None) -> Job:
+    """The training of the recipe, or of the best that a study of it has found."""
+    return services.train_request(recipe=recipe) if study is None else services.best_train(study=study)
 
 
 def _delete(name: str) -> None:
@@ -82,6 +87,7 @@ def _text(model: Model, result: dict[str, Any]) -> list[str]:
         f"train {model.rows_train:,}, validation {model.rows_validation:,}, test {model.rows_test:,} rows; "
         f"load {seconds['load']:.1f} s, fit {seconds['fit']:.1f} s",
     ]
-    for part, scores in model.scores.items():
-        lines += [f"{part}:", *console.measures(scores)]
-    return lines
+    for part in ("validation", "test"):
+        if part in model.scores:
+            lines += [f"{part}:", *console.measures(model.scores[part])]
+    return lines + console.walks(model.scores.get("walk_forward", []))
