@@ -107,10 +107,11 @@ def preview(selection: Selection) -> Counts:
 
 
 def estimate(selection: Selection, most_rows: int) -> tuple[Dataset, Counts, float]:
-    """A look at a selection that takes a bounded time: labelled rows without features of some of its coins, what was
-    found of all of them, and the share of the rows that was looked at (1: all). Raises NO_DATA.
+    """A look at a selection that takes a bounded time: labelled rows without features of some of its coins, the counts
+    for all of them, and the share of the rows that was looked at. Raises NO_DATA.
 
-    The coins are drawn, the same each time, so that about `most_rows` rows are read."""
+    Where that is 1 the counts are exact; else what depends on the rows' future is projected from the coins that were
+    drawn (the same each time), at most about `most_rows` rows."""
     counts = Counts()
     coins = _coins(selection, counts)
     drawn, taken = [], 0
@@ -123,7 +124,10 @@ def estimate(selection: Selection, most_rows: int) -> tuple[Dataset, Counts, flo
     collector, seen = _Collector([], nowhere(), taken), Counts()
     for batch in _batches(selection, sorted(drawn), seen):
         collector.add(batch)
-    return collector.dataset({mint: first for mint, _, first in drawn}, seen), counts, taken / total
+    share = taken / total
+    for name, value in seen.as_json().items():
+        setattr(counts, name, getattr(counts, name) + round(value / share))
+    return collector.dataset({mint: first for mint, _, first in drawn}, seen), counts, share
 
 
 def _coins(selection: Selection, counts: Counts) -> list[Coin]:
