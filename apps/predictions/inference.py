@@ -136,11 +136,10 @@ def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers, mar
 
 def explain(worker: Worker, columns: MetricColumns, rows: Integers, market: Market) -> list[dict[str, Any]]:
     """What moved the model's score of each of these rows most, in the form of `reasons.reasons_of`."""
-    import xgboost
+    from apps.training.judging import contributions  # brings scipy, which nothing else here needs
 
     values = _matrix(worker.feature_names, columns, rows, market)
-    matrix = xgboost.DMatrix(values.astype(np.float32), feature_names=list(worker.feature_names), nthread=THREADS)
-    moved = worker.booster.predict(matrix, pred_contribs=True).astype(np.float64)
+    moved = contributions(worker.booster, values.astype(np.float32))
     return [reasons_of(worker.feature_names, *pair) for pair in zip(values, moved, strict=True)]
 
 

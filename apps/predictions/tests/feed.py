@@ -17,6 +17,7 @@ from apps.predictions.models import ActiveModel, ScorerState
 from apps.training import artifacts, features
 from apps.training.models import Model
 from apps.training.queries import EPOCH, to_us
+from apps.training.recipes import Label
 from apps.training.tests.market import FakeTrade, metric_rows, trades_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -123,7 +124,8 @@ def trained(
     artifact, digest = artifacts.dump(booster)
     return Model.objects.create(
         name=name, recipe={"name": name, "label": label or LABEL}, feature_names=list(features.NAMES),
-        label_name="path", horizon_seconds=60, train_from=START, train_to=START, data_hash="", rows_train=1,
+        label_name=Label.model_validate(label or LABEL).rule().name, horizon_seconds=60, train_from=START,
+        train_to=START, data_hash="0" * 64, rows_train=1,
         rows_validation=1, rows_test=1, scores={}, threshold=threshold, artifact=artifact, artifact_sha256=digest,
         xgboost_version=xgboost.__version__,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, mint_of, trained
+from apps.training import containers
 from apps.training.models import Model
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +71,26 @@ def test_available_models_become_models_at_work(api: Api) -> None:
     assert (active["custom_name"], active["threshold"], active["model_name"]) == ("mine", 0.7, "fresh")
     assert api("get", f"models/available/{model.pk}")["active_model_ids"] == [active["id"]]
     assert api("get", "models/active")["count"] == api("get", "models")["count"] == 1
+
+
+def test_a_model_file_is_stored_and_put_to_work_or_neither(api: Api) -> None:
+    model = trained("carried")
+    file = base64.b64encode(containers.pack(model)).decode()
+    assert api("post", "models/import", {"file": file}, status=409)["code"] == "MODEL_NAME_TAKEN"
+    Model.objects.filter(pk=model.pk).update(name="carried elsewhere")
+    assert api("post", "models/import", {"file": file, "threshold": 0.5, "phases": [77]}, status=400)["code"] == (
+        "PHASE_UNKNOWN"
+    )
+    assert Model.objects.count() == 1
+    active = api("post", "models/import", {"file": file}, status=201)
+    assert (active["model_name"], active["threshold"]) == ("carried", model.threshold)
+    for body, code in [
+        ({}, "MODEL_NOT_NAMED"),
+        ({"model_id": model.pk, "file": file}, "MODEL_NOT_NAMED"),
+        ({"file": "no base64!"}, "MODEL_FILE_NOT_BASE64"),
+        ({"file": base64.b64encode(b"no zip").decode()}, "MODEL_FILE_FOREIGN"),
+    ]:
+        assert api("post", "models/import", body, status=400)["code"] == code
 
 
 def test_a_model_is_stopped_started_renamed_and_deleted(api: Api) -> None:
