@@ -183,19 +183,26 @@ def job_cancel(*, job: Job, now: datetime) -> Job:
 
 
 def jobs_reap(*, now: datetime) -> int:
-    """Take running jobs from workers that no longer beat: waiting again once, then failed. Returns how many."""
+    """Take running jobs from workers that no longer beat: cancelled where that was asked for, else waiting again once,
+    then failed. Returns how many."""
     reaped = 0
-    for job in Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=now - DEAD_AFTER):
-        restarts = job.params.get("restarts", 0)
-        if restarts < MAX_RESTARTS and not job.cancel_requested:
-            fields: dict[str, Any] = {"status": Job.Status.PENDING, "worker": "", "message": "waiting again"}
-            fields["params"] = {**job.params, "restarts": restarts + 1}
-        else:
-            text = "The worker died while it ran this job. Look into the trainer's log, then start it anew."
-            fields = {"status": Job.Status.FAILED, "finished_at": now, "error_code": "WORKER_LOST", "error": text}
+    for job in Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=now - DEAD_AFTER).order_by("id"):
+        fields = _reaped(job, now)
         reaped += _owned(job).filter(heartbeat_at=job.heartbeat_at).update(**fields)
         logger.warning("job %s: worker %s no longer beats", job.pk, job.worker)
     return reaped
+
+
+def _reaped(job: Job, now: datetime) -> dict[str, Any]:
+    """What becomes of a job whose worker died."""
+    restarts = job.params.get("restarts", 0)
+    if job.cancel_requested:
+        return {"status": Job.Status.CANCELLED, "finished_at": now, "message": "cancelled"}
+    if restarts < MAX_RESTARTS:
+        params = {**job.params, "restarts": restarts + 1}
+        return {"status": Job.Status.PENDING, "worker": "", "message": "waiting again", "params": params}
+    text = "The worker died while it ran this job. Look into the trainer's log, then start it anew."
+    return {"status": Job.Status.FAILED, "finished_at": now, "error_code": "WORKER_LOST", "error": text}
 
 
 def jobs_dispatch(*, now: datetime) -> int:
