@@ -87,8 +87,7 @@ def check(
     """Compare around every cut; `compute` (columns, market, rows -> matrix) and `judge` are put to the test."""
     findings, rng = Findings(), np.random.default_rng(seed)
     for number, cut in enumerate(cuts):
-        around = [mint for mint, *_ in queries.coins_between(cut - HISTORY, cut + HISTORY, queries.all_phases())]
-        chosen = sorted(rng.choice(around, min(coins_per_cut, len(around)), replace=False).tolist()) if around else []
+        chosen = _coins_around(cut, coins_per_cut, rng)
         findings.cuts += 1
         if chosen:
             findings.coins += len(chosen)
@@ -98,6 +97,16 @@ def check(
             _check_creators(chosen, cut, findings)
         on_cut((number + 1) / len(cuts), f"{findings.rows_compared:,} rows compared")
     return findings
+
+
+def _coins_around(cut: datetime, most: int, rng: np.random.Generator) -> list[str]:
+    """Coins drawn of those with rows near the cut; first those with rows on both sides: only these can leak."""
+    phases = queries.all_phases()
+    before, after = (
+        {mint for mint, *_ in queries.coins_between(start, start + HISTORY, phases)} for start in (cut - HISTORY, cut)
+    )
+    drawn = [rng.permutation(sorted(mints)).tolist() for mints in (before & after, before ^ after)]
+    return sorted([*drawn[0], *drawn[1]][:most])
 
 
 def _check_features(mints: list[str], cut: datetime, compute: Compute, findings: Findings) -> None:
@@ -129,7 +138,7 @@ def _check_scorer(
     newest = newest[held.as_of_us[newest] > queries.to_us(cut - HISTORY)]
     recent = held.take(_within_history(held, newest))
     rows = np.flatnonzero(np.r_[recent.coin[1:] != recent.coin[:-1], True])
-    market = MarketReader().between(int(recent.as_of_us[rows].min()), int(recent.as_of_us[rows].max()))
+    market = MarketReader().between(int(recent.as_of_us.min()), int(recent.as_of_us.max()))
     different = _differences(whole[last], compute(recent, market, rows))
     findings.scorer_rows_compared += len(last)
     findings.scorer_rows_different += int(different.any(axis=1).sum())

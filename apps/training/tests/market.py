@@ -101,6 +101,15 @@ def add_coin(
                 copy.write_row((row[0], _at(row[1]), *row[2:]))
 
 
+def clear() -> None:
+    """Take out what `fill` has written and what was derived from it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE discovered_coins, coin_streams, coin_metrics, coin_transactions, creator_histories CASCADE"
+        )
+        cursor.execute("UPDATE stream_state SET feed_at = NULL WHERE id = 1")
+
+
 def set_feed(end_us: int) -> None:
     """The tables are complete up to here."""
     with connection.cursor() as cursor:

@@ -27,11 +27,8 @@ def filled(django_db_setup, django_db_blocker):
         with connection.cursor() as cursor:
             cursor.execute("UPDATE discovered_coins SET created_at = first_seen_at, creator = substr(mint, 40, 1)")
     yield
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "TRUNCATE discovered_coins, coin_streams, coin_metrics, coin_transactions, creator_histories CASCADE"
-        )
-        cursor.execute("UPDATE stream_state SET feed_at = NULL WHERE id = 1")
+    with django_db_blocker.unblock():
+        market.clear()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -6,8 +7,23 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from apps.discovery.models import ExchangeRate
 from apps.training import features, leakcheck
+from apps.training.labels import outcomes
 from apps.training.tests import market
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def filled(django_db_setup, django_db_blocker):
+    """120 coins over an hour for all tests below; what a test changes is undone by its own transaction."""
+    with django_db_blocker.unblock():
+        market.fill()
+    yield
+    with django_db_blocker.unblock():
+        market.clear()
+
 
 CUTS = [market.START + timedelta(minutes=minutes) for minutes in (8, 17.3, 31, 45.77)]
 
@@ -21,26 +37,93 @@ def test_the_products_features_labels_and_windows_do_not_leak(filled):
     assert findings.windows_compared > 500
 
 
-def test_a_planted_leak_is_found_and_named(filled):
-    def peeking(columns, market, rows):
-        """The coin's final price in the place of the price."""
-        matrix = features.compute(columns, market, rows=rows)
-        last = np.r_[columns.coin[1:] != columns.coin[:-1], True]
-        final = columns.price_close[last][np.cumsum(np.r_[False, last[:-1]])]
-        matrix[:, features.NAMES.index("price_close")] = final[rows]
-        return matrix
+def _last_of_each(coin, values):
+    """The last value of its coin in each row."""
+    last = np.r_[coin[1:] != coin[:-1], True]
+    return values[last][np.cumsum(np.r_[False, last[:-1]])]
 
-    findings = leakcheck.check(CUTS, coins_per_cut=20, seed=1, compute=peeking)
+
+def final_price(columns, market, values):
+    """The coin's price at the end of all that is there."""
+    values["price_close"] = _last_of_each(columns.coin, columns.price_close)
+
+
+def whole_average(columns, market, values):
+    """A value centred by the whole stream."""
+    values["volume_sol"] = columns.volume_sol - columns.volume_sol.mean()
+
+
+def end_of_the_minute(columns, market, values):
+    """What a minute came to, joined to all its rows."""
+    minute = columns.coin * 10**9 + columns.as_of_us // 60_000_000
+    values["volume_sol_60s"] = _last_of_each(minute, values["volume_sol_60s"])
+
+
+def next_row(columns, market, values):
+    """A window that reaches one row too far."""
+    same = np.r_[columns.coin[1:] == columns.coin[:-1], False]
+    values["trades_60s"] = values["trades_60s"] + np.where(same, np.roll(columns.num_buys, -1), 0)
+
+
+def own_label(columns, market, values):
+    """The answer itself, from what is there."""
+    same = np.r_[columns.coin[1:] == columns.coin[:-1], False]
+    values["phase_id"] = (same & (np.roll(columns.price_close, -1) > columns.price_close)).astype(float)
+
+
+def highest_ever(columns, market, values):
+    """The all-time high of the coin's whole life."""
+    highest = np.maximum.reduceat(columns.price_high, np.unique(columns.coin, return_index=True)[1])
+    values["from_ath"] = columns.price_close / highest[np.unique(columns.coin, return_inverse=True)[1]] - 1
+
+
+def next_bucket(columns, market, values):
+    """The market of the five seconds that have not yet passed."""
+    later = replace(market, trades=np.r_[market.trades[1:], market.trades[-1:]])
+    values["market_trades_300s"] = later.total("trades", columns.as_of_us, 300)
+
+
+def newest_rate(columns, market, values):
+    """What a SOL costs at the end of all that is there."""
+    values["sol_usd"] = np.full(len(columns), market.rate[-1])
+
+
+@pytest.fixture
+def with_rates(filled):
+    for minute in range(-60, 60):
+        at = market.START + timedelta(minutes=minute)
+        ExchangeRate.objects.create(currency="USD", rate=150 + minute, source="test", at=at)
+
+
+@pytest.mark.parametrize(
+    ("plant", "feature"),
+    [(final_price, "price_close"), (whole_average, "volume_sol"), (end_of_the_minute, "volume_sol_60s"),
+     (next_row, "trades_60s"), (own_label, "phase_id"), (highest_ever, "from_ath"),
+     (next_bucket, "market_trades_300s"), (newest_rate, "sol_usd")],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)  # fmt: skip
+def test_a_planted_leak_is_found_and_named(with_rates, plant, feature):
+    def leaking(columns, market, rows):
+        matrix = features.compute(columns, market)
+        values = {feature: matrix[:, features.NAMES.index(feature)]}
+        plant(columns, market, values)
+        matrix[:, features.NAMES.index(feature)] = values[feature]
+        return matrix[rows]
+
+    findings = leakcheck.check(CUTS[2:3], coins_per_cut=20, seed=1, compute=leaking)
     assert not findings.is_clean
-    assert {example["feature"] for example in findings.examples} == {"price_close"}
+    assert {example["feature"] for example in findings.examples} == {feature}
 
 
-def test_an_average_over_the_whole_stream_is_found(filled):
-    def centred(columns, market, rows):
-        matrix = features.compute(columns, market, rows=rows)
-        return matrix - columns.volume_sol.mean()
+def test_a_label_that_takes_the_unknown_for_a_no_is_found_and_named(filled):
+    def hasty(*args):
+        found = outcomes(*args)
+        return replace(found, label=np.nan_to_num(found.label, nan=0.0))
 
-    assert not leakcheck.check(CUTS[:1], coins_per_cut=20, seed=1, compute=centred).is_clean
+    findings = leakcheck.check(CUTS[2:3], coins_per_cut=20, seed=1, judge=hasty)
+    assert findings.labels_different > 0 and not findings.rows_different
+    assert {example["check"] for example in findings.examples} == {"label"}
+    assert {example["feature"] for example in findings.examples} <= {rule.name for rule in leakcheck.LABELS}
 
 
 def test_a_window_that_knows_a_later_trade_is_found(filled):
