@@ -172,7 +172,7 @@ def symbols_of(mints: set[str]) -> dict[str, str]:
 
 
 def newest_alerts() -> Table:
-    alerts = list(AlertEvaluation.objects.order_by("-as_of", "-alert_id")[:8])
+    alerts = list(AlertEvaluation.objects.exclude(alert_id=None).order_by("-as_of", "-alert_id")[:8])
     names = dict(ActiveModel.objects.values_list("id", "custom_name"))
     symbols = symbols_of({alert.mint for alert in alerts})
     columns = [

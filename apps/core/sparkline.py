@@ -9,8 +9,10 @@ WIDTH, HEIGHT, MARGIN = 600, 80, 4
 FEWEST = 2
 
 
-def sparkline(values: Sequence[float], label: str) -> SafeString:
-    """The values from left to right with a guide at zero, in the colour of the last one; empty below two values."""
+def sparkline(values: Sequence[float], label: str, tone: str = "") -> SafeString:
+    """The values from left to right with a guide at zero; empty below two values.
+
+    `tone` (up, down, warn, muted) is its colour, that of the last value's sign unless given."""
     if len(values) < FEWEST:
         return SafeString("")
     low, high = min(*values, 0.0), max(*values, 0.0)
@@ -19,7 +21,7 @@ def sparkline(values: Sequence[float], label: str) -> SafeString:
     return format_html(
         '<svg class="spark {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<line x1="0" x2="{}" y1="{}" y2="{}"></line><polyline points="{}"></polyline></svg>',
-        "up" if values[-1] >= 0 else "down", WIDTH, HEIGHT, label, WIDTH, zero, zero, points,
+        tone or ("up" if values[-1] >= 0 else "down"), WIDTH, HEIGHT, label, WIDTH, zero, zero, points,
     )  # fmt: skip
 
 

@@ -54,6 +54,12 @@ def shadow_of(place: ActiveModel) -> ActiveModel | None:
     return ActiveModel.objects.select_related("model").defer("model__artifact").filter(shadow_of=place).first()
 
 
+def challengers_of(places: Sequence[ActiveModel]) -> dict[int, str]:
+    """By place, the name of the trained model that scores in its shadow."""
+    held = ActiveModel.objects.filter(shadow_of__in=places, is_active=True).order_by("pk")
+    return dict(held.values_list("shadow_of_id", "model__name"))
+
+
 def events_of(place: ActiveModel) -> Any:
     """The history of a place, newest first."""
     return ChampionEvent.objects.filter(active_model_id=place.pk).select_related("champion", "challenger")
@@ -97,7 +103,7 @@ def challenge_start(*, place: ActiveModel, model: Model, by: str = "") -> Active
     place = _locked(place)
     _challenger_check(place.model, model)
     if challenge_open(place):
-        challenge_end(place=place, note="another challenger came", by=by)
+        challenge_end(place=place, note="superseded", by=by)
     shadow = shadow_of(place) or ActiveModel(shadow_of=place)
     shadow.model, shadow.threshold, shadow.is_active = model, model.threshold, True
     shadow.custom_name, shadow.model_since = _shadow_name(place, shadow), now_of_market()
@@ -198,11 +204,8 @@ def gate_look(*, place: ActiveModel) -> ChampionEvent | None:
     if gate.verdict == "better":
         return _promoted_if_wanted(place) or said
     if gate.verdict == "worse" or gate.look == championship.MOST_LOOKS:
-        challenge_end(place=place, note=_NOTES[gate.verdict], figures=gate.as_json())
+        challenge_end(place=place, note=gate.verdict, figures=gate.as_json())
     return events_of(place).first()
-
-
-_NOTES = {"worse": "the challenger earns less per alert", "not_better": "no difference beyond chance after all looks"}
 
 
 def _promoted_if_wanted(place: ActiveModel) -> ChampionEvent | None:
@@ -213,7 +216,7 @@ def _ended_if_over(place: ActiveModel, challenge: ChampionEvent, gate: Gate | No
     if now_of_market() - challenge.at <= timedelta(hours=plan_of(place).shadow_hours):
         return None
     figures = gate.as_json() if gate else None
-    challenge_end(place=place, note="not decided in its time", figures=figures)
+    challenge_end(place=place, note="timed_out", figures=figures)
     return events_of(place).first()
 
 
@@ -268,7 +271,7 @@ def roll_back(*, place: ActiveModel, by: str = "") -> ChampionEvent:
     if former is None or former.is_deleted:
         raise NotFoundError("MODEL_NOT_FOUND", "The former model was deleted: restore it first.")
     if challenge_open(place):
-        challenge_end(place=place, note="rolled back", by=by)
+        challenge_end(place=place, note="rolled_back", by=by)
     shadow = shadow_of(place)
     if shadow is None or shadow.model_id != former.pk:
         shadow = _seat(place, shadow, former, promotion.figures.get("champion_threshold", former.threshold))

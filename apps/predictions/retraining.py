@@ -65,7 +65,7 @@ def window(place: ActiveModel, plan: RetrainingPlan) -> tuple[datetime, datetime
 
 
 def plans_run() -> None:
-    """Take up finished jobs as challengers, and queue what is due. A place whose challenge is open waits for its end."""
+    """Take up finished jobs as challengers, and queue what is due. A place with an open challenge waits for its end."""
     for plan in RetrainingPlan.objects.select_related("active_model", "job__model").order_by("pk"):
         try:
             if plan.job:
@@ -102,6 +102,4 @@ def _take_up(plan: RetrainingPlan) -> None:
 
 def _note(plan: RetrainingPlan, text: str) -> None:
     """Say why nothing came of it, and let the plan wait for its next turn."""
-    RetrainingPlan.objects.filter(pk=plan.pk).update(
-        job=None, requested_at=champions.now_of_market(), note=text[:300]
-    )
+    RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, requested_at=champions.now_of_market(), note=text[:300])

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.predictions import views, webhook_views
+from apps.predictions import views, views_champions, webhook_views
 
 app_name = "predictions"
 urlpatterns = [
@@ -10,7 +10,15 @@ urlpatterns = [
     path("models/<int:active_id>/", views.model, name="model"),
     path("models/<int:active_id>/switch/", views.model_switch, name="model_switch"),
     path("models/<int:active_id>/delete/", views.model_delete, name="model_delete"),
+    path("models/<int:active_id>/life/", views_champions.life, name="life"),
+    path("models/<int:active_id>/drift/", views_champions.drift, name="drift"),
+    path("models/<int:active_id>/challenger/", views_champions.champion, name="champion"),
+    path("models/<int:active_id>/challenger/end/", views_champions.challenge_end, name="challenge_end"),
+    path("models/<int:active_id>/promote/", views_champions.promote, name="promote"),
+    path("models/<int:active_id>/roll-back/", views_champions.roll_back, name="roll_back"),
+    path("models/<int:active_id>/retrain/", views_champions.retrain, name="retrain"),
     path("alerts/", views.alerts, name="alerts"),
+    path("alerts/<int:active_id>/<str:mint>/<int:as_of_us>/", views.alert, name="alert"),
     path("log/", views.log, name="log"),
     path("statistics/", views.statistics, name="statistics"),
     path("coins/<str:mint>/", views.coin, name="coin"),

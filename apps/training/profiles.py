@@ -1,7 +1,8 @@
 """How values were spread when a model was made, and how far others have drifted from that (PSI). Pure numpy.
 
 A spread cuts the values of a sample at its ends and deciles and keeps the share of each part: below all that was seen,
-the tenths, above all that was seen and, last, the undefined ones (NaN). The population stability index compares two lists of shares: sum of (now - then) * ln(now / then).
+the tenths, above all that was seen and, last, the undefined ones (NaN). The population stability index compares two
+lists of shares: sum of (now - then) * ln(now / then).
 """
 
 from __future__ import annotations

@@ -67,9 +67,9 @@ class Match:
     @staticmethod
     def _outcome(place: ActiveModel, coin: int, seconds: float, value: float, *, alert: bool) -> ModelPrediction:
         return ModelPrediction(
-            active_model_id=place.pk, mint=mint_of(coin), as_of=at(seconds), horizon_at=at(seconds + 62), probability=0.9, tag="alert" if alert else "negative", status="success",
-            model_id=place.model_id, entry_price_sol=1e-8, exit_price_sol=1e-8 * (1.02 + value),
-            exit_at=at(seconds + 64), quoted_price_sol=1e-8,
+            active_model_id=place.pk, mint=mint_of(coin), as_of=at(seconds), horizon_at=at(seconds + 62),
+            probability=0.9, tag="alert" if alert else "negative", status="success", model_id=place.model_id,
+            entry_price_sol=1e-8, exit_price_sol=1e-8 * (1.02 + value), exit_at=at(seconds + 64), quoted_price_sol=1e-8,
         )  # fmt: skip
 
     @staticmethod
@@ -113,7 +113,11 @@ def fresh(active: ActiveModel) -> ActiveModel:
 def test_a_challenger_has_the_settings_of_the_place_and_its_own_threshold(match: Match) -> None:
     shadow = fresh(match.shadow)
     assert (shadow.phases, shadow.ignore_bad_seconds, shadow.threshold) == ([1], 7, 0.7)
-    assert (shadow.webhook_enabled, shadow.shadow_of_id, shadow.custom_name) == (False, match.place.pk, "place · challenger")
+    assert (shadow.webhook_enabled, shadow.shadow_of_id, shadow.custom_name) == (
+        False,
+        match.place.pk,
+        "place · challenger",
+    )
     services.model_configure(active=match.place, fields={"ignore_bad_seconds": 9, "threshold": 0.55})
     assert (fresh(shadow).ignore_bad_seconds, fresh(shadow).threshold) == (9, 0.7)
     event = ChampionEvent.objects.get()
@@ -377,6 +381,8 @@ def test_a_recipe_that_cannot_be_read_is_told_once_a_turn(planned: ActiveModel) 
     assert plan().requested_at == at(300)
 
 
-@pytest.mark.parametrize("fields", [{"every_hours": -1}, {"min_alerts": 1}, {"shadow_hours": 0}, {"window_hours": 10**6}])
+@pytest.mark.parametrize(
+    "fields", [{"every_hours": -1}, {"min_alerts": 1}, {"shadow_hours": 0}, {"window_hours": 10**6}]
+)
 def test_a_plan_has_limits(planned: ActiveModel, fields: dict[str, int]) -> None:
     assert code_of(retraining.plan_set, place=planned, fields=fields) == "PLAN_OUT_OF_RANGE"

@@ -74,7 +74,8 @@ def test_all_looks_together_rarely_let_chance_pass() -> None:
         one, other = rng.normal(0, 1, (2, 400))
         passed += any(
             championship.decide(
-                Alerts(coin[:count], one[:count]), Alerts(coin[:count], other[:count]), look=look, least=50, resamples=400
+                Alerts(coin[:count], one[:count]), Alerts(coin[:count], other[:count]), look=look, least=50,
+                resamples=400,
             ).verdict == "better"
             for look, count in enumerate((50, 100, 200, 400), start=1)
         )  # fmt: skip

@@ -90,7 +90,14 @@ def test_a_shift_is_seen_and_sameness_is_not(shift: float, degree: str) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[0.0] * 90 + [1.0] * 10, [5.0] * 100, [np.nan] * 100, [np.nan] * 50 + [1.0] * 50, list(range(100)), [-np.inf, 1.0]],
+    [
+        [0.0] * 90 + [1.0] * 10,
+        [5.0] * 100,
+        [np.nan] * 100,
+        [np.nan] * 50 + [1.0] * 50,
+        list(range(100)),
+        [-np.inf, 1.0],
+    ],
 )
 def test_every_value_has_its_part(values) -> None:
     sample = np.array(values, np.float32)
