@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 
 from apps.core import display, svg
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
-from apps.predictions.models import ModelPrediction, Prediction, Tag
-from apps.predictions.pages import STATUS, TAGS, outcomes_of, work_names
+from apps.predictions.models import AlertEvaluation, ModelPrediction, Prediction, Tag
+from apps.predictions.pages_alerts import STATUS, TAGS, alert_row, market_now, outcomes_of, work_names
 
-MOST_SCORES, SCORES_LISTED, MOST_MARKS = 400, 15, 200
+MOST_SCORES, SCORES_LISTED, MOST_MARKS, ALERTS_EXPLAINED = 400, 15, 200, 3
 LINES = ("line", "line two", "line three", "line four")
 
 
@@ -25,7 +25,24 @@ def coin_scores(mint: str) -> dict[str, Any]:
     names = work_names()
     models = sorted({one.active_model_id for one in scores})[: len(LINES)]
     legend = [(css, names.get(model, _("removed"))) for css, model in zip(LINES, models, strict=False)]
-    return {"plot": _plot(scores, models), "legend": legend, "table": _table(mint, scores, names)}
+    return {
+        "plot": _plot(scores, models),
+        "legend": legend,
+        "table": _table(mint, scores, names),
+        "alerts": _alerts(mint, scores, names),
+    }
+
+
+def _alerts(mint: str, scores: Sequence[Prediction], names: dict[int, str]) -> list[dict[str, Any]]:
+    """The newest alerts among these scores, with what moved them."""
+    times = [one.as_of for one in scores if one.tag == Tag.ALERT]
+    if not times:
+        return []
+    found = AlertEvaluation.objects.filter(
+        mint=mint, active_model_id__in={one.active_model_id for one in scores}, as_of__range=(min(times), max(times))
+    ).exclude(alert_id=None)
+    newest = found.order_by("-as_of", "active_model_id")[:ALERTS_EXPLAINED]
+    return [alert_row(one, names, {}, market_now()) for one in newest]
 
 
 def _plot(scores: Sequence[Prediction], models: Sequence[int]) -> SafeString:
@@ -76,7 +93,8 @@ def _row(one: Prediction, names: dict[int, str], outcome: ModelPrediction | None
 
 def marks(mint: str) -> list[dict[str, Any]]:
     """The newest alerts of a coin as marks of its chart, oldest first: `time` (epoch seconds), `kind`, `text`."""
-    found = Prediction.objects.filter(mint=mint, tag=Tag.ALERT).order_by("-as_of", "active_model_id")[:MOST_MARKS]
+    found = Prediction.objects.filter(mint=mint, tag=Tag.ALERT, is_late=False)
+    found = found.order_by("-as_of", "active_model_id")[:MOST_MARKS]
     return [
         {"time": one.as_of.timestamp(), "kind": "alert", "text": display.ratio_pct(one.probability, 0)}
         for one in reversed(found)

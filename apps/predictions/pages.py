@@ -1,7 +1,6 @@
 """What the prediction pages show: rows of the database turned into ready texts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,57 +16,29 @@ from django.utils.translation import gettext_lazy
 from apps.core import display, svg
 from apps.core.htmx import ROWS_A_PAGE, Page, page_of
 from apps.core.process import processes_alive
-from apps.discovery.models import Coin, Phase
-from apps.predictions import queries, services
+from apps.discovery.models import Phase
+from apps.predictions import champions, pages_life, queries, services
 from apps.predictions.models import (
     ActiveModel,
-    AlertEvaluation,
-    EvaluationStatus,
-    ModelPrediction,
-    Prediction,
     ScorerState,
-    Tag,
 )
+from apps.predictions.pages_alerts import market_now, number_asked
 from apps.training import pages as training_pages
 from apps.training.models import Model
+from apps.training.questions import question
 from apps.training.plots import calibration_of
 
 Title = str | Promise
-STATUS: dict[str, tuple[str, Title]] = {
-    EvaluationStatus.PENDING: ("wait", gettext_lazy("pending")),
-    EvaluationStatus.SUCCESS: ("good", gettext_lazy("came true")),
-    EvaluationStatus.FAILED: ("bad", gettext_lazy("failed")),
-    EvaluationStatus.EXPIRED: ("", gettext_lazy("expired")),
-    EvaluationStatus.NOT_APPLICABLE: ("", gettext_lazy("not applicable")),
-}
-TAGS: dict[str, tuple[str, Title]] = {
-    Tag.NEGATIVE: ("", gettext_lazy("negative")),
-    Tag.POSITIVE: ("wait", gettext_lazy("positive")),
-    Tag.ALERT: ("good", gettext_lazy("alert")),
-}
-REASONS: dict[str, Title] = {
-    "tracking_ended": gettext_lazy("the coin was no longer tracked"),
-    "gap": gettext_lazy("a gap in the data"),
-    "no_trades": gettext_lazy("no trade to enter with"),
-    "stop_reached": gettext_lazy("the stop came first"),
-    "not_judged": gettext_lazy("could not be judged within a day"),
-}
 SPANS = ((1, gettext_lazy("last hour")), (24, gettext_lazy("last day")), (168, gettext_lazy("last week")))
-# Lists reach back so far: counting millions of scores for a page number would cost more than it tells.
-MOST_LISTED = 10_000
 CARD_HOURS = 1
 BINS = 20
 
 
-def market_now() -> datetime:
-    """Feed time; the wall clock before the first frame."""
-    return queries.feed_time() or timezone.now()
-
-
 # --- Models at work ------------------------------------------------------------------------------------
 def models_at_work() -> QuerySet[ActiveModel]:
-    """Models put to work with the trained models behind them, those that score first."""
-    rows = ActiveModel.objects.select_related("model").order_by("-is_active", "-activated_at", "-id")
+    """Models put to work with the trained models behind them, those that score first; not their challengers."""
+    rows = ActiveModel.objects.filter(shadow_of=None).select_related("model")
+    rows = rows.order_by("-is_active", "-activated_at", "-id")
     return rows.defer("model__artifact", "model__importances", "model__feature_names", "whitelist")
 
 
@@ -76,10 +47,17 @@ def cards() -> list[dict[str, Any]]:
     since = market_now() - timedelta(hours=CARD_HOURS)
     scores = {row[0]: row for row in queries.score_statistics(since)}
     alerts = {row[0]: row for row in queries.alert_statistics(since)}
-    names = phase_names()
+    names, places = phase_names(), list(models_at_work()[:ROWS_A_PAGE])
+    notes, challengers = pages_life.notes(places), champions.challengers_of(places)
     return [
-        {**active_facts(one, names), **live_counts(scores.get(one.pk), alerts.get(one.pk)), **promised(one.model)}
-        for one in models_at_work()[:ROWS_A_PAGE]
+        {
+            **active_facts(one, names),
+            **live_counts(scores.get(one.pk), alerts.get(one.pk)),
+            **promised(one.model),
+            "life_note": notes.get(one.pk),
+            "challenger": challengers.get(one.pk, ""),
+        }
+        for one in places
     ]
 
 
@@ -95,7 +73,7 @@ def active_facts(active: ActiveModel, names: dict[int, str]) -> dict[str, Any]:
         "on": active.is_active,
         "model_id": None if active.model.is_deleted else active.model_id,
         "model": active.model.name,
-        "question": training_pages.question(active.model.recipe),
+        "question": question(active.model.recipe),
         "threshold": display.number(active.threshold, 3),
         "phases": ", ".join(names.get(phase, str(phase)) for phase in active.phases) or _("all phases"),
         "whitelist": active.coin_filter == ActiveModel.CoinFilter.WHITELIST,
@@ -170,6 +148,8 @@ def model_page(active: ActiveModel) -> dict[str, Any]:
         **promised(active.model),
         "histogram": histogram(active, since),
         "calibration": calibration_of([row[:2] for row in queries.live_calibration(active.pk, since, 10)]),
+        "life_note": pages_life.notes([active]).get(active.pk),
+        "is_shadow": active.shadow_of_id is not None,
         "webhook_state": WEBHOOK_STATES[webhook["status"]],
         "webhook_counts": webhook,
     }
@@ -193,118 +173,10 @@ def histogram(active: ActiveModel, since: datetime) -> SafeString:
     return svg.histogram(counts, axes, _("Scores by probability"), active.threshold)
 
 
-# --- Alerts and scores ---------------------------------------------------------------------------------
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
-def alerts_page(request: HttpRequest) -> Page:
-    """The alerts that the filters choose, newest first."""
-    rows = AlertEvaluation.objects.order_by("-as_of", "-alert_id", "mint", "active_model_id")
-    if (status := request.GET.get("status", "")) in EvaluationStatus.values:
-        rows = rows.filter(status=status)
-    page = page_of(request, _of_model_and_coin(request, rows)[:MOST_LISTED])
-    names, symbols = work_names(), symbols_of(alert.mint for alert in page.items)
-    now = market_now()
-    return replace(page, items=[alert_row(alert, names, symbols, now) for alert in page.items])
-
-
-def _of_model_and_coin(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-    if (number := _number(request.GET.get("model", ""))) is not None:
-        rows = rows.filter(active_model_id=number)
-    if mint := request.GET.get("mint", "").strip():
-        rows = rows.filter(mint=mint)
-    return rows
-
-
-def work_names() -> dict[int, str]:
-    return dict(ActiveModel.objects.values_list("pk", "custom_name").order_by("custom_name"))
-
-
-def symbols_of(mints: Iterable[str]) -> dict[str, str]:
-    """The symbols of the coins on a page."""
-    found = Coin.objects.filter(pk__in=set(mints)).values_list("mint", "symbol")
-    return {mint: symbol.strip() or "?" for mint, symbol in found}
-
-
-def alert_row(alert: AlertEvaluation, names: dict[int, str], symbols: dict[str, str], now: datetime) -> dict[str, Any]:
-    tone, status = STATUS[alert.status]
-    left = (alert.horizon_at - now).total_seconds()
-    waits = _("judged in %(span)s") % {"span": display.seconds(max(left, 0))} if alert.status == "pending" else ""
-    return {
-        "key": f"{alert.active_model_id}-{alert.alert_id}",
-        "mint": alert.mint,
-        "mint_short": display.mint_short(alert.mint),
-        "symbol": symbols.get(alert.mint, "?"),
-        "model": names.get(alert.active_model_id, _("removed")),
-        "model_id": alert.active_model_id if alert.active_model_id in names else None,
-        "at": display.clock(alert.fired_at),
-        "probability": display.number(alert.probability, 3),
-        "price": display.price(alert.price_sol),
-        "cap": display.number(alert.market_cap_sol, 1),
-        "change": display.signed_pct(alert.change_pct),
-        "tone": display.tone(alert.change_pct),
-        "highest": display.signed_pct(alert.highest_pct),
-        "lowest": display.signed_pct(alert.lowest_pct),
-        "status_tone": tone,
-        "status": status,
-        "reason": waits or REASONS.get(alert.reason, alert.reason),
-    }
-
-
-def log_page(request: HttpRequest) -> Page:
-    """The scores that the filters choose, newest first, each with its outcome where that is known."""
-    rows = Prediction.objects.order_by("-as_of", "mint", "active_model_id")
-    if (tag := request.GET.get("tag", "")) in Tag.values:
-        rows = rows.filter(tag=tag)
-    page = page_of(request, _of_model_and_coin(request, rows)[:MOST_LISTED])
-    names, symbols = work_names(), symbols_of(row.mint for row in page.items)
-    outcomes = outcomes_of(page.items)
-    return replace(page, items=[log_row(row, names, symbols, outcomes) for row in page.items])
-
-
-def outcomes_of(rows: Sequence[Prediction]) -> dict[tuple[int, str, datetime], ModelPrediction]:
-    """The outcomes of these scores that are known."""
-    if not rows:
-        return {}
-    times = [row.as_of for row in rows]
-    found = ModelPrediction.objects.filter(
-        as_of__range=(min(times), max(times)),
-        mint__in={row.mint for row in rows},
-        active_model_id__in={row.active_model_id for row in rows},
-    )
-    return {(one.active_model_id, one.mint, one.as_of): one for one in found}
-
-
-def log_row(
-    row: Prediction,
-    names: dict[int, str],
-    symbols: dict[str, str],
-    outcomes: dict[tuple[int, str, datetime], ModelPrediction],
-) -> dict[str, Any]:
-    tone, tag = TAGS[row.tag]
-    outcome = outcomes.get((row.active_model_id, row.mint, row.as_of))
-    return {
-        "mint": row.mint,
-        "symbol": symbols.get(row.mint, "?"),
-        "model": names.get(row.active_model_id, _("removed")),
-        "at": display.clock(row.as_of),
-        "probability": display.number(row.probability, 3),
-        "bar": f"{row.probability * 100:.1f}",
-        "tag_tone": tone,
-        "tag": tag,
-        "late": row.is_late,
-        "price": display.price(row.price_sol),
-        "milliseconds": display.number(row.duration_ms, 1),
-        "outcome": STATUS[outcome.status] if outcome else None,
-        "highest": display.signed_pct(outcome.highest_pct) if outcome else "",
-    }
-
-
 # --- Statistics ----------------------------------------------------------------------------------------
 def hours_asked(request: HttpRequest) -> int:
     """The span of the statistics: one of SPANS, else a day."""
-    number = _number(request.GET.get("hours", ""))
+    number = number_asked(request.GET.get("hours", ""))
     return number if number in {hours for hours, _title in SPANS} else 24
 
 
@@ -358,5 +230,5 @@ def available_page(request: HttpRequest) -> Page:
 
 def model_asked(request: HttpRequest) -> Model | None:
     """The trained model that `?model=` names; None where it names none."""
-    number = _number(request.GET.get("model", ""))
+    number = number_asked(request.GET.get("model", ""))
     return None if number is None else Model.objects.filter(is_deleted=False, pk=number).defer("artifact").first()

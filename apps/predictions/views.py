@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
-from apps.predictions import coin_page, pages, services
+from apps.predictions import coin_page, pages, pages_alerts, services
 from apps.predictions.forms import ActiveForm, ImportForm
 from apps.predictions.models import ActiveModel
 from apps.training import pages as training_pages
@@ -63,21 +63,29 @@ def model_delete(request: HttpRequest, active_id: int) -> HttpResponse:
 def alerts(request: HttpRequest) -> HttpResponse:
     """Alerts and what became of them."""
     context = {
-        "page": pages.alerts_page(request),
-        "statuses": [(status, title) for status, (_tone, title) in pages.STATUS.items()],
-        "models": pages.work_names().items(),
+        "page": pages_alerts.alerts_page(request),
+        "statuses": [(status, title) for status, (_tone, title) in pages_alerts.STATUS.items()],
+        "models": pages_alerts.work_names().items(),
         "topics": "predictions",
     }
     return render_page(request, "predictions/alerts.html", "predictions/_alerts.html", context)
 
 
 @require_safe
+def alert(request: HttpRequest, active_id: int, mint: str, as_of_us: int) -> HttpResponse:
+    """One alert: why it fired, and what became of it."""
+    found = pages_alerts.alert_found(active_id, mint, as_of_us)
+    context = {"alert": pages_alerts.alert_facts(found), "topics": "predictions"}
+    return render_page(request, "predictions/alert.html", "predictions/_alert.html", context)
+
+
+@require_safe
 def log(request: HttpRequest) -> HttpResponse:
     """Every score, newest first."""
     context = {
-        "page": pages.log_page(request),
-        "tags": [(tag, title) for tag, (_tone, title) in pages.TAGS.items()],
-        "models": pages.work_names().items(),
+        "page": pages_alerts.log_page(request),
+        "tags": [(tag, title) for tag, (_tone, title) in pages_alerts.TAGS.items()],
+        "models": pages_alerts.work_names().items(),
         "topics": "predictions",
     }
     return render_page(request, "predictions/log.html", "predictions/_log.html", context)

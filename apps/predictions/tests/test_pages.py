@@ -3,11 +3,13 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
+from django.utils.html import escape
 
-from apps.predictions import services
+from apps.predictions import pages_alerts, services, wording
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at_work, mint_of, trained
+from apps.training.queries import to_us
 
 NAMES = ("overview", "alerts", "log", "statistics", "import")
 MOST_QUERIES = 25
@@ -153,3 +155,17 @@ def test_a_missing_scorer_is_said(page, db):
     assert b"scorer is not running" not in page("overview").content
     at_work("model")
     assert b"scorer is not running" in page("overview").content
+
+
+def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, django_assert_max_num_queries):
+    alert = AlertEvaluation.objects.filter(active_model_id=scored.pk, status="success").latest("as_of")
+    first = wording.reason_lines(alert.reasons)[0]
+    address = pages_alerts.alert_address(alert)
+    assert address in page("alerts").content.decode()
+    us = to_us(alert.as_of)
+    with django_assert_max_num_queries(MOST_QUERIES):
+        text = page("alert", scored.pk, alert.mint, us).content.decode()
+    assert escape(first["title"]) in text and first["effect"] in text and "came true" in text
+    assert page("alert", scored.pk, alert.mint, us + 1).status_code == 404
+    assert page("alert", scored.pk, alert.mint, 10**30).status_code == 404
+    assert escape(first["title"]) in page("coin", alert.mint).content.decode()
