@@ -9,9 +9,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.training import data_pages, judged_pages, pages, selections, services
-from apps.training.forms import CompareForm, ModelForm, ModelTestForm, PreviewForm, RecipeForm, saved
+from apps.training import data_pages, judged_pages, outlook, pages, services
+from apps.training.forms import CompareForm, ModelForm, ModelTestForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.recipe_form import PreviewForm, RecipeForm
 
 
 # --- Models --------------------------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (job := saved(form)):
         messages.success(request, _("The training of %(name)s is queued.") % {"name": pages.job_subject(job)})
         return redirect("training:job", job.pk)
-    return render(request, "training/new.html", {"form": form})
+    return render(request, "training/new.html", {"form": form, "groups": form.groups()})
 
 
 @require_POST
@@ -44,7 +45,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     form, context = PreviewForm(request.POST), {}
     try:
         if form.is_valid():
-            context = data_pages.preview_facts(*selections.parts_of(form.recipe()))
+            context = data_pages.preview_facts(outlook.outlook_of(form.recipe()))
     except PlatformError as error:
         context = {"error": error.message}
     return render(request, "training/_preview.html", {"found": context})

@@ -124,6 +124,43 @@ def test_the_form_queues_a_training_that_succeeds(send, filled):
     assert recipe["xgboost"]["scale_pos_weight"] == "balanced" and recipe["data"]["from"].startswith("2026-03-01T")
 
 
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"kind": "close", "metric": "market_cap_close"}, {"kind": "close", "metric": "market_cap_close"}),
+        ({"kind": "path", "stop_pct": "9", "label_costs_pct": "3"}, {"stop_pct": 9, "costs_pct": 3, "change_pct": 10}),
+        (
+            {"kind": "rule", "metric": "num_buys", "operator": ">", "value": "5", "when": "after", "stop_pct": "9"},
+            {"metric": "num_buys", "operator": ">", "value": 5, "when": "after", "change_pct": None, "stop_pct": None},
+        ),
+        ({"kind": "graduates", "metric": "num_buys", "value": "5"}, {"kind": "graduates", "value": None}),
+    ],
+    ids=["close", "path", "rule", "graduates"],
+)
+def test_the_form_asks_every_kind_of_question(send, db, fields, label):
+    send("new", **recipe_fields(**fields))
+    found = Job.objects.get().params["recipe"]["label"]
+    assert {name: found[name] for name in label} == label
+
+
+def test_the_form_says_how_rows_are_chosen_what_trades_cost_and_what_is_varied(send, db):
+    fields = {"creators": "new", "min_trades": "3", "max_rows_per_coin": "50", "every_seconds": "10", "folds": "2",
+              "mints": "MintA\nMintB", "venue_fee_bps": "100", "failure_rate": "0.1", "positive_weight": "4",
+              "tune": "on", "trials": "7", "measure": "expected_value", "tune_seconds": "60"}  # fmt: skip
+    send("new", **recipe_fields(**fields))
+    job = Job.objects.get()
+    recipe = job.params["recipe"]
+    assert job.job_type == Job.Type.TUNE and (recipe["tune"]["trials"], recipe["tune"]["seconds"]) == (7, 60)
+    assert recipe["data"]["mints"] == ["MintA", "MintB"] and recipe["data"]["creators"] == "new"
+    assert (recipe["data"]["max_rows_per_coin"], recipe["data"]["every_seconds"], recipe["split"]["folds"]) == (
+        50,
+        10,
+        2,
+    )
+    assert (recipe["costs"]["venue_fee_bps"], recipe["costs"]["failure_rate"]) == (100, 0.1)
+    assert recipe["xgboost"]["scale_pos_weight"] == 4
+
+
 def test_a_recipe_that_cannot_be_is_told_in_the_form(send, db):
     response = send("new", **recipe_fields(validation="0.9"))
     assert response.status_code == 200 and "split.validation" in response.content.decode()
