@@ -33,13 +33,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Titles, the data range that is shown, and the form of the numbers beside it."""
+    """Titles, the data range that is shown, and the form of the numbers beside it (`y_form` if it differs)."""
 
     x_title: str
     y_title: str
     x_range: Point = (0.0, 1.0)
     y_range: Point = (0.0, 1.0)
     form: str = "{:.1f}"
+    y_form: str = ""
 
     def x(self, value: float) -> float:
         return LEFT + _share(value, self.x_range) * (WIDTH - LEFT - RIGHT)
@@ -157,7 +158,7 @@ def _picture(label: str, inside: SafeString, height: int = HEIGHT) -> SafeString
 
 def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> SafeString:
     """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the even ones."""
-    ticks = y_ticks or [(y, axes.form.format(y)) for y in _ticks(axes.y_range)]
+    ticks = y_ticks or [(y, (axes.y_form or axes.form).format(y)) for y in _ticks(axes.y_range)]
     across = format_html_join(
         "",
         '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',

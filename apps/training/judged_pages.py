@@ -24,7 +24,14 @@ COUNTS: dict[str, Title] = {
     "rows_found": gettext_lazy("Windows found"),
     "rows_nonstandard_curve": gettext_lazy("left out: other curve"),
     "rows_of_known_coins": gettext_lazy("left out: coins from the training time"),
+    "rows_filtered": gettext_lazy("left out: the filters"),
     "rows_unknown": gettext_lazy("left out: what followed is not known"),
+    "rows_unknown_no_entry": gettext_lazy("unknown: no trade to enter at"),
+    "rows_unknown_tracking_ended": gettext_lazy("unknown: the coin was no longer followed"),
+    "rows_unknown_gap": gettext_lazy("unknown: a gap in the recording"),
+    "rows_unknown_data_end": gettext_lazy("unknown: the data ends before"),
+    "rows_unknown_graduated": gettext_lazy("unknown: the coin graduated meanwhile"),
+    "rows_unknown_undefined": gettext_lazy("unknown: nothing to compare with"),
     "rows": gettext_lazy("Rows used"),
     "coins": gettext_lazy("Coins"),
     "positives": gettext_lazy("Positive rows"),
@@ -142,10 +149,10 @@ def _columns(first: Title) -> list[Column]:
     ]
 
 
-def _cells(name: Title, row: Mapping[str, Any], pills: Sequence[tuple[str, Title]] = ()) -> list[Cell]:
+def _cells(name: Title, row: Mapping[str, Any]) -> list[Cell]:
     texts = score_texts(row)
     return [
-        Cell(name, pills=pills),
+        Cell(name, css="nowrap"),
         Cell(texts["expected_value"], css=texts["expected_tone"], note=texts["expected_ends"]),
         Cell(texts["alerts"], note=_("%(n)s coins") % {"n": texts["coins_alerted"]}),
         Cell(texts["precision"], note=texts["precision_ends"]),
@@ -158,7 +165,7 @@ def _cells(name: Title, row: Mapping[str, Any], pills: Sequence[tuple[str, Title
 
 def _baselines(scores: Mapping[str, Any]) -> Table:
     """The model above the baselines, with its lead over each."""
-    rows = [Row([*_cells(_("this model"), scores, [("info", _("model"))]), Cell(display.NONE)], "")]
+    rows = [Row([*_cells(_("this model"), scores), Cell(display.NONE)], "")]
     for row in scores["baselines"]:
         found = row.get("lead_interval")
         note = _span([display.number(end * 100, 1) for end in found]) + " %" if found else ""

@@ -76,7 +76,7 @@ def expected_value(scores: Mapping[str, Any]) -> SafeString:
     across = (min(x for x, _y in drawn), max(x for x, _y in drawn))
     up = _around([y for _x, y in drawn])
     guide = Line([(across[0], 0.0), (across[1], 0.0)], "guide", title=_("nothing gained"))
-    axes = Axes(_("Threshold"), _("Per alert"), across, up, "{:.2f}")
+    axes = Axes(_("Threshold"), _("Per alert"), across, up, "{:.2f}", "{:+.0%}")
     return curves([guide, Line(line)], axes, _("Expected value against threshold"), marks, [*low, *reversed(high)])
 
 
@@ -88,7 +88,7 @@ def expected_values(rows: Sequence[tuple[str, Mapping[str, Any]]], label: str) -
         value = row.get("expected_value")
         text = display.signed_pct(None if value is None else value * 100)
         drawn.append(Span(name, value, low, high, text))
-    return spans(drawn, label) if any(row.value is not None for row in drawn) else EMPTY
+    return spans(drawn, label, "{:+.0%}") if any(row.value is not None for row in drawn) else EMPTY
 
 
 def falls(rows: Sequence[tuple[str, float]]) -> SafeString:
