@@ -25,8 +25,8 @@ from apps.predictions.models import (
 from apps.predictions.pages_alerts import market_now, number_asked
 from apps.training import pages as training_pages
 from apps.training.models import Model
-from apps.training.questions import question
 from apps.training.plots import calibration_of
+from apps.training.questions import question
 
 Title = str | Promise
 SPANS = ((1, gettext_lazy("last hour")), (24, gettext_lazy("last day")), (168, gettext_lazy("last week")))

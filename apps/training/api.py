@@ -16,7 +16,7 @@ from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
 from apps.discovery.models import Phase
-from apps.training import containers, dataset, features, queries, selections, services
+from apps.training import containers, features, outlook, queries, services
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.recipes import Recipe, Tune, range_parse
 from apps.training.schemas import (
@@ -33,6 +33,7 @@ from apps.training.schemas import (
     ModelPatch,
     NameIn,
     PhaseOut,
+    PreviewOut,
     ResultFilter,
     RetrainIn,
     TestResultOut,
@@ -59,10 +60,11 @@ def tune_model(request: HttpRequest, body: TuneIn) -> Status[Job]:
     return Status(202, services.tune_request(recipe=_recipe(body), priority=body.priority))
 
 
-@router.post("models/preview", response=dict[str, int], auth=read)
-def preview_model(request: HttpRequest, body: CreateIn) -> dict[str, int]:
-    """How many rows, coins and positives a recipe would find, and how many it would leave out."""
-    return dataset.preview(selections.selection_of(body)).as_json()
+@router.post("models/preview", response=PreviewOut, auth=read)
+def preview_model(request: HttpRequest, body: CreateIn) -> dict[str, Any]:
+    """How many rows, coins and positives a recipe would find, how many it would leave out and why; for very many rows
+    projected from some of the coins (`exact` false)."""
+    return outlook.outlook_of(body).as_json()
 
 
 @router.get("models", response=Page[ModelOut], auth=read)

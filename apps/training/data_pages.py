@@ -1,6 +1,6 @@
 """What the training pages show of the data: how much there is, what a recipe would find in it, and the features."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE, Page, page_number
 from apps.discovery.models import Phase
-from apps.training import demo, features, fitting, queries
-from apps.training.columns import Floats
+from apps.training import demo, features, queries
 from apps.training.models import Job, Model
-from apps.training.pages import COUNTS, OPEN, PARTS, Title, question
+from apps.training.outlook import Outlook
+from apps.training.pages import COUNTS, OPEN, PARTS, Title
+from apps.training.questions import question
 
 
 # --- Data ----------------------------------------------------------------------------------------------
@@ -110,26 +111,49 @@ def feature_row(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- The new model's preview ---------------------------------------------------------------------------
-def preview_facts(counts: Mapping[str, int], labels: Mapping[str, Floats]) -> dict[str, Any]:
-    """What a recipe would find, how its parts would look, and whether that is enough for a fit."""
-    rows, positives = counts["rows"], counts["positives"]
-    lacking = fitting.lacking(labels["train"], labels["validation"])
+def preview_facts(found: Outlook) -> dict[str, Any]:
+    """What a recipe would find, how its parts would look, and whether that is enough for a fit. Numbers that are
+    projected from some of the coins begin with ≈."""
+    counts = found.counts
+
+    def count(value: int) -> str:
+        return display.count(value) if found.share == 1 else f"≈ {display.count(value)}"
+
+    pauses = [(PAUSES[name], count(getattr(found, name))) for name in PAUSES if getattr(found, name)]
     return {
-        "rows": display.count(rows),
-        "coins": display.count(counts["coins"]),
-        "positives": display.count(positives),
-        "base_rate": display.ratio_pct(positives / rows if rows else None),
-        "left_out": [(COUNTS[name], display.count(counts[name])) for name in LEFT_OUT if counts[name]],
+        "rows": count(counts.rows),
+        "coins": count(counts.coins),
+        "positives": count(counts.positives),
+        "base_rate": display.ratio_pct(counts.positives / counts.rows if counts.rows else None),
+        "looked_at": "" if found.share == 1 else display.ratio_pct(found.share),
+        "found": display.count(counts.rows_found),
+        "left_out": _left_out(found, count) + pauses,
         "parts": [
-            {"name": SPLIT_PARTS[name], "rows": display.count(len(label)), "positives": display.count(int(label.sum()))}
-            for name, label in labels.items()
+            {"name": SPLIT_PARTS[name], "rows": count(part.rows), "positives": count(part.positives)}
+            for name, part in found.parts.items()
         ],
-        "lacking": lacking[1] if lacking else "",
+        "folds": found.folds,
+        "lacking": found.lacking,
     }
+
+
+def _left_out(found: Outlook, count: Callable[[int], str]) -> list[tuple[Title, str]]:
+    """Reasons and rows; those of the coins that never take part are exact."""
+    values = found.counts.as_json()
+    exact = {"rows_nonstandard_curve", "rows_of_known_coins"}
+    return [
+        (COUNTS[name], display.count(value) if name in exact else count(value))
+        for name, value in values.items()
+        if name.startswith("rows_") and name not in ("rows_found", "rows_unknown") and value
+    ]
 
 
 SPLIT_PARTS: dict[str, Title] = {
     "train": gettext_lazy("Training"),
     **{name: PARTS[name] for name in ("validation", "test")},
 }
-LEFT_OUT = ("rows_nonstandard_curve", "rows_of_known_coins", "rows_unknown")
+PAUSES: dict[str, Title] = {
+    "purged": gettext_lazy("left out: their outcome lies in the next part"),
+    "embargoed": gettext_lazy("left out: too near to the part before"),
+    "sampled_out": gettext_lazy("left out: the sample of the training part"),
+}

@@ -18,7 +18,7 @@ from apps.training.market import Market, nowhere
 from apps.training.market_queries import MarketReader
 from apps.training.samples import Counts, Dataset, Selection, content_hash
 
-__all__ = ["Counts", "Dataset", "Selection", "estimate", "load", "preview", "read"]
+__all__ = ["Counts", "Dataset", "Selection", "estimate", "load", "read"]
 
 BATCH_ROWS = 100_000
 HISTORY = timedelta(seconds=features.HISTORY_SECONDS)
@@ -96,14 +96,6 @@ def read(selection: Selection, names: Sequence[str], on_progress: Progress = lam
         collector.add(batch)
         on_progress(len(collector.mints) / len(coins), f"{counts.rows:,} rows of {len(collector.mints):,} coins")
     return collector.dataset({mint: first for mint, _, first in coins}, counts)
-
-
-def preview(selection: Selection) -> Counts:
-    """How many rows, coins and positives a selection gives, without computing features. Raises NO_DATA."""
-    counts = Counts()
-    for _ in _batches(selection, _coins(selection, counts), counts):
-        pass
-    return counts
 
 
 def estimate(selection: Selection, most_rows: int) -> tuple[Dataset, Counts, float]:

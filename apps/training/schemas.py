@@ -167,6 +167,40 @@ class ComparisonOut(Schema):
         return sorted(model.pk for model in comparison.compared.all())
 
 
+class PartOut(Schema):
+    """One part of a split."""
+
+    rows: int
+    positives: int
+
+
+class PreviewOut(Schema):
+    """What a recipe would find: rows_found is all there are, the rest what is left of them and why."""
+
+    rows_found: int
+    rows_nonstandard_curve: int
+    rows_of_known_coins: int
+    rows_filtered: int
+    rows_unknown: int
+    rows_unknown_no_entry: int
+    rows_unknown_tracking_ended: int
+    rows_unknown_gap: int
+    rows_unknown_data_end: int
+    rows_unknown_graduated: int
+    rows_unknown_undefined: int
+    rows: int
+    coins: int
+    positives: int
+    purged: int
+    embargoed: int
+    sampled_out: int
+    exact: bool
+    share: float
+    parts: dict[str, PartOut]
+    folds: int
+    lacking: str
+
+
 class TimeRange(Schema):
     """Windows that end in (from, to]."""
 

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from apps.core.errors import PlatformError
-from apps.training import dataset, queries, sampling, splits
-from apps.training.columns import Floats
-from apps.training.dataset import Dataset, Selection
+from apps.training import queries, sampling, splits
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
+from apps.training.samples import Dataset, Selection
 
 
 def selection_of(recipe: Recipe) -> Selection:
@@ -76,18 +75,6 @@ def _sampled(data: Dataset, recipe: Recipe, split: splits.Split) -> splits.Split
 
 def _reach_us(selection: Selection) -> int:
     return round(selection.rule.reach_seconds * 1e6)
-
-
-def parts_of(recipe: Recipe) -> tuple[dict[str, int], dict[str, Floats]]:
-    """What a recipe finds before any fit: counts, and the labels of its training, validation and test part.
-
-    Raises NO_DATA, NO_KNOWN_ROWS.
-    """
-    selection = selection_of(recipe)
-    data = dataset.load(selection, ["price_close"])
-    split = split_of(data, recipe, selection)
-    parts = {"train": split.train, "validation": split.validation, "test": split.test}
-    return data.counts.as_json(), {name: data.label[rows] for name, rows in parts.items()}
 
 
 def overlaps(model: Model, start: datetime, end: datetime) -> bool:

@@ -122,6 +122,10 @@ def test_a_study_is_queued_run_looked_into_and_its_best_trained(filled, call):
 def test_a_preview_says_what_a_recipe_would_find(filled, call):
     counts = call("post", "models/preview", BODY, scope="read", status=200).json()
     assert counts["rows"] > counts["positives"] > 0 and counts["coins"] > 50
+    assert counts["exact"] and counts["lacking"] == ""
+    parts = counts["parts"].values()
+    outside = counts["purged"] + counts["embargoed"] + counts["sampled_out"]
+    assert sum(part["rows"] for part in parts) == counts["rows"] - outside
 
 
 def test_a_model_is_renamed_and_deleted(model, call):
