@@ -335,7 +335,9 @@ def _event(
 
 
 def candidates(place: ActiveModel) -> Sequence[Model]:
-    """Trained models that may challenge, newest first."""
-    same = Model.objects.filter(is_deleted=False, label_name=place.model.label_name).exclude(pk=place.model_id)
+    """Trained models that may challenge and do not yet, newest first."""
+    challenge = challenge_open(place)
+    taken = [place.model_id, challenge.challenger_id if challenge else None]
+    same = Model.objects.filter(is_deleted=False, label_name=place.model.label_name).exclude(pk__in=taken)
     question = question_of(place.model)
     return [model for model in same.defer("artifact")[:100] if question_of(model) == question]

@@ -119,9 +119,9 @@ def history_page(request: HttpRequest, place: ActiveModel) -> tuple[Table, Page]
     columns = [
         Column(_("At"), "nowrap"),
         Column(_("What")),
-        Column(_("Champion")),
+        Column(_("Champion"), "wide-only"),
         Column(_("Challenger")),
-        Column(_("Why")),
+        Column(_("Why"), "fill"),
         Column(_("By"), "wide-only"),
     ]
     rows = [_event_row(event) for event in page.items]

@@ -21,7 +21,8 @@ from apps.predictions.models import ActiveModel, ModelDay
 from apps.training.plots import calibration_of
 
 DAYS_SHOWN = 30
-CALIBRATION_BINS = 10
+PERCENT = 100.0
+CALIBRATION_BINS, NAMES_WIDTH = 10, 145
 STATES: dict[str, tuple[str, Text]] = {
     "": ("", gettext_lazy("not counted yet")),
     "as_promised": ("good", gettext_lazy("as promised")),
@@ -170,8 +171,8 @@ def _plots(
     points = evidence.calibration(Held.of(place), (now - timedelta(days=1), now), CALIBRATION_BINS)
     drawn = [
         (_("Promised and live, with their intervals"), _beside_plot(life, promise)),
-        (_("Alerts that came true, by day"), _by_day("precision", days, promise)),
-        (_("Expected value per alert by day, in percent"), _by_day("expected_value", days, promise)),
+        (_("Alerts that came true, by day, in percent"), _by_day("precision", days, promise)),
+        (_("Expected value per alert, by day, in percent"), _by_day("expected_value", days, promise)),
         (_("Calibration on the live market, last day"), calibration_of([row[:2] for row in points])),
     ]
     return [pair for pair in drawn if pair[1]]
@@ -182,29 +183,33 @@ def _beside_plot(life: Life | None, promise: Promise) -> SafeString:
     for name in living.MEASURES:
         said, ends = promise.values.get(name), promise.intervals.get(name) or (None, None)
         short = _("value") if name == "expected_value" else _("came true")
-        rows.append(Span(_("%(what)s, promised") % {"what": short}, said, ends[0], ends[1], percent(name, said)))
+        rows.append(_span(_("%(what)s, promised") % {"what": short}, name, said, ends))
         value = getattr(life, name) if life else None
         ends = (getattr(life, f"{name}_interval") if life else None) or (None, None)
-        rows.append(Span(_("%(what)s, live") % {"what": short}, value, ends[0], ends[1], percent(name, value)))
+        rows.append(_span(_("%(what)s, live") % {"what": short}, name, value, ends))
     known = any(row.value is not None for row in rows)
-    return spans(rows, _("Promised and live")) if known else SafeString("")
+    return spans(rows, _("Promised and live, in percent"), "{:.0f}", NAMES_WIDTH) if known else SafeString("")
+
+
+def _span(title: str, name: str, value: float | None, ends: Sequence[float | None]) -> Span:
+    low, high = (None if end is None else end * PERCENT for end in ends)
+    return Span(title, None if value is None else value * PERCENT, low, high, percent(name, value))
 
 
 def _by_day(name: str, days: Sequence[ModelDay], promise: Promise) -> SafeString:
     """The measure by day with the promised interval as guides; empty below two days."""
-    scale = 100.0 if name == "expected_value" else 1.0
-    known = [(day.day, value * scale) for day in days if day.day and (value := day.life.get(name)) is not None]
+    known = [(day.day, value * PERCENT) for day in days if day.day and (value := day.life.get(name)) is not None]
     if len(known) < 2:
         return SafeString("")
     newest = known[0][0]
     points = sorted((float((day - newest).days), value) for day, value in known)
-    guides = [end * scale for end in promise.intervals.get(name) or ()]
+    guides = [end * PERCENT for end in promise.intervals.get(name) or ()]
     low, high = (min([value for _x, value in points] + guides), max([value for _x, value in points] + guides))
-    room = (high - low) * 0.1 or 0.05
+    room = (high - low) * 0.1 or 1.0
     lines = [Line([(points[0][0], end), (0.0, end)], "guide", title=_("promised")) for end in guides]
     axes = Axes(
-        _("days before the newest"), str(MEASURES[name]), (points[0][0], 0.0), (low - room, high + room),
-        "{:.0f}" if scale > 1 else "{:.2f}",
+        _("days before the newest"), _("percent"), (points[0][0], 0.0), (low - room, high + room),
+        "{:.0f}",
     )  # fmt: skip
     return curves([*lines, Line(points, dots=True)], axes, str(MEASURES[name]))
 
@@ -212,14 +217,14 @@ def _by_day(name: str, days: Sequence[ModelDay], promise: Promise) -> SafeString
 def _days_table(days: Sequence[ModelDay], promise: Promise) -> Table:
     columns = [
         Column(_("Day (UTC)"), "nowrap"),
-        Column(_("State")),
-        Column(_("Alerts"), NUMBER),
         Column(_("Came true"), NUMBER),
         Column(_("Value per alert"), NUMBER),
+        Column(_("Alerts"), NUMBER),
         Column(_("Scores"), WIDE_NUMBER),
         Column(_("Predicted / came true"), WIDE_NUMBER),
         Column(_("Brier"), WIDE_NUMBER),
         Column(_("Drift of the score"), WIDE_NUMBER),
+        Column(_("State")),
     ]
     hint = _("Figures appear as soon as the horizon of the first scores has passed.")
     return Table(columns, [_day_row(day) for day in days], _("By day"), _("No day yet."), hint, "chart-line")
@@ -231,14 +236,14 @@ def _day_row(day: ModelDay) -> Row:
     return Row(
         [
             Cell(day.day.isoformat() if day.day else ""),
-            Cell(pills=[STATES[day.state]]),
-            Cell(display.count(life.get("alerts", 0))),
             _measured("precision", life),
             _measured("expected_value", life, display.tone(life.get("expected_value"))),
+            Cell(display.count(life.get("alerts", 0))),
             Cell(display.count(life.get("scores", 0))),
             Cell(f"{display.ratio_pct(life.get('predicted'))} / {display.ratio_pct(life.get('base_rate'))}"),
             Cell(display.number(life.get("brier"), 4)),
             Cell(display.number(score, 3), css=TONES[drift.degree_of(score)] if score is not None else ""),
+            Cell(pills=[STATES[day.state]]),
         ],
         f"day-{day.day}",
     )  # fmt: skip
