@@ -55,7 +55,7 @@ def values(data: Dataset, recipe: Recipe) -> Floats:
 def sample_of(data: Dataset, value: Floats, rows: Rows = slice(None)) -> Sample:
     """The chosen rows for `evaluation`."""
     wanted = [name for name in (*baselines.CONTEXT, REGIME) if name in data.names]
-    context = {name: data.x[rows, data.names.index(name)] for name in wanted}
+    context = {name: data.x[rows, data.names.index(name)].astype(np.float64) for name in wanted}
     return Sample(
         data.label[rows], value[rows], data.coin[rows], data.as_of_us[rows], data.phase[rows], context=context
     )
@@ -110,7 +110,7 @@ def permutation(
     before = average_precision(wanted, _predict(booster, sample))
     if before is None:
         return {}
-    falls = {}
+    falls: dict[str, float] = {}
     for name in sorted(importances, key=lambda one: (-importances[one], one))[:PERMUTED_FEATURES]:
         on_progress(len(falls) / PERMUTED_FEATURES, "shuffling features")
         column = sample[:, names.index(name)].copy()

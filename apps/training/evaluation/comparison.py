@@ -79,7 +79,7 @@ def _verdict(
     best, shown = ranked[0], ", ".join(f"{entrants[place].name} {values[place]:+.4f}" for place in ranked)
     if draws is None:
         return Verdict(None, f"No winner: fewer than {LEAST_COINS} coins cannot tell chance from skill ({shown}).", [])
-    differences = []
+    differences: list[dict[str, Any]] = []
     for place in ranked[1:]:
         few = measure in OF_ALERTS and min(entrants[p].scores["coins_alerted"] for p in (best, place)) < LEAST_COINS
         ends = None if few else interval(draws[best].measures[measure] - draws[place].measures[measure])
@@ -90,7 +90,8 @@ def _verdict(
     if open_:
         doubt = "; ".join(f"over {row['other']} {_ends(row)}" for row in open_)
         return Verdict(None, f"No winner: by {text} ({shown}) the lead could be chance: {doubt}.", differences)
-    return Verdict(best, f"{said[0].upper()}{said[1:]}.", differences)
+    loses = " It loses money all the same." if measure in OF_ALERTS and values[best] < 0 else ""
+    return Verdict(best, f"{said[0].upper()}{said[1:]}.{loses}", differences)
 
 
 def _ends(row: dict[str, Any]) -> str:

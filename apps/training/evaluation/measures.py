@@ -121,7 +121,8 @@ def ranked(label: Floats, probability: Floats) -> tuple[Floats, NDArray[np.float
 
 def ends_of_ties(ordered: Floats) -> NDArray[np.bool_]:
     """Where a run of equal values ends, in an ordered array."""
-    return np.r_[ordered[1:] != ordered[:-1], True][: len(ordered)]
+    ends: NDArray[np.bool_] = np.r_[ordered[1:] != ordered[:-1], True][: len(ordered)]
+    return ends
 
 
 def coins_so_far(coin: Integers) -> Integers:

@@ -123,11 +123,12 @@ def _intervals(found: dict[str, Any], drawn: Draws | None) -> dict[str, Interval
 def _ev_curve(drawn: Draws | None) -> list[dict[str, Any]]:
     if drawn is None:
         return []
-    ends = [
-        (interval(row) if point["coins"] >= LEAST_COINS else None) or [None, None]
-        for point, row in zip(drawn.points, drawn.curve, strict=True)
-    ]
-    return [{**point, "low": low, "high": high} for point, (low, high) in zip(drawn.points, ends, strict=True)]
+    points = []
+    for point, row in zip(drawn.points, drawn.curve, strict=True):
+        ends = interval(row) if point["coins"] >= LEAST_COINS else None
+        low, high = ends if ends is not None else (None, None)
+        points.append({**point, "low": low, "high": high})
+    return points
 
 
 def _baseline(
