@@ -179,6 +179,17 @@ def reproduces(side: Side, net_lamports: int, base_units: int, after: Reserves) 
     return None
 
 
+def is_reproduced(is_buy: bool, net_lamports: int, base_units: int, virtual_sol: int, virtual_token: int) -> bool:
+    """Whether `reproduces` finds a formula, quickly; the reserves are those after the trade."""
+    if not is_buy and 0 < base_units < virtual_token:
+        return base_units * (virtual_sol + net_lamports) // virtual_token == net_lamports
+    sol_before = virtual_sol - net_lamports
+    if is_buy and base_units > 0 < sol_before and base_units * sol_before // virtual_token + 1 == net_lamports:
+        return True
+    after = Reserves(virtual_sol, virtual_token)
+    return reproduces("buy" if is_buy else "sell", net_lamports, base_units, after) is not None
+
+
 def spot_price_sol(reserves: Reserves) -> float:
     """SOL per token at the margin."""
     return reserves.virtual_sol / reserves.virtual_token * (BASE_UNITS_PER_TOKEN / LAMPORTS_PER_SOL)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -261,6 +261,21 @@ def _last_time(existing: Sequence[Path]) -> int | None:
     return None
 
 
+class Block(NamedTuple):
+    """Whole lines as they stand in the journal. `first_seq`: the number of the first; `last_us`: the time of the line
+    before; `hole`: the lines that are missing before them, as a gap."""
+
+    data: bytes
+    first_seq: int
+    last_us: int
+    hole: Entry | None
+
+    def entries(self) -> list[Entry]:
+        """Every line as an entry; what is no journal line is a frame of its own text, to be counted and kept."""
+        entries = _decode_lines(self.data, self.first_seq, self.last_us)
+        return entries if self.hole is None else [self.hole, *entries]
+
+
 class JournalReader:
     """Reads entries from a cursor on, also while the journal grows. `cursor` is the place after the last read.
 
@@ -277,14 +292,19 @@ class JournalReader:
 
     def read(self) -> list[Entry]:
         """The next whole lines, a chunk at most; empty at the end of what is written."""
+        block = self.read_block()
+        return block.entries() if block is not None else []
+
+    def read_block(self) -> Block | None:
+        """The same, as it stands there; None at the end of what is written."""
         while True:
-            if entries := self._read_open():
-                return entries
+            if (block := self._read_open()) is not None:
+                return block
             following = self._following()
             if following is None:
-                return []
-            if self._file is not None and (entries := self._read_open()):
-                return entries  # written between the read above and the look at the folder
+                return None
+            if self._file is not None and (block := self._read_open()) is not None:
+                return block  # written between the read above and the look at the folder
             self._move_to(following)
 
     def close(self) -> None:
@@ -292,9 +312,9 @@ class JournalReader:
             self._file.close()
             self._file = None
 
-    def _read_open(self) -> list[Entry]:
+    def _read_open(self) -> Block | None:
         if self._file is None and not self._resume():
-            return []
+            return None
         assert self._file is not None
         size, data = CHUNK_BYTES, b""
         while not (cut := data.rfind(b"\n") + 1):
@@ -303,17 +323,17 @@ class JournalReader:
                 cut = data.rfind(b"\n") + 1
                 break
             size *= 2
-        if not cut:
-            return []
-        first = self.cursor.next_seq
-        entries = _decode_lines(data[:cut], first, self._last_us)
-        self.cursor = Cursor(self.cursor.segment, self.cursor.offset + cut, first + len(entries))
+        return self._block(data[:cut]) if cut else None
+
+    def _block(self, data: bytes) -> Block:
+        first, last_us, hole = self.cursor.next_seq, self._last_us, None
+        self.cursor = Cursor(self.cursor.segment, self.cursor.offset + len(data), first + data.count(b"\n"))
         if self._is_behind_hole:
             self._is_behind_hole = False
-            to_us = entries[0].at_us
-            entries.insert(0, Entry(first - 1, to_us, None, (self._last_us or to_us, to_us, LOST)))
-        self._last_us = entries[-1].at_us
-        return entries
+            to_us = _decode_lines(data[: data.index(b"\n") + 1], first, last_us)[0].at_us
+            hole = Entry(first - 1, to_us, None, (last_us or to_us, to_us, LOST))
+        self._last_us = _last_of(data, last_us)
+        return Block(data, first, last_us, hole)
 
     def _resume(self) -> bool:
         if not self.cursor.segment:
@@ -345,6 +365,12 @@ class JournalReader:
         self._file = open_segment(path)
 
 
+def _last_of(data: bytes, last_us: int) -> int:
+    """The time of the last line; `last_us` is that of the line before the first."""
+    last = decode_line(data[data.rfind(b"\n", 0, -1) + 1 : -1])
+    return last.at_us if last is not None else _decode_damaged(data, 0, last_us)[-1].at_us
+
+
 def _decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
     try:
         lines = _decoder.decode_lines(data)
@@ -362,7 +388,11 @@ def _decode_damaged(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
     """Line by line; what is no journal line is handed on as a frame of its own text, to be counted and kept."""
     entries: list[Entry] = []
     for seq, text in enumerate(data[:-1].split(b"\n"), start=first_seq):
-        entry = decode_line(text, seq) or Entry(seq, last_us, text.decode("utf-8", "replace"))
-        last_us = entry.at_us
-        entries.append(entry)
+        entries.append(entry_of(text, seq, last_us))
+        last_us = entries[-1].at_us
     return entries
+
+
+def entry_of(text: bytes, seq: int, last_us: int) -> Entry:
+    """A line, or a frame of its text at the time of the line before where it is none."""
+    return decode_line(text, seq) or Entry(seq, last_us, text.decode("utf-8", "replace"))

@@ -7,15 +7,18 @@ rebuild from what was committed, go on: the tables come out the same.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
+from struct import Struct
 
 from apps.discovery import curve
+from apps.discovery.journal import Block, decode_line, entry_of
 from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
 from apps.discovery.meter import CANARY_EVERY, Meter
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
 from apps.discovery.pumpportal.parse import UNUSABLE, parse
+from apps.discovery.pumpportal.swift import common_trades
 from apps.discovery.state import (
     Batch,
     CoinRow,
@@ -34,15 +37,19 @@ from apps.discovery.state import (
 from apps.discovery.tracking import Tracker
 
 DOUBLES_US = 60_000_000  # a repeated frame comes within seconds
+SWEEP_US = 15_000_000
 SAMPLES_UNUSABLE = 1_000
 SAMPLES_USUAL = 20
 SAMPLE_LENGTH = 2_000
+Raw = str | bytes  # a frame's text, or the line of the journal that holds it
+Frame = tuple[int, int, Raw, tuple[int, int, str] | None, Parsed | None]  # number, time, frame, gap, meaning
+_signed = Struct(">q").unpack
 _KEPT = UNUSABLE | {"quote_mint_create", "quote_mint_trade", "filtered_trade", "duplicate_create"}
 
 
 def is_due_again(count: int) -> bool:
     """Whether a kind of oddity seen so often is sampled once more: 1,000, 1,100, … 10,000, 11,000, …"""
-    return count >= SAMPLES_UNUSABLE and count % 10 ** (len(str(count)) - 2) == 0
+    return not count % 100 and count >= SAMPLES_UNUSABLE and count % 10 ** (len(str(count)) - 2) == 0
 
 
 def trade_key(trade: Trade, at_us: int) -> int:
@@ -53,7 +60,8 @@ def trade_key(trade: Trade, at_us: int) -> int:
     else:
         amounts = f"{trade.sol_lamports} {trade.token_base_units} {trade.virtual_sol} {trade.virtual_token}"
         text = f"{trade.mint} {side} {amounts} {at_us}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    key: int = _signed(blake2b(text.encode(), digest_size=8).digest())[0]
+    return key
 
 
 def trade_row(trade: Trade, key: int, seq: int, at_us: int, phase_id: int, whale_lamports: int) -> TradeRow:
@@ -76,23 +84,39 @@ def trade_row(trade: Trade, key: int, seq: int, at_us: int, phase_id: int, whale
     )
 
 
+def _frame(entry: Entry) -> Frame:
+    return entry.seq, entry.at_us, entry.raw or "", entry.gap, parse(entry.raw) if entry.raw is not None else None
+
+
+def text_of(raw: Raw) -> str:
+    """The exact text of a frame."""
+    if isinstance(raw, str):
+        return raw
+    line = decode_line(raw)
+    return (line.raw or "") if line is not None else ""
+
+
 class Doubles:
     """Keys of the last minute of feed time: whether a trade was seen already."""
 
     def __init__(self, recent: Sequence[tuple[int, int]] = ()) -> None:
         self._seen = {key: at_us for at_us, key in recent}
-        self._order = deque(recent)
+        self._swept_us = 0
 
     def is_double(self, key: int, at_us: int) -> bool:
         """Whether the key came within DOUBLES_US before; remembers it if not."""
-        seen, order = self._seen, self._order
-        while order and order[0][0] <= at_us - DOUBLES_US:
-            seen.pop(order.popleft()[1], None)
-        if key in seen:
+        if at_us - self._swept_us >= SWEEP_US:
+            self._sweep(at_us)
+        before = self._seen.get(key)
+        if before is not None and before > at_us - DOUBLES_US:
             return True
-        seen[key] = at_us
-        order.append((at_us, key))
+        self._seen[key] = at_us
         return False
+
+    def _sweep(self, at_us: int) -> None:
+        """Forget what can no longer be a double."""
+        self._swept_us = at_us
+        self._seen = {key: seen_us for key, seen_us in self._seen.items() if seen_us > at_us - DOUBLES_US}
 
 
 class Pipeline:
@@ -121,17 +145,34 @@ class Pipeline:
 
     def feed(self, entries: Sequence[Entry], cursor: Cursor) -> None:
         """Take consecutive journal entries; `cursor` is the place after them."""
-        if entries and not self._oldest_us:
-            self._oldest_us = entries[0].at_us
-        parsed = [parse(entry.raw) if entry.raw is not None else None for entry in entries]
-        self._load_unknown([result.message for result in parsed if result is not None])
-        for entry, result in zip(entries, parsed, strict=True):
-            if entry.at_us > self.tracker.now_us:
-                self.advance(entry.at_us)
-            if entry.gap is not None:
-                self._gaps.append(entry.gap)
-            if result is not None and entry.raw is not None:
-                self._take_frame(result, entry.seq, entry.raw)
+        self._feed([_frame(entry) for entry in entries], cursor)
+
+    def feed_block(self, block: Block, cursor: Cursor) -> None:
+        """The same for lines as they stand in the journal: common trades by the shorter way."""
+        frames: list[Frame] = [] if block.hole is None else [_frame(block.hole)]
+        at_us = block.last_us
+        lines = block.data.split(b"\n")
+        for seq, (line, swift) in enumerate(zip(lines, common_trades(block.data), strict=False), start=block.first_seq):
+            if swift is not None:
+                at_us, parsed = swift
+                frames.append((seq, at_us, line, None, parsed))
+            else:
+                frames.append(_frame(entry_of(line, seq, at_us)))
+                at_us = frames[-1][1]
+        self._feed(frames, cursor)
+
+    def _feed(self, frames: Sequence[Frame], cursor: Cursor) -> None:
+        if frames and not self._oldest_us:
+            self._oldest_us = frames[0][1]
+        self._load_unknown(frames)
+        tracker = self.tracker
+        for seq, at_us, raw, gap, parsed in frames:
+            if at_us > tracker.now_us:
+                self.advance(at_us)
+            if gap is not None:
+                self._gaps.append(gap)
+            if parsed is not None:
+                self._take_frame(parsed, seq, raw)
         self.cursor = cursor
 
     def advance(self, now_us: int) -> None:
@@ -212,26 +253,35 @@ class Pipeline:
         self._gaps: list[tuple[int, int, str]] = []
         self._oldest_us = 0
 
-    def _load_unknown(self, messages: Sequence[Message | None]) -> None:
-        known = self.tracker.coins
-        unknown = {
-            message.mint
-            for message in messages
-            if message is not None and not isinstance(message, Control) and message.mint not in known
-        }
+    def _load_unknown(self, frames: Sequence[Frame]) -> None:
+        known, unknown = self.tracker.coins, set()
+        for *_, parsed in frames:
+            if parsed is None or (message := parsed.message) is None or type(message) is Control:
+                continue
+            if message.mint not in known:
+                unknown.add(message.mint)
         if unknown := unknown - QUOTE_MINTS:
             self.tracker.remember(self.store.load_coins(unknown))
 
     # --- one frame --------------------------------------------------------------------------------------
 
-    def _take_frame(self, parsed: Parsed, seq: int, raw: str) -> None:
+    def _take_frame(self, parsed: Parsed, seq: int, raw: Raw) -> None:
         self.frames_total += 1
         self.meter.frames += 1
         for kind in parsed.oddities:
             self._note(kind, seq, raw)
         message = parsed.message
-        if message is None:
-            return
+        if type(message) is Trade and message.mint not in QUOTE_MINTS:
+            self.state = "running"  # a trade of its own, not the first buy that every create carries
+            self.meter.trades += 1
+            if not seq % CANARY_EVERY:
+                self._judge(message)
+            self._trade(message, seq, raw)
+        elif message is not None:
+            self._take_other(message, seq, raw)
+
+    def _take_other(self, message: Message, seq: int, raw: Raw) -> None:
+        """A frame that is no trade of a coin."""
         if self.state == "starting":
             self.state = "running"
         if isinstance(message, Control):
@@ -239,25 +289,19 @@ class Pipeline:
         elif message.mint in QUOTE_MINTS:
             if isinstance(message, Migrate):
                 self._note("quote_mint_migrate", seq, raw)
-        elif isinstance(message, Trade):
-            self.state = "running"  # a trade of its own, not the first buy that every create carries
-            self.meter.trades += 1
-            if not seq % CANARY_EVERY:
-                self._judge(message)
-            self._trade(message, seq, raw)
         elif isinstance(message, Create):
             self._create(message, seq, raw)
             self._give_back(message.mint)
-        else:
+        elif isinstance(message, Migrate):
             self._migrate(message)
 
-    def _note(self, kind: str, seq: int, raw: str) -> None:
+    def _note(self, kind: str, seq: int, raw: Raw) -> None:
         """Count an oddity, and keep the frame where it says something no row holds (a few samples otherwise; of what is
         common ever fewer, about ninety for ten times as many frames, so that a sample is never old for its kind)."""
         count = self.oddities[kind]
         self.oddities[kind] = count + 1
         if count < (SAMPLES_UNUSABLE if kind in _KEPT else SAMPLES_USUAL) or is_due_again(count):
-            sample = raw[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
+            sample = text_of(raw)[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
             self._odd_frames.append(OddSample(kind, self.feed_us, seq, sample))
 
     def _obey(self, control: Control) -> None:
@@ -276,19 +320,21 @@ class Pipeline:
         elif (coin.virtual_sol, coin.virtual_token) != (trade.virtual_sol, trade.virtual_token):
             self.meter.judge_trade(trade, curve.Reserves(coin.virtual_sol, coin.virtual_token))
 
-    def _trade(self, trade: Trade, seq: int, raw: str) -> None:
+    def _trade(self, trade: Trade, seq: int, raw: Raw) -> None:
         coin = self.tracker.coins.get(trade.mint)
         if coin is not None and coin.filtered:
             self._note("filtered_trade", seq, raw)
             return
-        key = trade_key(trade, self.feed_us)
-        if self._doubles.is_double(key, self.feed_us):
+        tracker = self.tracker
+        now_us = tracker.now_us
+        key = trade_key(trade, now_us)
+        if self._doubles.is_double(key, now_us):
             self._note("duplicate_trade", seq, raw)
             return
         coin = coin or self._coin_of_trade(trade)
-        phase_id = self.tracker.trade(coin, trade)
-        whale_lamports = self.tracker.config.thresholds.whale_lamports
-        self._trades.append(trade_row(trade, key, seq, self.feed_us, phase_id, whale_lamports))
+        phase_id = tracker.trade(coin, trade)
+        whale_lamports = tracker.config.thresholds.whale_lamports
+        self._trades.append(trade_row(trade, key, seq, now_us, phase_id, whale_lamports))
 
     def _coin_of_trade(self, trade: Trade) -> TrackedCoin:
         """A coin whose creation was not seen: its age counts from now, its creator stays unknown."""
@@ -311,7 +357,7 @@ class Pipeline:
 
     # --- a create ---------------------------------------------------------------------------------------
 
-    def _create(self, create: Create, seq: int, raw: str) -> None:
+    def _create(self, create: Create, seq: int, raw: Raw) -> None:
         coin = self.tracker.coins.get(create.mint)
         if coin is not None and coin.created:
             self._note("duplicate_create", seq, raw)

@@ -121,10 +121,10 @@ class Processor:
 
     def _fold(self) -> bool:
         """Take the journal's next chunk; False at its end."""
-        entries = self.reader.read()
-        if not entries:
+        block = self.reader.read_block()
+        if block is None:
             return False
-        self._insist(lambda: self.pipeline.feed(entries, self.reader.cursor))
+        self._insist(lambda: self.pipeline.feed_block(block, self.reader.cursor))
         if changes := self.pipeline.take_followed():
             self.on_followed(changes)
         return True

@@ -150,9 +150,11 @@ class Tracker:
         if coin.is_active and coin.check_us <= self.now_us:
             self._age(coin)
         self.close_window_over(coin)
-        self._judge_curve(coin, trade)
-        window = self._window(coin)
+        if not trade.is_standard or trade.pool == "pump-amm":
+            self._judge_curve(coin, trade)
+        window = None if coin.is_graduated else coin.window or self._open_window(coin)
         if window is not None:
+            whale_lamports = self.config.thresholds.whale_lamports
             window.add(
                 trade.is_buy,
                 trade.sol_lamports,
@@ -160,13 +162,18 @@ class Tracker:
                 trade.virtual_sol,
                 trade.trader,
                 coin.creator,
-                self.config.thresholds.whale_lamports,
+                whale_lamports,
             )
         self._touch(coin, trade)
-        if window is not None:
-            self._after_window_trade(coin, trade)
-            return window.phase_id
-        return GRADUATED if coin.is_graduated else FINISHED
+        if window is None:
+            return GRADUATED if coin.is_graduated else FINISHED
+        token = trade.virtual_token
+        if coin.is_standard and token is not None and token <= curve.TOKENS_AT_COMPLETION:
+            self.graduate(coin)
+        elif not coin.is_active:
+            self._activate(coin)
+            self.outcomes[coin.mint] = ("", None)
+        return window.phase_id
 
     def _judge_curve(self, coin: TrackedCoin, trade: Trade) -> None:
         if coin.is_graduated:
@@ -178,29 +185,16 @@ class Tracker:
             self.nonstandard.add(coin.mint)
 
     def _touch(self, coin: TrackedCoin, trade: Trade) -> None:
-        coin.last_trade_us, coin.last_price_sol = self.now_us, trade.price_sol
+        price, volume = trade.price_sol, coin.volume_lamports + trade.sol_lamports
+        coin.last_trade_us, coin.last_price_sol = self.now_us, price
         coin.virtual_sol, coin.virtual_token = trade.virtual_sol, trade.virtual_token
         coin.trades_total += 1
-        coin.volume_lamports = min(coin.volume_lamports + trade.sol_lamports, MOST_LAMPORTS)
-        if coin.ath_price_sol is None or trade.price_sol > coin.ath_price_sol:
-            coin.ath_price_sol, coin.ath_us = trade.price_sol, self.now_us
+        coin.volume_lamports = volume if volume < MOST_LAMPORTS else MOST_LAMPORTS
+        if coin.ath_price_sol is None or price > coin.ath_price_sol:
+            coin.ath_price_sol, coin.ath_us = price, self.now_us
         self.dirty.add(coin.mint)
 
-    def _after_window_trade(self, coin: TrackedCoin, trade: Trade) -> None:
-        token = trade.virtual_token
-        if coin.is_standard and token is not None and token <= curve.TOKENS_AT_COMPLETION:
-            self.graduate(coin)
-        elif not coin.is_active:
-            self._activate(coin)
-            self.outcomes[coin.mint] = ("", None)
-
     # --- windows ----------------------------------------------------------------------------------------
-
-    def _window(self, coin: TrackedCoin) -> Window | None:
-        """The coin's window for a trade now; None after the last phase or graduation."""
-        if coin.is_graduated:
-            return None
-        return coin.window or self._open_window(coin)
 
     def _open_window(self, coin: TrackedCoin) -> Window | None:
         assert coin.started_us is not None

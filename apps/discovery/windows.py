@@ -130,29 +130,31 @@ class Window:
         else:
             self.traders.add(trader)
         if is_buy:
-            self._add_buy(lamports, whale_lamports)
+            self.num_buys += 1
+            self.buy_lamports += lamports
+            if lamports > self.max_buy_lamports:
+                self.max_buy_lamports = lamports
         else:
-            self._add_sell(lamports, whale_lamports)
-            if trader is not None and creator is None:
-                self.sold_by[trader] = self.sold_by.get(trader, 0) + lamports
-            elif trader is not None and trader == creator:
-                self.creator_sold_lamports += lamports
-
-    def _add_buy(self, lamports: int, whale_lamports: int) -> None:
-        self.num_buys += 1
-        self.buy_lamports += lamports
-        if lamports > self.max_buy_lamports:
-            self.max_buy_lamports = lamports
+            self._add_sell(lamports, trader, creator)
         if lamports >= whale_lamports:
-            self.num_whale_buys += 1
-            self.whale_buy_lamports += lamports
+            self._add_whale(is_buy, lamports)
 
-    def _add_sell(self, lamports: int, whale_lamports: int) -> None:
+    def _add_sell(self, lamports: int, trader: str | None, creator: str | None) -> None:
         self.num_sells += 1
         self.sell_lamports += lamports
         if lamports > self.max_sell_lamports:
             self.max_sell_lamports = lamports
-        if lamports >= whale_lamports:
+        if creator is None:
+            if trader is not None:
+                self.sold_by[trader] = self.sold_by.get(trader, 0) + lamports
+        elif trader == creator:
+            self.creator_sold_lamports += lamports
+
+    def _add_whale(self, is_buy: bool, lamports: int) -> None:
+        if is_buy:
+            self.num_whale_buys += 1
+            self.whale_buy_lamports += lamports
+        else:
             self.num_whale_sells += 1
             self.whale_sell_lamports += lamports
 
