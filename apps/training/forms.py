@@ -60,6 +60,17 @@ class ModelForm(StyledForm):
         return services.model_update(model=self.model, **self.cleaned_data)
 
 
+class ImportForm(StyledForm):
+    """A model's file, and another name where its own is taken."""
+
+    file = forms.FileField(label=_("File"), max_length=200)
+    name = forms.CharField(label=_("Name"), required=False, max_length=100, help_text=_("Empty: its own."))
+
+    def save(self) -> Model:
+        values = self.cleaned_data
+        return services.model_import(data=values["file"].read(), name=values["name"].strip() or None)
+
+
 class CompareForm(RangeForm):
     """Two to four models and where to judge them."""
 

@@ -17,6 +17,7 @@ from apps.discovery.models import Phase
 from apps.training import plots
 from apps.training.judged_pages import COUNTS, Title, sample, score_texts
 from apps.training.models import Job, Model
+from apps.training.questions import question
 
 STATUS: dict[str, tuple[str, Title]] = {
     Job.Status.PENDING: ("wait", gettext_lazy("waiting")),
@@ -29,6 +30,7 @@ TYPES: dict[str, Title] = {
     Job.Type.TRAIN: gettext_lazy("Training"),
     Job.Type.TEST: gettext_lazy("Test"),
     Job.Type.COMPARE: gettext_lazy("Comparison"),
+    Job.Type.TUNE: gettext_lazy("Study"),
 }
 PARTS: dict[str, Title] = {"test": gettext_lazy("Test"), "validation": gettext_lazy("Validation")}
 OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
@@ -38,9 +40,9 @@ MOST_IMPORTANT, MOST_SHUFFLED = 20, 12
 
 
 # --- Models --------------------------------------------------------------------------------------------
-def models_found() -> QuerySet[Model]:
-    """Models that are not deleted, newest first, each knowing where it is at work."""
-    found = Model.objects.filter(is_deleted=False).defer("artifact", "importances", "feature_names")
+def models_found(*, deleted: bool = False) -> QuerySet[Model]:
+    """Models in use or deleted ones, newest first, each knowing where it is at work."""
+    found = Model.objects.filter(is_deleted=deleted).defer("artifact", "importances", "feature_names")
     return found.prefetch_related("active")
 
 
@@ -54,6 +56,7 @@ def model_row(model: Model) -> dict[str, Any]:
     return {
         "id": model.pk,
         "name": model.name,
+        "alias": model.alias,
         "question": question(model.recipe),
         "part": PARTS.get(part, display.NONE),
         **score_texts(scores),
@@ -68,18 +71,6 @@ def best_part(scores: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The scores worth quoting: of the test part where there is one, else of the validation part."""
     part = "test" if "test" in scores else "validation"
     return part, scores.get(part, {})
-
-
-def question(recipe: Mapping[str, Any]) -> str:
-    """What a model is asked, as a sentence: `+20 % within 5 min, before −10 %`."""
-    label = recipe.get("label", {})
-    change, span = display.signed_pct(label.get("change_pct"), 0), display.seconds(label.get("horizon_seconds"))
-    if label.get("kind") == "close":
-        return _("%(change)s after %(span)s") % {"change": change, "span": span}
-    if stop := label.get("stop_pct"):
-        away = display.signed_pct(-stop if label.get("change_pct", 0) > 0 else stop, 0)
-        return _("%(change)s within %(span)s, before %(stop)s") % {"change": change, "span": span, "stop": away}
-    return _("%(change)s within %(span)s") % {"change": change, "span": span}
 
 
 def model_choices() -> list[tuple[int, str]]:
@@ -174,7 +165,7 @@ def job_row(job: Job) -> dict[str, Any]:
 
 def job_subject(job: Job) -> str:
     """What the job is about: the model's name, or how many are compared."""
-    if job.job_type == Job.Type.TRAIN:
+    if job.job_type in (Job.Type.TRAIN, Job.Type.TUNE):
         return str(job.params.get("recipe", {}).get("name", display.NONE))
     if job.job_type == Job.Type.COMPARE:
         return _("%(n)d models") % {"n": len(job.params.get("models", []))}

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.training import views
+from apps.training import model_views, views
 
 app_name = "training"
 urlpatterns = [
@@ -11,9 +11,14 @@ urlpatterns = [
     path("new/preview/", views.preview, name="preview"),
     path("data/", views.data, name="data"),
     path("models/<int:model_id>/", views.model, name="model"),
+    path("models/import/", model_views.import_file, name="import"),
     path("models/<int:model_id>/delete/", views.model_delete, name="model_delete"),
+    path("models/<int:model_id>/restore/", model_views.restore, name="model_restore"),
+    path("models/<int:model_id>/alias/", model_views.alias, name="model_alias"),
+    path("models/<int:model_id>/retrain/", model_views.retrain, name="model_retrain"),
     path("jobs/", views.jobs, name="jobs"),
     path("jobs/<int:job_id>/", views.job, name="job"),
+    path("jobs/<int:job_id>/train-best/", model_views.train_best, name="train_best"),
     path("jobs/<int:job_id>/cancel/", views.job_cancel, name="job_cancel"),
     path("tests/", views.tests, name="tests"),
     path("tests/<int:result_id>/", views.test, name="test"),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
-from apps.training import data_pages, judged_pages, outlook, pages, services
+from apps.training import data_pages, judged_pages, lineage_pages, outlook, pages, services, study_pages
 from apps.training.forms import CompareForm, ModelForm, ModelTestForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.recipe_form import PreviewForm, RecipeForm
@@ -19,9 +19,11 @@ from apps.training.recipe_form import PreviewForm, RecipeForm
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """The models, what is being trained now, and what there is to learn from."""
-    page, figures = page_of(request, pages.models_found(), pages.model_row), data_pages.figures()
+    deleted = bool(request.GET.get("deleted"))
+    page, figures = page_of(request, pages.models_found(deleted=deleted), pages.model_row), data_pages.figures()
     context = {
         "page": page,
+        "deleted": deleted,
         "figures": figures,
         "jobs": pages.jobs_open(),
         "waiting": data_pages.waiting_text(bool(page.count), figures["has_data"]),
@@ -69,6 +71,7 @@ def model(request: HttpRequest, model_id: int) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("training:model", model_id)
     context = {"model": pages.model_facts(found), "test": test, "change": change, "tests": judged_pages.tests_of(found)}
+    context["lineage"] = lineage_pages.lineage_facts(found)
     return render(request, "training/model.html", context)
 
 
@@ -97,6 +100,8 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     """One job with its log."""
     found = get_object_or_404(Job.objects.select_related("model").defer("model__artifact"), pk=job_id)
     context = {"job": pages.job_facts(found), "topics": "training"}
+    if found.job_type == Job.Type.TUNE:
+        context["study"] = study_pages.study_facts(found)
     return render_page(request, "training/job.html", "training/_job.html", context)
 
 

@@ -4,14 +4,16 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from apps.training import services
+from apps.training import containers, services
 from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.recipes import SPACE
 from apps.training.tests import market
 from apps.training.tests.test_jobs import hours, run_next, trained
 
-NAMES = ("overview", "new", "data", "jobs", "tests", "comparisons", "features")
+NAMES = ("overview", "new", "import", "data", "jobs", "tests", "comparisons", "features")
 MOST_QUERIES = 25
 
 
@@ -216,3 +218,43 @@ def test_features_are_found_by_name_and_window(page):
     assert "buy_pressure_60s" in text and "buy_pressure_300s" not in text
     assert "No feature is named so." in page("features", data={"q": "nonsense"}).content.decode()
     assert page("features", data={"page": "2"}).status_code == 200
+
+
+def test_the_page_of_a_study_shows_its_trials_and_trains_the_best(page, send, filled, make_recipe):
+    services.tune_request(recipe=make_recipe(tune={"trials": 3}))
+    study = run_next()
+    text = page("job", study.pk).content.decode()
+    assert text.count('id="trial-') == 3 and text.count('<svg class="plot"') == 1 + len(SPACE)
+    assert german(page, "job", study.pk).status_code == 200
+    send("train_best", study.pk)
+    model = run_next().model
+    assert f"/training/models/{model.pk}/" in page("job", study.pk).content.decode()
+    assert f"/training/jobs/{study.pk}/" in page("model", model.pk).content.decode()
+
+
+def test_a_study_that_waits_has_a_page(page, db, make_recipe):
+    job = services.tune_request(recipe=make_recipe())
+    assert "No trial yet." in page("job", job.pk).content.decode()
+
+
+def test_a_model_gets_an_alias_is_retrained_deleted_and_restored(page, send, judged):
+    send("model_alias", judged.pk, alias="champion")
+    judged.refresh_from_db()
+    assert judged.alias == "champion" and "champion" in page("overview").content.decode()
+    send("model_retrain", judged.pk)
+    child = run_next().model
+    assert child.parent == judged and child.name in page("model", judged.pk).content.decode()
+    send("model_delete", judged.pk)
+    listed = page("overview", query_params={"deleted": "1"}).content.decode()
+    assert f"/training/models/{judged.pk}/restore/" in listed
+    send("model_restore", judged.pk)
+    judged.refresh_from_db()
+    assert (judged.name, judged.is_deleted, judged.alias) == ("first", False, "")
+
+
+def test_a_models_file_is_uploaded(page, client, judged):
+    file = SimpleUploadedFile("model.zip", containers.pack(judged))
+    client.post(reverse("training:import"), {"file": file, "name": "from a file"})
+    assert Model.objects.get(name="from a file").artifact_sha256 == judged.artifact_sha256
+    refused = client.post(reverse("training:import"), {"file": SimpleUploadedFile("model.zip", b"something else")})
+    assert "not a model file" in refused.content.decode()
