@@ -59,17 +59,19 @@ class Message:
 MESSAGES_INSERT = """
     INSERT INTO webhook_messages (uid, endpoint_id, kind, active_model_id, body, status, attempts, attempts_before,
         next_attempt_at, error, created_at)
-    SELECT gen_random_uuid(), id, %s, %s, %s, 'pending', 0, 0, now(), '', now()
-    FROM webhook_endpoints WHERE id = %s AND enabled FOR KEY SHARE"""
+    SELECT gen_random_uuid(), e.id, m.kind, m.active_model_id, m.body, 'pending', 0, 0, now(), '', now()
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[])
+        WITH ORDINALITY AS m(endpoint_id, kind, active_model_id, body, place)
+    JOIN webhook_endpoints e ON e.id = m.endpoint_id AND e.enabled
+    ORDER BY m.place FOR KEY SHARE OF e"""
 
 
 def messages_write(messages: Sequence[Message]) -> None:
     """Put messages into the outbox, in the caller's transaction; endpoints that are off get none."""
     if messages:
+        rows = [(one.endpoint_id, str(one.kind), one.active_model_id, one.body) for one in messages]
         with connection.cursor() as cursor:
-            cursor.executemany(
-                MESSAGES_INSERT, [(one.kind, one.active_model_id, one.body, one.endpoint_id) for one in messages]
-            )
+            cursor.execute(MESSAGES_INSERT, [list(column) for column in zip(*rows, strict=True)])
 
 
 def subscribers(kind: str, active_model_id: int | None = None) -> list[int]:

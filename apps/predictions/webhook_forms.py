@@ -49,6 +49,8 @@ class EndpointForm(StyledForm):
         names = ("url", "name", "kinds", "model_ids", "header_name")
         super().__init__(data, initial={name: getattr(endpoint, name) for name in names} if endpoint else {})
         self.endpoint = endpoint
+        if endpoint is None:
+            self.fields["header_value"].help_text = _("Kept encrypted and never shown again.")
         models = ActiveModel.objects.filter(shadow_of=None).order_by("custom_name", "id")
         choices = list(models.values_list("id", "custom_name"))
         if choices:
