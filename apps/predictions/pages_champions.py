@@ -120,7 +120,7 @@ def history_page(request: HttpRequest, place: ActiveModel) -> tuple[Table, Page]
         Column(_("At"), "nowrap"),
         Column(_("What")),
         Column(_("Champion"), "wide-only"),
-        Column(_("Challenger")),
+        Column(_("Challenger"), "wide-only"),
         Column(_("Why"), "fill"),
         Column(_("By"), "wide-only"),
     ]
@@ -130,12 +130,11 @@ def history_page(request: HttpRequest, place: ActiveModel) -> tuple[Table, Page]
 
 
 def _event_row(event: ChampionEvent) -> Row:
-    pills = [KINDS[event.kind], *([VERDICTS[event.verdict]] if event.verdict else [])]
     why = sentence(event.figures, event.verdict or str(event.figures.get("verdict", "")))
     return Row(
         [
             Cell(display.clock(event.at)),
-            Cell(pills=pills),
+            Cell(pills=[KINDS[event.kind]]),
             Cell(event.champion_name),
             Cell(event.challenger_name),
             Cell(" ".join(part for part in (str(NOTES.get(event.note, event.note)), why) if part) or display.NONE),
