@@ -21,7 +21,7 @@ from apps.training.evaluation.measures import coins_so_far, is_probability, row_
 
 RESAMPLES = 1_000
 LEVEL = 0.95
-BINS = 1_500
+BINS = 1_000
 LEAST_COINS = 10
 CURVE_POINTS, CURVE_LEAST_ALERTS = 40, 20
 _WEIGHTS_AT_ONCE, _DRAWS_AT_ONCE = 4_000_000, 200
