@@ -50,8 +50,8 @@ class _Collector:
     def add(self, batch: _Batch) -> None:
         keep, outcome, columns = batch.outcome.complete, batch.outcome, batch.columns
         rows = batch.chosen[keep]
-        values = features.compute(columns, self.market, rows=rows, names=self.names)
-        self.x[self.rows : self.rows + len(rows)] = values
+        here = self.x[self.rows : self.rows + len(rows)]
+        features.compute(columns, self.market, rows=rows, names=self.names, into=here)
         found = (outcome.label, outcome.quoted_price, outcome.entry_price, outcome.exit_price)
         coin = columns.coin[rows] + len(self.mints)
         self.parts.append((*(one[keep] for one in found), columns.as_of_us[rows], coin, columns.phase_id[rows]))

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.core.errors import PlatformError
 from apps.training.columns import (
@@ -72,17 +73,22 @@ class Feature:
 
 
 def compute(
-    columns: MetricColumns, market: Market, *, rows: Integers | None = None, names: Iterable[str] | None = None
-) -> Floats:
+    columns: MetricColumns,
+    market: Market,
+    *,
+    rows: Integers | None = None,
+    names: Iterable[str] | None = None,
+    into: NDArray[np.float32] | None = None,
+) -> NDArray[Any]:
     """float64 (n, k): the features of `rows` (ascending indices into `columns`, default all) in registry order.
 
     `columns` must hold, for every chosen row, its coin's rows of the last HISTORY_SECONDS, `market` that of the last
     market.REACH_SECONDS. `names` picks features (and their order) instead of the whole registry; unknown ones raise
-    FEATURE_UNKNOWN.
+    FEATURE_UNKNOWN. `into` (n, k) is filled and returned instead of a new matrix, each value rounded to its type.
     """
     chosen = REGISTRY if names is None else tuple(REGISTRY[place] for place in positions(names))
     history = History(columns, np.arange(len(columns)) if rows is None else rows, market)
-    matrix = np.empty((len(history.rows), len(chosen)), order="F")
+    matrix: NDArray[Any] = np.empty((len(history.rows), len(chosen)), order="F") if into is None else into
     with np.errstate(divide="ignore", invalid="ignore"):
         for place, feature in enumerate(chosen):
             matrix[:, place] = feature.calculate(history)
