@@ -1,13 +1,15 @@
 """Fixtures for every test: where the recordings are, and a Redis database of their own."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import connection
-from pytest_django.plugin import blocking_manager_key
+from django.test import TransactionTestCase
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests import emptying
 
 ROOT = Path(__file__).resolve().parent
 # Threads of OpenMP wait for each other by spinning: with more of them than idle cores a fit of 50 ms takes a second.
@@ -21,7 +23,16 @@ def recordings_dir() -> Path:
 
 def pytest_configure() -> None:
     """Passwords of the tests' users need not be hard to guess, and hashing them well takes 50 ms each."""
+    TransactionTestCase._fixture_teardown = lambda self: emptying.restore()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database of the tests. Without a test that wants it there is none, and the connection leads to the user's."""
+    with django_db_blocker.unblock():
+        if str(connection.settings_dict["NAME"]).startswith("test_"):
+            emptying.remember()
 
 
 @pytest.fixture(scope="session")
@@ -56,19 +67,3 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files in front; the order inside a file stays."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
-
-
-SEEDS = ("010_discovery.sql", "030_predictions.sql")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """A transactional test empties every table when it ends: put the rows of the migrations back for the next one."""
-    yield
-    if nextitem is None:  # the test database is gone
-        return
-    marker = item.get_closest_marker("django_db")
-    if "transactional_db" in getattr(item, "fixturenames", ()) or (marker and marker.kwargs.get("transaction")):
-        with item.config.stash[blocking_manager_key].unblock(), connection.cursor() as cursor:
-            for name in SEEDS:
-                cursor.execute((ROOT / "sql" / name).read_text(encoding="utf-8"))

@@ -15,15 +15,16 @@ from django.core.asgi import get_asgi_application
 
 pages = get_asgi_application()
 
+from apps.core.checks import require_settings
+
+require_settings()
+
 from django.urls import path
 
-from apps.core.checks import require_settings
 from apps.core.live import LiveConsumer
 from pumpsite import dashboard  # noqa: F401 - registers its live renderer
 from pumpsite.api import api
 from pumpsite.mcp import SelfStarting, TokenRequired, mcp_build
-
-require_settings()
 
 MCP_PATH = "/mcp"
 mcp_lifespan = SelfStarting(

@@ -1,6 +1,7 @@
 """The HTTP routes that other people's scripts rely on."""
 
 import re
+from functools import cache
 
 import pytest
 
@@ -37,6 +38,7 @@ def contracted() -> list[tuple[str, str]]:
     return found
 
 
+@cache
 def served() -> set[tuple[str, str]]:
     """(method, path) of every operation, parameters without their names."""
     paths = api.get_openapi_schema()["paths"]

@@ -1,11 +1,15 @@
 """Wrong settings stop the start with one sentence each and status 78."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from apps.core.environment import WRONG_SETTINGS
 from tests.servers import ROOT, free_port
@@ -68,16 +72,56 @@ def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+# A command up to where it reads its settings. Each case is a process of its own, forked where all libraries are loaded.
+READ_SETTINGS = """
+import json, os, sys
+import django.conf, django.core.management, environ, psycopg, pumpsite
+for line in sys.stdin:
+    if not (child := os.fork()):
+        os.dup2(1, 2)
+        os.environ.update(json.loads(line))
+        import pumpsite.settings
+        sys.exit(0)
+    print(f"status {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[subprocess.Popen[str]]:
+    """Answers a line of settings in JSON with what a command says that starts with them, and its status."""
+    command = [str(BIN / "python"), "-c", READ_SETTINGS]
+    env = {**os.environ, "ENV_FILE": "/dev/null", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        yield it
+        it.communicate()
+
+
+def settings_read(reader: subprocess.Popen[str], wrong: dict[str, str]) -> tuple[int, str]:
+    """The status and the words of a command that starts with these settings."""
+    assert reader.stdin and reader.stdout
+    reader.stdin.write(json.dumps(wrong) + "\n")
+    reader.stdin.flush()
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("status "):
+        lines.append(reader.stdout.readline())
+        assert lines[-1], "the reader of settings has died"
+    return int(lines.pop().split()[1]), "".join(lines)
+
+
 def sentences(output: str) -> list[str]:
     return [line.removeprefix("Wrong settings: ") for line in output.splitlines() if line.startswith("Wrong settings")]
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), READERS, ids=lambda value: str(value)[:40])
-def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(wrong, sentence):
-    ended = start("python", "-c", "import pumpsite.settings", **wrong)
-    assert ended.returncode == WRONG_SETTINGS
-    assert len(sentences(ended.stderr)) == 1 and sentence in ended.stderr
-    assert "Traceback" not in ended.stderr and "hidden-word" not in ended.stderr
+def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(reader, wrong, sentence):
+    status, said = settings_read(reader, wrong)
+    assert status == WRONG_SETTINGS
+    assert len(sentences(said)) == 1 and sentence in said
+    assert "Traceback" not in said and "hidden-word" not in said
+
+
+def test_right_settings_stop_nothing(reader):
+    assert settings_read(reader, {}) == (0, "")
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), RULES, ids=lambda value: str(value)[:40])
@@ -108,7 +152,8 @@ def test_process_ends_with_the_status_and_every_sentence(name):
     assert "Traceback" not in ended.stderr
 
 
-def test_check_names_every_wrong_setting():
-    ended = start("python", "manage.py", "check", FLUSH_ROWS="0", PORT="0")
-    assert ended.returncode == 1
-    assert "FLUSH_ROWS must be above 0" in ended.stderr and "PORT must be a port" in ended.stderr
+def test_check_names_every_wrong_setting(settings):
+    settings.FLUSH_ROWS = settings.PORT = 0
+    with pytest.raises(SystemCheckError, match=r"(?s)PORT must be a port") as refused:
+        call_command("check")
+    assert "FLUSH_ROWS must be above 0" in str(refused.value)

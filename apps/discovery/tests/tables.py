@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
+
+from tests import emptying
 
 KEPT = {
     "coin_transactions": "SELECT * FROM coin_transactions ORDER BY mint, timestamp, trade_key",
@@ -20,15 +20,19 @@ KEPT = {
 }
 
 
-CANDLES = ("coin_candles_1m", "coin_candles_due")
+OTHERS = (
+    "coin_candles_1m",
+    "coin_candles_due",
+    "ref_coin_phases",
+    "exchange_rates",
+    "discovery_settings",
+    "pinned_coins",
+)
 
 
 def reset() -> None:
-    """Empty every table of discovery and seed phases and the stream's state again."""
-    names = ", ".join([*KEPT, *CANDLES, "ref_coin_phases", "exchange_rates", "discovery_settings", "pinned_coins"])
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {names} CASCADE")
-        cursor.execute((Path(settings.BASE_DIR) / "sql" / "010_discovery.sql").read_text())
+    """Empty every table of discovery; phases and the stream's state are those of the migrations again."""
+    emptying.restore(*KEPT, *OTHERS)
 
 
 def dump(*names: str) -> dict[str, list[Any]]:

@@ -19,7 +19,7 @@ from apps.predictions.tests.feed import Feed, at, at_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -49,6 +49,9 @@ class Process:
             env={**os.environ, "DATABASE_URL": database_url()},
         )
 
+    def ended(self) -> bool:
+        return self.running is None or self.running.poll() is not None
+
     def end(self, how: signal.Signals) -> int:
         assert self.running is not None
         self.running.send_signal(how)
@@ -59,7 +62,16 @@ class Process:
 def process(transactional_db: None) -> Iterator[Process]:
     one = Process()
     yield one
-    if one.running is not None and one.running.poll() is None:
+    if not one.ended():
+        one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def standby(transactional_db: None) -> Iterator[Process]:
+    """A second one, ended whatever happens."""
+    one = Process()
+    yield one
+    if not one.ended():
         one.end(signal.SIGKILL)
 
 
@@ -76,7 +88,9 @@ def metric_count() -> int:
         return cursor.fetchone()[0]
 
 
-def test_kills_at_any_moment_lose_and_double_nothing(process: Process) -> None:
+def test_kills_at_any_moment_lose_and_double_nothing_also_where_a_second_one_waits(
+    process: Process, standby: Process
+) -> None:
     feed = Feed()
     for number in range(30):
         feed.coin(number, born=number)
@@ -84,76 +98,56 @@ def test_kills_at_any_moment_lose_and_double_nothing(process: Process) -> None:
     process.start()
     for number, seconds in enumerate(range(5, 500, 5)):
         feed.run_to(seconds)
+        if number == 30:
+            standby.start()
         if number % 25 == 24:
             scored = Prediction.objects.count()
             wait_for(lambda before=scored: Prediction.objects.count() > before or rows_waiting() == 0)
             process.end(signal.SIGKILL)
-            process.start()
+            if number == 49:
+                process, standby = standby, process
+            else:
+                process.start()
     wait_for(lambda: rows_waiting() == 0)
     for active in models:
         scores = Prediction.objects.filter(active_model_id=active.pk)
         assert scores.count() == metric_count()
         timely = scores.filter(tag="alert", is_late=False)
         assert AlertEvaluation.objects.filter(active_model_id=active.pk).count() == timely.count()
+    assert ScorerState.objects.get().last_row_id > 0
     assert process.end(signal.SIGTERM) == 0
 
 
-def test_after_a_restart_what_was_missed_is_scored_as_late_without_alerts(process: Process) -> None:
+def cut_connections() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_cut_connection_is_made_anew_and_what_a_restart_missed_is_scored_as_late_without_alerts(
+    process: Process,
+) -> None:
     feed = Feed()
     feed.coin(1)
     at_work(threshold=0.0)
     process.start()
     feed.run_to(30)
     wait_for(lambda: Prediction.objects.exists() and rows_waiting() == 0)
+    cut_connections()
+    feed.run_to(60)
+    wait_for(lambda: rows_waiting() == 0)
+    assert Prediction.objects.count() == metric_count()
     assert process.end(signal.SIGTERM) == 0
+    late = Prediction.objects.filter(is_late=True).count()
     alerts = AlertEvaluation.objects.count()
     feed.run_to(100)
     feed.run_to(300)
     process.start()
     wait_for(lambda: rows_waiting() == 0)
     assert Prediction.objects.count() == metric_count()
-    assert Prediction.objects.filter(is_late=True).count() > 30
+    assert Prediction.objects.filter(is_late=True).count() > late + 30
     fired = AlertEvaluation.objects.filter(fired_at=at(300))
     assert alerts + fired.count() == AlertEvaluation.objects.count()
     assert not fired.filter(as_of__lt=at(290)).exists()
-
-
-def test_the_scorer_goes_on_when_its_connections_are_cut(process: Process) -> None:
-    feed = Feed()
-    feed.coin(1)
-    at_work()
-    process.start()
-    feed.run_to(30)
-    wait_for(lambda: Prediction.objects.exists())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-    feed.run_to(60)
-    wait_for(lambda: rows_waiting() == 0)
-    assert Prediction.objects.count() == metric_count()
-    assert process.running is not None and process.running.poll() is None
-
-
-def test_a_second_scorer_waits_until_the_first_has_ended(process: Process) -> None:
-    feed = Feed()
-    feed.coin(1)
-    at_work()
-    process.start()
-    feed.run_to(10)
-    wait_for(lambda: Prediction.objects.exists())
-    second = Process()
-    second.start()
-    try:
-        feed.run_to(20)
-        wait_for(lambda: rows_waiting() == 0)
-        process.end(signal.SIGKILL)
-        feed.run_to(40)
-        wait_for(lambda: rows_waiting() == 0)
-        assert Prediction.objects.count() == metric_count()
-        assert ScorerState.objects.get().last_row_id > 0
-        assert second.end(signal.SIGTERM) == 0
-    finally:
-        if second.running is not None and second.running.poll() is None:
-            second.end(signal.SIGKILL)

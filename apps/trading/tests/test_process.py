@@ -117,7 +117,9 @@ def test_round_cut_off_before_any_statement_is_made_up_for(settings: Any, monkey
     assert (found.doubled, found.lost, found.ledger_difference, found.different) == (0, 0, 0, 0)
 
 
-def test_second_trader_waits_and_takes_over_when_the_first_dies(processes: list[TraderProcess]) -> None:
+def test_second_trader_takes_over_when_the_first_dies_stops_cleanly_on_sigterm_and_frees_its_lock(
+    processes: list[TraderProcess],
+) -> None:
     rehearsal.stage(coins=4)
     first = trader(processes)
     beat_write(Beat(START + timedelta(seconds=1), [], [mint_of(0)]))
@@ -128,16 +130,8 @@ def test_second_trader_waits_and_takes_over_when_the_first_dies(processes: list[
     first.kill()
     beat_write(Beat(START + timedelta(seconds=3), [], [mint_of(2)]))
     wait_until(lambda: Order.objects.count() == 3, "the second trader's order")
-    assert second.stop() == 0
     assert TradeLog.objects.count() == TradeLog.objects.values("order").distinct().count()
-
-
-def test_trader_stops_cleanly_on_sigterm_and_frees_its_lock(processes: list[TraderProcess]) -> None:
-    rehearsal.stage(coins=1)
-    process = trader(processes)
-    beat_write(Beat(START + timedelta(seconds=1), [], [mint_of(0)]))
-    wait_until(lambda: Order.objects.count() == 1, "an order")
-    assert process.stop() == 0
+    assert second.stop() == 0
     with Listener(()) as listener:
         assert listener.lock(ADVISORY_LOCK)
 
