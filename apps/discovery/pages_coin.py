@@ -17,6 +17,7 @@ from apps.core.sparkline import sparkline
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery import curve, queries
 from apps.discovery.candles import Candle, candles
+from apps.discovery.gaps import mark_windows
 from apps.discovery.models import Coin, CoinMetadata, CoinMetric, CoinStream, CoinTransaction
 from apps.discovery.pages_feed import REASONS
 from apps.discovery.pages_list import coin_row, feed_time
@@ -158,7 +159,7 @@ def _place(text: str) -> tuple[datetime, int, int] | None:
 
 
 def windows_newest(mint: str) -> list[CoinMetric]:
-    return list(queries.metrics_newest(mint)[:WINDOWS_SHOWN])
+    return mark_windows(list(queries.metrics_newest(mint)[:WINDOWS_SHOWN]))
 
 
 def windows_table(rows: list[CoinMetric]) -> Table:
@@ -180,7 +181,7 @@ def _window_row(row: CoinMetric) -> Row:
     change = (row.price_close / row.price_open - 1) * 100
     return Row(
         [
-            Cell(display.clock(row.timestamp)),
+            Cell(display.clock(row.timestamp), pills=[("wait", _("gap"))] if row.touches_gap else ()),  # type: ignore[attr-defined]
             Cell(display.price(row.price_close)),
             Cell(display.signed_pct(change), css=display.tone(change)),
             Cell(display.number(row.volume_sol, 3)),

@@ -25,9 +25,9 @@ from apps.discovery import curve, queries
 from apps.discovery.models import Coin, CoinStream, Phase
 
 COOKIE = "coin_columns"
-DEFAULT_SORT = "trade"
+LIVE_SORT, EVERY_SORT = "trade", "age"
 NEAR_GRADUATION_LAMPORTS = 98_004_287_245  # 80 % of the curve, as in the view coins_near_graduation
-FIGURES_SECONDS, TOTALS_SECONDS = 2, 30
+FIGURES_SECONDS, PHASES_SECONDS, TOTALS_SECONDS = 2, 5, 30
 
 
 # --- Columns -------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ class Listed:
 COIN = Listed(gettext_lazy("Coin"), "coin__symbol", lambda row: coin_cell(row), descends=False, css="coin")
 LISTED: dict[str, Listed] = {
     "phase": Listed(gettext_lazy("Phase"), "phase_id", lambda row: Cell(row["phase"]), descends=False, css=WIDE),
-    "age": Listed(gettext_lazy("Age"), "started_at", lambda row: Cell(row["age"])),
+    "age": Listed(gettext_lazy("Age"), "started_at", lambda row: Cell(row["age"]), descends=False),
     "price": Listed(
         gettext_lazy("Price"), "last_price_sol", lambda row: Cell(row["price"]), css=NUMBER, is_default=False
     ),
@@ -141,11 +141,11 @@ def conditions(asked: dict[str, Any], now: datetime) -> Q:
     return found
 
 
-def order_of(request: HttpRequest) -> tuple[str, bool]:
+def order_of(request: HttpRequest, usual: str) -> tuple[str, bool]:
     """The key of the sorted column and whether it descends; anything unreadable is the usual order."""
     key = request.GET.get("sort", "")
     if key != "coin" and key not in LISTED:
-        key = DEFAULT_SORT
+        key = usual
     natural = (COIN if key == "coin" else LISTED[key]).descends
     return key, {"up": False, "down": True}.get(request.GET.get("way", ""), natural)
 
@@ -177,13 +177,15 @@ def _untracked(asked: dict[str, Any], by: str, descends: bool) -> QuerySet[Any]:
 
 
 def _way(field: str, descends: bool) -> Any:
+    if field == "started_at":  # never null: in the words of the index
+        return F(field).desc() if descends else F(field).asc()
     return F(field).desc(nulls_last=True) if descends else F(field).asc(nulls_last=True)
 
 
 # --- Rows ----------------------------------------------------------------------------------------------
 def coins_table(request: HttpRequest, asked: dict[str, Any], now: datetime, *, only_active: bool) -> tuple[Page, Table]:
     """The asked page of the coins and its table."""
-    order = order_of(request)
+    order = order_of(request, LIVE_SORT if only_active else EVERY_SORT)
     page = page_of(request, mints_found(asked, order, now, only_active=only_active))
     page = replace(page, items=rows_of(page.items, now))
     keys = columns_chosen(request)
@@ -282,18 +284,17 @@ def phases() -> list[Phase]:
     return list(Phase.objects.order_by("id"))
 
 
+BY_PHASE = "SELECT phase_id, count(*) FILTER (WHERE is_active), count(*) FROM coin_streams GROUP BY phase_id"
+
+
 def streams_by_phase() -> list[dict[str, Any]]:
-    """How many coins are tracked in each phase."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT p.id, p.name, count(s.mint) FILTER (WHERE s.is_active), count(s.mint) "
-            "FROM ref_coin_phases p LEFT JOIN coin_streams s ON s.phase_id = p.id "
-            "GROUP BY p.id ORDER BY p.id"
-        )
-        return [
-            {"id": id_, "name": name, "active": display.count(active), "total": display.count(total)}
-            for id_, name, active, total in cursor.fetchall()
-        ]
+    """How many coins are in each phase; counted anew every few seconds."""
+    counts = {row[0]: row[1:] for row in _kept("discovery.phases", PHASES_SECONDS, BY_PHASE, {})}
+    shown = [(phase, *counts.get(phase.id, (0, 0))) for phase in phases()]
+    return [
+        {"id": phase.id, "name": phase.name, "active": display.count(active), "total": display.count(total)}
+        for phase, active, total in shown
+    ]
 
 
 TOTALS = "SELECT count(*), count(*) FILTER (WHERE graduated) FROM discovered_coins"
@@ -310,15 +311,15 @@ def market_figures(now: datetime) -> dict[str, str]:
     totals = _kept("discovery.totals", TOTALS_SECONDS, TOTALS, {})
     minute = _kept("discovery.minute", FIGURES_SECONDS, MINUTE, {"since": now - timedelta(minutes=1)})
     names = ("coins", "graduated", "active", "new", "trades", "windows")
-    return {name: display.count(value) for name, value in zip(names, (*totals, *minute), strict=True)}
+    return {name: display.count(value) for name, value in zip(names, (*totals[0], *minute[0]), strict=True)}
 
 
-def _kept(key: str, seconds: int, sql: str, values: dict[str, Any]) -> tuple[int, ...]:
-    """The row of a statement, counted again once it is `seconds` old."""
-    found: tuple[int, ...] | None = cache.get(key)
+def _kept(key: str, seconds: int, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement, counted again once they are `seconds` old."""
+    found: list[tuple[Any, ...]] | None = cache.get(key)
     if found is None:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
-            found = tuple(cursor.fetchone())
+            found = cursor.fetchall()
         cache.set(key, found, seconds)
     return found

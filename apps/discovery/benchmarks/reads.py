@@ -38,7 +38,7 @@ _END = datetime.now(UTC).replace(microsecond=0)
 _COINS = """
     INSERT INTO bench_coins (day, mint, started_at, trades, span)
     SELECT %(day)s, substr(translate(md5(%(day)s || '-' || i) || md5(i || 'x' || %(day)s), '0', '1'), 1, 40) || 'pump',
-           %(start)s + random() * interval '1 day' * 0.97,
+           %(start)s + random() * interval '1 day',
            least(4074, 1 + floor(exp(random_normal(1.95, 1.95)))::int),
            interval '1 second' * least(1800, exp(random_normal(5, 1)))
     FROM generate_series(1, %(coins)s) i
@@ -56,7 +56,7 @@ _STREAMS = """
                               last_trade_at, last_price_sol, last_market_cap_sol, virtual_sol_lamports,
                               virtual_token_base_units, trades_total, volume_lamports)
     SELECT mint, CASE WHEN ended THEN 99 WHEN %(now)s - started_at < interval '10 minutes' THEN 1 ELSE 2 END, NOT ended,
-           false, started_at, CASE WHEN ended THEN started_at + span END, 5e-8, started_at, started_at + span, 4e-8,
+           false, started_at, CASE WHEN ended THEN started_at + span END, 5e-8, started_at, least(started_at + span, %(now)s), 4e-8,
            30 + 40 * random(), 35000000000, 920000000000000, trades, trades * 450000000::bigint
     FROM (SELECT *, started_at + span < %(now)s - interval '30 minutes' AS ended FROM bench_coins WHERE day = %(day)s) c
 """
@@ -70,6 +70,7 @@ _TRADES = """
            3e-8 * (1 + random()), 35000000000, 920000000000000, random() < 0.1, 1
     FROM (SELECT mint, k, started_at + span * power(random(), 2) AS at
           FROM bench_coins, generate_series(1, trades) k WHERE day = %(day)s ORDER BY at) t
+    WHERE at <= %(now)s
 """
 _METRICS = """
     INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time, price_open, price_high, price_low, price_close,

@@ -108,6 +108,7 @@ class CoinStream(models.Model):
         ordering = ["-started_at", "coin_id"]
         indexes = [
             models.Index(fields=["-started_at"], name="streams_active", condition=models.Q(is_active=True)),
+            models.Index(fields=["-started_at", "coin"], name="streams_newest"),
             # creators.FOLDABLE: coins that have ended and are to be summarised
             models.Index(fields=["ended_at", "coin"], name="streams_ended", condition=models.Q(is_active=False)),
         ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db.models import F
 from django.db.models.functions import TruncHour
 from django.test import Client
@@ -42,6 +43,7 @@ def page(client: Client, db: None) -> Page:
 @pytest.fixture
 def market(db: None, tmp_path: Path) -> str:
     """A small market with every oddity in the tables; gives the mint of its busiest coin."""
+    cache.clear()  # figures are kept for seconds
     Phase.objects.get_or_create(
         id=1, defaults={"name": "Baby Zone", "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 10}
     )
@@ -135,6 +137,22 @@ def test_the_table_is_sorted_by_every_column_both_ways(page: Page, market: str, 
 
 def shown() -> tuple[str, ...]:
     return pages_list.DEFAULT_COLUMNS
+
+
+def test_streams_begin_with_the_newest_and_the_overview_with_the_last_traded(page: Page, market: str) -> None:
+    newest = list(CoinStream.objects.order_by("-started_at", "coin_id").values_list("coin_id", flat=True)[:100])
+    assert mints(page) == newest
+    busy = CoinStream.objects.filter(is_active=True).order_by(F("last_trade_at").desc(nulls_last=True), "coin_id")
+    assert mints(page, "overview") == list(busy.values_list("coin_id", flat=True)[:100]) != newest
+
+
+def test_each_phase_says_how_many_coins_it_has(page: Page, market: str) -> None:
+    Phase.objects.create(id=50, name="Late", interval_seconds=60, min_age_minutes=2_000, max_age_minutes=3_000)
+    CoinStream.objects.filter(pk=market).update(phase=50, is_active=False)
+    shown = page("streams").context["by_phase"]
+    late = next(one for one in shown if one["id"] == 50)
+    assert (late["active"], late["total"]) == ("0", "1")
+    assert sum(int(one["total"]) for one in shown) == CoinStream.objects.count()
 
 
 def test_a_second_click_on_a_column_turns_the_order_round(page: Page, market: str) -> None:
@@ -313,6 +331,15 @@ def test_a_coin_that_is_only_known_has_a_page(page: Page, market: str) -> None:
     Coin.objects.create(mint="K" * 43, name="Only Known", first_seen_at=timezone.now(), filtered_reason="spam_burst")
     text = page("coin", "K" * 43).content.decode()
     assert "known, but not tracked" in text and "No trade yet." in text
+
+
+def test_a_window_that_touches_a_gap_says_so(page: Page, market: str) -> None:
+    end = pages_coin.windows_newest(market)[0].timestamp
+    StreamGap.objects.all().delete()
+    assert not any(cell.pills for row in page("coin", market).context["windows"].rows for cell in row.cells)
+    StreamGap.objects.create(started_at=end - timedelta(seconds=1), ended_at=end, reason="killed")
+    marked = [row.cells[0].pills for row in page("coin", market).context["windows"].rows]
+    assert marked[0] == [("wait", "gap")] and not any(marked[1:])
 
 
 def test_the_chart_is_told_the_gaps_beside_its_candles(page: Page, market: str) -> None:
