@@ -21,6 +21,7 @@ from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery import pages_feed, pages_rates
 from apps.discovery import pages_list as discovery
 from apps.discovery.models import Coin, CoinMetric, CoinStream
+from apps.predictions import webhook_pages
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.trading import figures, queries
 from apps.trading.models import Position
@@ -80,6 +81,7 @@ def context() -> dict[str, Any]:
         "alerts": newest_alerts(),
         "positions": open_positions(now),
         "notice": pages_feed.badge()["trouble"] or notice(),
+        "webhooks_off": webhook_pages.lost(),
         "health": health_rows(),
         "curve": results_curve(),
         "feed_at": display.clock(now),

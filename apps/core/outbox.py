@@ -133,7 +133,16 @@ def deliver(*, seconds: float) -> list[Settled]:
                 return settled
             done, _ = wait(running, timeout=LOOK_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                settled += turn_settle(turn=running.pop(future), outcomes=future.result(), now=timezone.now())
+                turn = running.pop(future)
+                settled += turn_settle(turn=turn, outcomes=_outcomes(future, turn), now=timezone.now())
+
+
+def _outcomes(future: Future[list[Outcome]], turn: Turn) -> list[Outcome]:
+    """What a turn gave; a surprise is logged and counts as a failed attempt, so that it cannot come back for ever."""
+    if (surprise := future.exception()) is None:
+        return future.result()
+    logger.error("sending to webhook endpoint %d failed", turn.endpoint_id, exc_info=surprise)
+    return [Outcome(timezone.now(), 0.0, None, f"This program failed: {type(surprise).__name__}")]
 
 
 def sender() -> Callable[[Turn], list[Outcome]]:

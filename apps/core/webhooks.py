@@ -23,6 +23,8 @@ MOST_ENDPOINTS = 50
 LONGEST_KEEP_HOURS = 7 * 24
 KINDS_OF_SETTING = {"N8N_FIND_WEBHOOK_URL": [WebhookKind.COINS.value]}
 MOST_SENT_AGAIN = 1_000
+# What people change; a worker may write the other columns at the same time.
+OWN_FIELDS = ("name", "url", "kinds", "model_ids", "header_name", "header_value", "paused_until")
 
 
 # --- Endpoints that settings and models name -----------------------------------------------------------
@@ -42,7 +44,7 @@ def endpoint_of_setting(name: str) -> WebhookEndpoint | None:
     moved = endpoint.url != url
     if moved or endpoint.off_reason == WebhookEndpoint.Off.SETTING:
         _move(endpoint, url)
-        endpoint.save()
+        endpoint.save(update_fields=OWN_FIELDS)
         if endpoint.off_reason and endpoint.off_reason != WebhookEndpoint.Off.PERSON:
             endpoint_enable(endpoint=endpoint)
     return endpoint
@@ -78,7 +80,7 @@ def endpoint_create(
     _fill(endpoint, {"url": url, "kinds": kinds, "model_ids": model_ids})
     text = secret_set(endpoint=endpoint, text=secret, now=timezone.now())
     header_set(endpoint=endpoint, name=header_name, value=header_value)
-    _save(endpoint)
+    _save(endpoint, None)
     return endpoint, text
 
 
@@ -92,7 +94,7 @@ def endpoint_change(*, endpoint: WebhookEndpoint, **fields: Any) -> WebhookEndpo
         kept = not fields.get("header_value") and fields["header_name"].strip() == endpoint.header_name
         if not (kept and endpoint.header_name):
             header_set(endpoint=endpoint, name=fields["header_name"], value=fields.get("header_value", ""))
-    _save(endpoint)
+    _save(endpoint, OWN_FIELDS)
     return endpoint
 
 
@@ -125,10 +127,10 @@ def _move(endpoint: WebhookEndpoint, url: str) -> None:
     endpoint.url, endpoint.paused_until = url, None
 
 
-def _save(endpoint: WebhookEndpoint) -> None:
+def _save(endpoint: WebhookEndpoint, fields: Sequence[str] | None) -> None:
     try:
         with transaction.atomic():
-            endpoint.save()
+            endpoint.save(update_fields=fields)
     except IntegrityError:
         raise ConflictError("WEBHOOK_EXISTS", "There is an endpoint with this address already.") from None
 
@@ -138,9 +140,10 @@ def endpoint_enable(*, endpoint: WebhookEndpoint) -> None:
     if endpoint.setting and not getattr(settings, endpoint.setting):
         raise ConflictError("WEBHOOK_OF_SETTING", f"Its address is the setting {endpoint.setting}, which is empty.")
     fresh = {"enabled": True, "off_reason": "", "off_at": None, "failures": 0, "failing_since": None}
-    for name, value in {**fresh, "paused_until": None, "last_error": ""}.items():
+    fresh |= {"paused_until": None, "last_error": ""}
+    for name, value in fresh.items():
         setattr(endpoint, name, value)
-    endpoint.save()
+    endpoint.save(update_fields=list(fresh))
 
 
 def endpoint_disable(*, endpoint: WebhookEndpoint, reason: WebhookEndpoint.Off, now: datetime) -> None:

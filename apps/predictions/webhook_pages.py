@@ -75,6 +75,13 @@ def state_of(endpoint: WebhookEndpoint) -> tuple[str, Title]:
     return ("good", _("well")) if endpoint.last_success_at else ("info", _("nothing sent yet"))
 
 
+def lost() -> list[dict[str, Any]]:
+    """Endpoints that nobody switched off: what the dashboard says of them."""
+    reasons = (WebhookEndpoint.Off.GONE, WebhookEndpoint.Off.FAILING)
+    rows = WebhookEndpoint.objects.filter(enabled=False, off_reason__in=reasons).order_by("-off_at", "id")[:3]
+    return [{"id": one.pk, "name": one.name, "why": OFF[one.off_reason]} for one in rows]
+
+
 def endpoint_facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
     """The head of an endpoint's page."""
     paused = endpoint.paused_until and endpoint.paused_until > timezone.now()
@@ -126,7 +133,7 @@ def _message_row(message: WebhookMessage) -> Row:
 
 def kind_title(kind: str) -> Title:
     """What a message tells of."""
-    return _("Test") if kind == WebhookMessage.TEST else dict(KINDS).get(kind, kind)  # type: ignore[call-overload, no-any-return]
+    return _("Test") if kind == WebhookMessage.TEST else dict(KINDS).get(kind, kind)  # type: ignore[call-overload]
 
 
 def message_facts(message: WebhookMessage) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -265,3 +266,41 @@ def test_a_new_secret_signs_beside_the_old_one_for_a_while(receiver: Receiver) -
     assert len(receiver_of(to, now=now).keys) == 1
     for row in WebhookEndpoint.objects.values_list("secret", "old_secret"):
         assert all(signatures.secret_key(new) not in bytes(one or b"") for one in row)
+
+
+def test_settings_changed_by_a_person_do_not_take_the_lease_away(receiver: Receiver) -> None:
+    to = endpoint(receiver)
+    write(to, "a")
+    stale = WebhookEndpoint.objects.get()
+    [turn] = outbox.turns_claim(now=timezone.now(), limit=8)
+    webhooks.endpoint_change(endpoint=stale, name="other", kinds=["coins"])
+    webhooks.secret_rotate(endpoint=stale)
+    assert outbox.turn_settle(turn=turn, outcomes=outbox.sender()(turn), now=timezone.now()) == [
+        Settled("alerts", "sent")
+    ]
+    to.refresh_from_db()
+    assert (to.name, to.kinds, to.old_secret is not None) == ("other", ["coins"], True)
+
+
+def test_an_address_that_became_unusable_is_a_failed_attempt(receiver: Receiver) -> None:
+    to = endpoint(receiver)
+    (message,) = write(to)
+    WebhookEndpoint.objects.update(url="http://[/")
+    outbox.deliver(seconds=5)
+    message.refresh_from_db()
+    to.refresh_from_db()
+    assert (message.status, message.attempts, to.leased_until) == ("pending", 1, None) and message.error
+
+
+def test_a_surprise_while_sending_counts_as_a_failed_attempt(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    to = endpoint(receiver)
+    (message,) = write(to)
+    [turn] = outbox.turns_claim(now=timezone.now(), limit=8)
+    future: Future[list[Outcome]] = Future()
+    future.set_exception(RuntimeError("nobody thought of this"))
+    settled = outbox.turn_settle(turn=turn, outcomes=outbox._outcomes(future, turn), now=timezone.now())
+    message.refresh_from_db()
+    assert settled == [Settled("alerts", "pending")] and message.error == "This program failed: RuntimeError"
+    assert "nobody thought of this" in caplog.text and WebhookEndpoint.objects.get().leased_until is None

@@ -130,6 +130,18 @@ def test_switching_off_gives_up_what_waits_and_switching_on_sends_it_by_click(
     assert not WebhookMessage.objects.exists()
 
 
+def test_the_dashboard_says_which_endpoint_was_lost(browser: Client, receiver: Receiver) -> None:
+    receiver.script = [answer(410)]
+    to, _ = endpoint_create(url=receiver.url(), name="my n8n")
+    outbox.messages_write([Message(to.pk, "alerts", "{}")])
+    assert "my n8n" not in browser.get("/").content.decode()
+    outbox.deliver(seconds=5)
+    page = browser.get("/").content.decode()
+    assert "The webhook my n8n was switched off. It answered 410" in page
+    post(browser, "webhook_switch", to.pk)
+    assert "my n8n" not in browser.get("/").content.decode()
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
