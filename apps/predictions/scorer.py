@@ -306,7 +306,7 @@ class Said:
 
     def as_json(self, rows: Rows, i: int) -> dict[str, Any]:
         """One score for a webhook."""
-        told = {"probability": self.probability[i], "tag": self.tags[i]}
+        told = {"probability": self.probability[i], "tag": self.tags[i], "is_late": bool(rows.late[i])}
         return {"mint": rows.mints[i], "as_of": rows.as_of_at[i], "price_sol": rows.price_sol[i], **told}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from apps.core import webhooks
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import CoinStream
 from apps.discovery.owed import Owed
@@ -114,6 +115,7 @@ def build(folder: Path) -> World:
     world.fold(world.now + LEARNING)
     first, second = models_made("first", "second")
     trading.demo_setup()
+    webhooks.endpoint_create(url="https://8.8.8.8/hook", name="a receiver", kinds=["alerts", "trades"])
     put_to_work(first)
     begin, end = world.now - LEARNING / 4, world.now
     training.test_request(model=first, start=begin, end=end)
