@@ -90,7 +90,7 @@ def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}", names: int = N
     ticks = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((scale.x(x), height - 6, form.format(x)) for x in _ticks((scale.low, scale.high))[1:-1]),
+        ((scale.x(x), height - 6, form.format(x)) for x in _ticks((scale.low, scale.high))[1:-1:2]),
     )
     drawn = format_html_join("", "{}", ((_span(row, place, scale),) for place, row in enumerate(rows)))
     return _picture(label, zero + ticks + drawn, height)

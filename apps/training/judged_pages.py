@@ -69,7 +69,8 @@ def score_texts(scores: Mapping[str, Any]) -> dict[str, str]:
         "roc_auc": display.number(scores.get("roc_auc"), 3),
         "roc_auc_ends": ends(scores, "roc_auc"),
         "log_loss": display.number(scores.get("log_loss"), 4),
-        "brier": display.number(scores.get("brier"), 4),
+        "brier": display.number(scores.get("brier"), 3),
+        "brier_ends": ends(scores, "brier"),
         "alerts": display.count(scores.get("alerts", 0)),
         "coins_alerted": display.count(scores.get("coins_alerted")),
         "precision": display.ratio_pct(precision),
@@ -99,11 +100,10 @@ def ends_pct(scores: Mapping[str, Any], measure: str) -> str:
 
 
 def expected_tone(scores: Mapping[str, Any]) -> str:
-    """The colour of an expected value: none where its interval holds 0, for then nobody knows."""
+    """The colour of an expected value: none where its interval holds 0 or is missing, for then nobody knows."""
     found = scores.get("intervals", {}).get("expected_value")
-    if found and found[0] <= 0 <= found[1]:
-        return ""
-    return display.tone(scores.get("expected_value"))
+    unsure = found[0] <= 0 <= found[1] if found else "intervals" in scores
+    return "" if unsure else display.tone(scores.get("expected_value"))
 
 
 def _span(texts: Sequence[str]) -> str:
@@ -156,10 +156,10 @@ def _cells(name: Title, row: Mapping[str, Any]) -> list[Cell]:
         Cell(texts["expected_value"], css=texts["expected_tone"], note=texts["expected_ends"]),
         Cell(texts["alerts"], note=_("%(n)s coins") % {"n": texts["coins_alerted"]}),
         Cell(texts["precision"], note=texts["precision_ends"]),
-        Cell(texts["pr_auc"], note=f"/ {texts['base']}"),
-        Cell(texts["roc_auc"]),
-        Cell(texts["mcc"]),
-        Cell(texts["brier"]),
+        Cell(f"{texts['pr_auc']} / {texts['base']}", note=texts["pr_auc_ends"]),
+        Cell(texts["roc_auc"], note=texts["roc_auc_ends"]),
+        Cell(texts["mcc"], note=texts["mcc_ends"]),
+        Cell(texts["brier"], note=texts["brier_ends"]),
     ]
 
 
@@ -207,7 +207,8 @@ def tests_found(request: HttpRequest) -> QuerySet[TestResult]:
 def tests_of(model: Model, count: int = 10) -> Table:
     """The newest tests of one model."""
     rows = model.test_results.select_related("model").defer("model__artifact")[:count]
-    return replace(tests_table([test_row(result) for result in rows]), title=_("Tests"))
+    shown = [{**row, "model": row["span"], "span": ""} for row in map(test_row, rows)]
+    return replace(tests_table(shown), title=_("Tests"))
 
 
 def test_row(result: TestResult) -> dict[str, Any]:
