@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.discovery.journal import decode_line
+from apps.discovery.lines import decode_line
 from apps.discovery.segments import (
     DamagedSegmentError,
     as_it_lies,

@@ -16,10 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import msgspec
-
+from apps.discovery.lines import Block, decode_lines, last_of
 from apps.discovery.segments import (
     Source,
     first_seq,
@@ -43,57 +41,9 @@ SETTLED_NS = 2 * 10**9  # times of files are coarse: a folder that changed just 
 LOST = "journal"
 TAIL_BYTES = 4 * 2**20
 
-_encode = msgspec.json.encode
-
 
 class JournalBusyError(RuntimeError):
     """Another process writes this journal."""
-
-
-class _Line(msgspec.Struct, gc=False):
-    t_wall: float
-    raw: str | None = None
-    gap: dict[str, Any] | None = None
-
-
-_decoder = msgspec.json.Decoder(_Line)
-_NO_LINE = (msgspec.DecodeError, UnicodeError, KeyError, TypeError, ValueError, OverflowError)
-
-
-def frame_line(at_us: int, raw: str) -> bytes:
-    """A frame as a line of the journal. `at_us` is its receive time in epoch microseconds."""
-    return b'{"t_wall":%d.%06d,"raw":%b}\n' % (at_us // 1_000_000, at_us % 1_000_000, _encode(raw))
-
-
-def gap_line(from_us: int, to_us: int, reason: str) -> bytes:
-    """A time without connection as a line of the journal."""
-    gap = {"from": from_us / 1e6, "to": to_us / 1e6, "reason": reason}
-    return b'{"t_wall":%d.%06d,"gap":%b}\n' % (to_us // 1_000_000, to_us % 1_000_000, _encode(gap))
-
-
-def _microseconds(seconds: float) -> int:
-    """Raises ValueError for what is no time between 1970 and 2255."""
-    at_us = round(seconds * 1_000_000)
-    if not 0 <= at_us < 2**53:
-        raise ValueError(f"{seconds} is no epoch time")
-    return at_us
-
-
-def decode_line(text: str | bytes, seq: int = 0) -> Entry | None:
-    """One line of a journal, or None if it is none."""
-    try:
-        return _entry(seq, _decoder.decode(text))
-    except _NO_LINE:
-        return None
-
-
-def _entry(seq: int, line: _Line) -> Entry:
-    gap = line.gap
-    bounds = None
-    if gap is not None:
-        reason = str(gap.get("reason", "")).replace("\x00", "\ufffd")[:64]
-        bounds = (_microseconds(gap["from"]), _microseconds(gap["to"]), reason)
-    return Entry(seq, _microseconds(line.t_wall), line.raw, bounds)
 
 
 class PartlyWrittenError(OSError):
@@ -257,23 +207,8 @@ def _last_time(existing: Sequence[Path]) -> int | None:
             last = (last + block)[-TAIL_BYTES:]
         tail = last[: last.rfind(b"\n") + 1].splitlines()
         if tail:
-            return _decode_lines(tail[-1] + b"\n", 0, 0)[0].at_us
+            return decode_lines(tail[-1] + b"\n", 0, 0)[0].at_us
     return None
-
-
-class Block(NamedTuple):
-    """Whole lines as they stand in the journal. `first_seq`: the number of the first; `last_us`: the time of the line
-    before; `hole`: the lines that are missing before them, as a gap."""
-
-    data: bytes
-    first_seq: int
-    last_us: int
-    hole: Entry | None
-
-    def entries(self) -> list[Entry]:
-        """Every line as an entry; what is no journal line is a frame of its own text, to be counted and kept."""
-        entries = _decode_lines(self.data, self.first_seq, self.last_us)
-        return entries if self.hole is None else [self.hole, *entries]
 
 
 class JournalReader:
@@ -330,9 +265,9 @@ class JournalReader:
         self.cursor = Cursor(self.cursor.segment, self.cursor.offset + len(data), first + data.count(b"\n"))
         if self._is_behind_hole:
             self._is_behind_hole = False
-            to_us = _decode_lines(data[: data.index(b"\n") + 1], first, last_us)[0].at_us
+            to_us = decode_lines(data[: data.index(b"\n") + 1], first, last_us)[0].at_us
             hole = Entry(first - 1, to_us, None, (last_us or to_us, to_us, LOST))
-        self._last_us = _last_of(data, last_us)
+        self._last_us = last_of(data, last_us)
         return Block(data, first, last_us, hole)
 
     def _resume(self) -> bool:
@@ -363,36 +298,3 @@ class JournalReader:
             logger.error("the journal has lost its lines from %d up to %s", self.cursor.next_seq, path.name)
         self.cursor = Cursor(plain_name(path), 0, first_seq(path))
         self._file = open_segment(path)
-
-
-def _last_of(data: bytes, last_us: int) -> int:
-    """The time of the last line; `last_us` is that of the line before the first."""
-    last = decode_line(data[data.rfind(b"\n", 0, -1) + 1 : -1])
-    return last.at_us if last is not None else _decode_damaged(data, 0, last_us)[-1].at_us
-
-
-def _decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
-    try:
-        lines = _decoder.decode_lines(data)
-        if len(lines) != data.count(b"\n"):  # an empty line has a number too
-            return _decode_damaged(data, first_seq, last_us)
-        return [
-            Entry(seq, _microseconds(line.t_wall), line.raw) if line.gap is None else _entry(seq, line)
-            for seq, line in enumerate(lines, start=first_seq)
-        ]
-    except _NO_LINE:
-        return _decode_damaged(data, first_seq, last_us)
-
-
-def _decode_damaged(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
-    """Line by line; what is no journal line is handed on as a frame of its own text, to be counted and kept."""
-    entries: list[Entry] = []
-    for seq, text in enumerate(data[:-1].split(b"\n"), start=first_seq):
-        entries.append(entry_of(text, seq, last_us))
-        last_us = entries[-1].at_us
-    return entries
-
-
-def entry_of(text: bytes, seq: int, last_us: int) -> Entry:
-    """A line, or a frame of its text at the time of the line before where it is none."""
-    return decode_line(text, seq) or Entry(seq, last_us, text.decode("utf-8", "replace"))

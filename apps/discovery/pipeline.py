@@ -13,8 +13,8 @@ from hashlib import blake2b
 from struct import Struct
 
 from apps.discovery import curve
-from apps.discovery.journal import Block, decode_line, entry_of
 from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
+from apps.discovery.lines import Block, decode_line, entry_of
 from apps.discovery.meter import CANARY_EVERY, Meter
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
 from apps.discovery.pumpportal.parse import UNUSABLE, parse

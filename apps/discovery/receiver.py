@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from apps.discovery.journal import JournalWriter, PartlyWrittenError, frame_line, gap_line
+from apps.discovery.journal import JournalWriter, PartlyWrittenError
+from apps.discovery.lines import frame_line, frame_lines, gap_line
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,17 @@ class Receiver:
         if self._gap_reason:
             self._end_gap(stamp)
         self._waiting.append(frame_line(stamp, raw))
+
+    def on_frames(self, raws: Sequence[str]) -> None:
+        """Frames that one read brought: received now, together."""
+        if not raws or self.disk_error:
+            for raw in raws:
+                self.on_frame(raw)
+            return
+        stamp = self._stamp(_now_us())
+        if self._gap_reason:
+            self._end_gap(stamp)
+        self._waiting += frame_lines(stamp, raws)
 
     def on_recorded_gap(self, from_us: int, to_us: int, reason: str) -> None:
         """A gap that a replayed recording noted."""

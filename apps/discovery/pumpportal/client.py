@@ -14,7 +14,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from apps.discovery.journal import decode_line
+from apps.discovery.lines import decode_line
 from apps.discovery.pumpportal.framing import FeedConnection
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create
 from apps.discovery.pumpportal.parse import parse
@@ -118,6 +118,7 @@ class Sink(Protocol):
 
     def on_connected(self, *, recorded: bool) -> None: ...
     def on_frame(self, raw: str, at_us: int | None = None) -> None: ...
+    def on_frames(self, raws: Sequence[str]) -> None: ...
     def on_recorded_gap(self, from_us: int, to_us: int, reason: str) -> None: ...
     def on_disconnected(self, reason: str) -> None: ...
     def flush(self) -> None: ...
@@ -279,10 +280,10 @@ class Client:
             for text in texts:
                 self._take_wrapped(text)
         else:
-            on_frame = self.sink.on_frame
+            self.sink.on_frames(texts)
             for text in texts:
-                on_frame(text)
-                self._glance(text)
+                if '"create"' in text or '"message"' in text[:CONTROL_HEAD]:
+                    self._glance(text)
         self.sink.flush()
 
     def _take(self, text: str, recorded: bool) -> None:

@@ -9,6 +9,7 @@ another kind (fragments, compression, binary, too long, not UTF-8) on everything
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -16,6 +17,8 @@ from websockets.protocol import OPEN
 
 _TEXT_IN_ONE_PIECE = 0x81
 _FIRST_CONTROL = 0x8
+_USUAL, _MOST_USUAL = 0x817E, 0xFFFF
+_usual_head = Struct(">HH").unpack_from
 _HEAD_END = b"\r\n\r\n"
 _HEAD_LIMIT = 2**16
 
@@ -69,7 +72,7 @@ class FeedConnection(ClientConnection):
 
     def _take(self, data: bytes) -> None:
         texts: list[str] = []
-        at = 0
+        at = _take_usual(data, texts) if self._most >= _MOST_USUAL else 0
         while (frame := _frame(data, at)) is not None:
             start, stop = frame
             if data[at] == _TEXT_IN_ONE_PIECE and stop - start <= self._most:
@@ -103,6 +106,22 @@ class FeedConnection(ClientConnection):
         """From here on everything is the library's."""
         self._mode, self._rest = "library", b""
         super().data_received(data)
+
+
+def _take_usual(data: bytes, texts: list[str]) -> int:
+    """Take text frames of 126 bytes to 64 KiB while one follows another whole; where the first other begins."""
+    at, size = 0, len(data)
+    while size - at >= 4:
+        kind, length = _usual_head(data, at)
+        stop = at + 4 + length
+        if kind != _USUAL or stop > size:
+            break
+        try:
+            texts.append(str(data[at + 4 : stop], "utf-8"))
+        except UnicodeDecodeError:
+            break
+        at = stop
+    return at
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int] | None:

@@ -97,7 +97,7 @@ def _trade(found: Found) -> Swift | None:
 
 
 def _units(whole: str, rest: str, digits: int, odd: list[int]) -> int:
-    """The decimal `whole`.`rest` with `digits` places as an integer, rounded half to even; `odd` grows if it was rounded.
+    """The decimal `whole`.`rest` with `digits` places as an integer, rounded half to even; `odd` grows if so.
 
     Raises ValueError for one beyond int64.
     """

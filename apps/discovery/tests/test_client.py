@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Notes:
 
     def on_frame(self, raw: str, at_us: int | None = None) -> None:
         self.frames.append((raw, at_us))
+
+    def on_frames(self, raws: Sequence[str]) -> None:
+        for raw in raws:
+            self.on_frame(raw)
 
     def on_recorded_gap(self, from_us: int, to_us: int, reason: str) -> None:
         self.gaps.append((from_us, to_us, reason))

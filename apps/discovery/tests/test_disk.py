@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from apps.discovery import receiver as receiving
 from apps.discovery.inspection import verify_journal
-from apps.discovery.journal import JournalReader, JournalWriter, PartlyWrittenError, frame_line
+from apps.discovery.journal import JournalReader, JournalWriter, PartlyWrittenError
+from apps.discovery.lines import frame_line
 from apps.discovery.models import Coin, StreamState
 from apps.discovery.pages_feed import badge
 from apps.discovery.pumpportal.server import Frame

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from apps.discovery import services
-from apps.discovery.journal import decode_line
+from apps.discovery.lines import decode_line
 from apps.discovery.models import CoinCandle, CoinMetric, CoinStream, StreamGap
 from apps.discovery.owed import Owed
 from apps.discovery.rollups import rollup_run

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.discovery import journal
-from apps.discovery.journal import JournalBusyError, JournalReader, JournalWriter, decode_line, frame_line, gap_line
+from apps.discovery.journal import JournalBusyError, JournalReader, JournalWriter
+from apps.discovery.lines import decode_line, frame_line, gap_line
 from apps.discovery.state import Cursor, Entry
 
 T0 = 1_783_089_923_111_020

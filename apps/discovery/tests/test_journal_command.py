@@ -11,7 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.discovery import excerpts
-from apps.discovery.journal import JournalReader, JournalWriter, frame_line
+from apps.discovery.journal import JournalReader, JournalWriter
+from apps.discovery.lines import frame_line
 from apps.discovery.models import Coin, CoinTransaction, StreamState
 from apps.discovery.ownership import Ownership
 from apps.discovery.pumpportal import replay

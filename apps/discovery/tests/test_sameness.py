@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.discovery.inspection import verify_journal
-from apps.discovery.journal import JournalWriter, frame_line, gap_line
+from apps.discovery.journal import JournalWriter
+from apps.discovery.lines import frame_line, gap_line
 from apps.discovery.models import StreamState
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.retention import Limits, pack_closed, remove_expired

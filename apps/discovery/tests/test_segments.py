@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from apps.discovery import segments as files
 from apps.discovery.inspection import describe_segment, inspect_segment, summarize, verify_journal
-from apps.discovery.journal import LOST, JournalReader, JournalWriter, frame_line, gap_line
+from apps.discovery.journal import LOST, JournalReader, JournalWriter
+from apps.discovery.lines import frame_line, gap_line
 from apps.discovery.retention import Limits, Stored, expired, pack_closed, remove_expired, tidy
 from apps.discovery.segments import DamagedSegmentError, check_packed, pack, segments
 from apps.discovery.state import Cursor, Entry

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.discovery import curve
-from apps.discovery.journal import Block, decode_line, entry_of, frame_line
+from apps.discovery.lines import Block, decode_line, entry_of, frame_line
 from apps.discovery.pumpportal.load import market_frames
 from apps.discovery.pumpportal.messages import SOL_MINT, Trade
 from apps.discovery.pumpportal.parse import parse
