@@ -14,7 +14,7 @@ from apps.training.samples import Counts
 from apps.training.splits import Split
 
 # So many rows are looked at: a second or two.
-MOST_ROWS = 200_000
+MOST_ROWS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
