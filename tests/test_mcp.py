@@ -98,7 +98,8 @@ def test_error_of_a_tool_is_the_api_s_own(address: str, staff: Any, token_for: C
 def test_file_arrives_as_base64(address: str, staff: Any, token_for: Callable[..., str]):
     artifact = bytes(range(256))
     model = model_with(artifact)
-    file = asyncio.run(call(address, token_for(staff, "read"), "training_download_model", model_id=model.pk))
+    wanted = {"model_id": model.pk, "format": "ubj"}
+    file = asyncio.run(call(address, token_for(staff, "read"), "training_download_model", **wanted))
     assert (base64.b64decode(file["base64"]), file["bytes"]) == (artifact, 256)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from apps.core.errors import PlatformError
+from apps.core.errors import ConflictError, PlatformError
 from apps.training import artifact_check, features
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
@@ -92,13 +92,16 @@ class Manifest(BaseModel):
 
 
 def pack(model: Model) -> bytes:
-    """The model's file."""
-    manifest = Manifest(
-        format=FORMAT,
-        version=VERSION,
-        **{name: getattr(model, name) for name in Manifest.model_fields if hasattr(model, name)},
-        parent_name=model.parent.name if model.parent else "",
-    )
+    """The model's file. Raises ConflictError MODEL_NOT_EXPORTABLE where what is stored is no whole model."""
+    try:
+        manifest = Manifest(
+            format=FORMAT,
+            version=VERSION,
+            **{name: getattr(model, name) for name in Manifest.model_fields if hasattr(model, name)},
+            parent_name=model.parent.name if model.parent else "",
+        )
+    except ValidationError as error:
+        raise ConflictError("MODEL_NOT_EXPORTABLE", f"What is stored is no whole model: {_first(error)}") from None
     text = json.dumps(
         manifest.model_dump(mode="json", exclude_unset=True), indent=1, sort_keys=True, ensure_ascii=False
     )
@@ -183,9 +186,13 @@ def _manifest(text: bytes) -> Manifest:
     try:
         return Manifest.model_validate(source)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PlatformError("MODEL_FILE_INVALID", f"{MANIFEST}, {where}: {first['msg']}.", field=where) from None
+        raise PlatformError("MODEL_FILE_INVALID", f"{MANIFEST}, {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first field that is wrong, and why."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}."
 
 
 def _no_constant(name: str) -> None:

@@ -156,6 +156,11 @@ def wrong_files(file: bytes) -> dict[str, tuple[str, str]]:
     }
 
 
+def test_a_model_that_is_not_whole_is_not_exported():
+    with pytest.raises(ConflictError, match="no whole model"):
+        containers.pack(Model(name="half"))
+
+
 def test_a_file_that_is_too_large_is_not_even_opened(monkeypatch):
     monkeypatch.setattr(containers, "MOST_FILE_BYTES", 10)
     with pytest.raises(PlatformError) as caught:
