@@ -58,6 +58,8 @@ def settings_follow() -> None:
 
 def endpoint_at(url: str) -> WebhookEndpoint:
     """The endpoint with this address, made where there is none; it is told only what is addressed to it."""
+    if (known := WebhookEndpoint.objects.filter(url=url).order_by("id").first()) is not None:
+        return known
     fresh = {"name": urlsplit(url).netloc[:100] or url[:100]}
     return WebhookEndpoint.objects.get_or_create(url=url, setting="", defaults=fresh)[0]
 
@@ -106,6 +108,8 @@ def _fill(endpoint: WebhookEndpoint, fields: dict[str, Any]) -> None:
             )
         if len(fields["url"]) > 500:
             raise PlatformError("WEBHOOK_URL_REFUSED", "The address has more than 500 characters.")
+        if WebhookEndpoint.objects.filter(url=fields["url"]).exists():
+            raise _exists()
         url_check(fields["url"])
         _move(endpoint, fields["url"])
     if "name" in fields:
@@ -132,7 +136,11 @@ def _save(endpoint: WebhookEndpoint, fields: Sequence[str] | None) -> None:
         with transaction.atomic():
             endpoint.save(update_fields=fields)
     except IntegrityError:
-        raise ConflictError("WEBHOOK_EXISTS", "There is an endpoint with this address already.") from None
+        raise _exists() from None
+
+
+def _exists() -> ConflictError:
+    return ConflictError("WEBHOOK_EXISTS", "There is an endpoint with this address already.")
 
 
 def endpoint_enable(*, endpoint: WebhookEndpoint) -> None:
@@ -158,7 +166,12 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
     """Forget it with its messages. Raises PlatformError where a setting names it."""
     if endpoint.setting and getattr(settings, endpoint.setting):
         raise ConflictError("WEBHOOK_OF_SETTING", f"Empty the setting {endpoint.setting} first, or switch it off.")
-    endpoint.delete()
+    # Off first: then nobody waits for the lock while its messages go, and nobody writes more of them.
+    endpoint_disable(endpoint=endpoint, reason=WebhookEndpoint.Off.PERSON, now=timezone.now())
+    with transaction.atomic():
+        WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
+        WebhookAttempt.objects.filter(message__endpoint=endpoint).delete()
+        endpoint.delete()
 
 
 def secret_rotate(*, endpoint: WebhookEndpoint, secret: str = "", keep_hours: int = 24) -> str:

@@ -61,10 +61,7 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
 def models_of(endpoint: WebhookEndpoint) -> list[ActiveModel]:
     """The models at work, also stopped ones, whose own webhook this is."""
     enabled = ActiveModel.objects.filter(webhook_enabled=True, shadow_of=None).order_by("id")
-    if endpoint.setting:
-        own = endpoint.setting == "N8N_SERVER_WEBHOOK_URL"
-        return list(enabled.filter(webhook_url="")) if own else []
-    return [active for active in enabled if active.webhook_url and url_of(active) == endpoint.url]
+    return [active for active in enabled if url_of(active) == endpoint.url]
 
 
 def _check(fields: dict[str, Any]) -> None:

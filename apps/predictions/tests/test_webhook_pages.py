@@ -18,7 +18,7 @@ from apps.core.outbox import Message
 from apps.core.signatures import secret_key
 from apps.core.tests.receiver import Receiver, answer, open_receiver
 from apps.core.webhooks import endpoint_create, settings_follow
-from apps.predictions.tests.feed import at_work
+from apps.predictions.tests.test_webhooks import employed
 
 pytestmark = pytest.mark.django_db
 VALUE = "Bearer never-shown-again"
@@ -205,7 +205,7 @@ def test_an_endpoint_in_use_is_not_deleted_nor_one_of_a_setting_moved(
     pk = WebhookEndpoint.objects.get().pk
     assert call(browser, "patch", f"/{pk}", url="https://8.8.8.8/").json()["code"] == "WEBHOOK_OF_SETTING"
     assert call(browser, "delete", f"/{pk}").json()["code"] == "WEBHOOK_OF_SETTING"
-    at_work("talker", webhook_enabled=True)
+    employed("talker", webhook_enabled=True)
     assert call(browser, "delete", f"/{pk}").json()["code"] == "WEBHOOK_IN_USE"
     settings.N8N_SERVER_WEBHOOK_URL = ""
     settings_follow()

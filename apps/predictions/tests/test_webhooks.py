@@ -13,11 +13,12 @@ from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.core.outbox import Message, messages_write
 from apps.core.tests.receiver import open_receiver
 from apps.discovery.metrics import N8N_BATCHES
-from apps.predictions import services, webhooks
+from apps.predictions import endpoints, services, webhooks
 from apps.predictions.models import ActiveModel, AlertEvaluation
-from apps.predictions.tests.feed import Feed, at_work
+from apps.predictions.tests.feed import LABEL, Feed
 from apps.predictions.tests.test_outcomes import RISE, beating_heart, model_with, predict, trade
 from apps.predictions.webhooks import Hook, alert_messages, predictions_messages
+from apps.training.models import Model
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OWN = "http://127.0.0.1:9/own"
@@ -26,6 +27,16 @@ OWN = "http://127.0.0.1:9/own"
 def endpoint(name: str, *kinds: str, models: list[int] | None = None, **fields: Any) -> WebhookEndpoint:
     url = f"https://8.8.8.8/{name}"
     return WebhookEndpoint.objects.create(name=name, url=url, kinds=list(kinds), model_ids=models or [], **fields)
+
+
+def employed(name: str, **fields: Any) -> ActiveModel:
+    """A model at work that nobody will let score."""
+    model = Model.objects.create(
+        name=name, recipe={"name": name, "label": LABEL}, feature_names=[], label_name="rise", horizon_seconds=60,
+        train_from=NOW, train_to=NOW, data_hash="0" * 64, rows_train=1, rows_validation=1, rows_test=1, scores={},
+        threshold=0.5, artifact=b"", artifact_sha256="0" * 64, xgboost_version="0",
+    )  # fmt: skip
+    return services.model_import(model=model, fields=fields)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,7 @@ def test_a_models_own_webhook_is_told_by_its_send_mode(
     mode: str, subscribed: list[str], own: tuple[bool, bool], settings: Any
 ) -> None:
     settings.N8N_SERVER_WEBHOOK_URL = OWN
-    active = at_work("m", webhook_enabled=True, send_mode=mode)
+    active = employed("m", webhook_enabled=True, send_mode=mode)
     WebhookEndpoint.objects.update(kinds=subscribed)
     (hook,) = webhooks.hooks_read([active])[active.pk]
     assert (hook.alerts, hook.scores) == own
@@ -80,8 +91,21 @@ def test_a_models_own_webhook_is_told_by_its_send_mode(
 
 
 @pytest.mark.django_db
+def test_models_that_name_one_address_share_its_endpoint(settings: Any) -> None:
+    settings.N8N_SERVER_WEBHOOK_URL = OWN
+    models = [employed("a", webhook_enabled=True), employed("b", webhook_enabled=True, webhook_url=OWN)]
+    models.append(employed("c", webhook_enabled=True, webhook_url="https://8.8.8.8/c"))
+    hooks = webhooks.hooks_read(models)
+    shared, own = WebhookEndpoint.objects.order_by("id")
+    assert [[hook.endpoint_id for hook in hooks[one.pk]] for one in models] == [[shared.pk], [shared.pk], [own.pk]]
+    assert endpoints.models_of(shared) == models[:2] and endpoints.models_of(own) == models[2:]
+    with pytest.raises(PlatformError, match="already"):
+        endpoints.endpoint_create(url=OWN)
+
+
+@pytest.mark.django_db
 def test_other_endpoints_are_told_of_all_models_or_of_some() -> None:
-    one, other = at_work("one"), at_work("other")
+    one, other = employed("one"), employed("other")
     everyone, some = endpoint("a", "alerts"), endpoint("b", "predictions", models=[other.pk])
     endpoint("c", "coins", "outcomes")
     endpoint("d", "alerts", enabled=False, off_reason="gone")
@@ -111,7 +135,7 @@ def test_a_body_has_the_shape_of_the_standard_and_what_n8n_knows_from_before() -
 
 @pytest.mark.django_db
 def test_what_became_of_alerts_is_told_by_model() -> None:
-    one, other = at_work("one"), at_work("other")
+    one, other = employed("one"), employed("other")
     endpoint("a", "outcomes", models=[other.pk])
     for number, active in enumerate((one, other, other)):
         AlertEvaluation.objects.create(
@@ -130,7 +154,7 @@ def test_what_became_of_alerts_is_told_by_model() -> None:
 @pytest.mark.django_db
 def test_a_model_says_how_its_webhook_does(settings: Any) -> None:
     settings.N8N_SERVER_WEBHOOK_URL = OWN
-    active = at_work("m", webhook_enabled=True)
+    active = employed("m", webhook_enabled=True)
     status = services.n8n_status(active=active)
     own = WebhookEndpoint.objects.get()
     assert (status["status"], status["url"], status["endpoint_id"]) == ("never_sent", OWN, own.pk)
