@@ -14,6 +14,7 @@ from apps.core import display, svg
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.predictions.models import AlertEvaluation, ModelPrediction, Prediction, Tag
 from apps.predictions.pages_alerts import STATUS, TAGS, alert_row, market_now, outcomes_of, work_names
+from apps.predictions.wording import reason_lines
 
 MOST_SCORES, SCORES_LISTED, MOST_MARKS, ALERTS_EXPLAINED = 400, 15, 200, 3
 LINES = ("line", "line two", "line three", "line four")
@@ -42,7 +43,8 @@ def _alerts(mint: str, scores: Sequence[Prediction], names: dict[int, str]) -> l
         mint=mint, active_model_id__in={one.active_model_id for one in scores}, as_of__range=(min(times), max(times))
     ).exclude(alert_id=None)
     newest = found.order_by("-as_of", "active_model_id")[:ALERTS_EXPLAINED]
-    return [alert_row(one, names, {}, market_now()) for one in newest]
+    now = market_now()
+    return [{**alert_row(one, names, {}, now), "why": reason_lines(one.reasons, 3)} for one in newest]
 
 
 def _plot(scores: Sequence[Prediction], models: Sequence[int]) -> SafeString:

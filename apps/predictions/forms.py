@@ -9,6 +9,7 @@ from apps.core.htmx import StyledForm
 from apps.discovery.models import Phase
 from apps.predictions import services
 from apps.predictions.models import ActiveModel
+from apps.training import services as training_services
 from apps.training.models import Model
 
 FILTERS = [(ActiveModel.CoinFilter.ALL, _("all coins")), (ActiveModel.CoinFilter.WHITELIST, _("only these"))]
@@ -129,3 +130,14 @@ class ImportForm(WorkForm):
         threshold = fields.pop("threshold")
         model = Model.objects.get(pk=values["model"])
         return services.model_import(model=model, custom_name=values["custom_name"], threshold=threshold, fields=fields)
+
+
+class FileForm(StyledForm):
+    """A model file (`training.containers`) to store."""
+
+    file = forms.FileField(label=_("Model file"), widget=forms.FileInput(attrs={"accept": ".zip"}))
+    name = forms.CharField(label=_("Name"), required=False, max_length=100, help_text=_("Empty: the one in the file."))
+
+    def save(self) -> Model:
+        name = self.cleaned_data["name"].strip() or None
+        return training_services.model_import(data=self.cleaned_data["file"].read(), name=name)

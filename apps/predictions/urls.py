@@ -24,6 +24,7 @@ urlpatterns = [
     path("coins/<str:mint>/", views.coin, name="coin"),
     path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
     path("import/", views.put_to_work, name="import"),
+    path("import/file/", views.import_file, name="import_file"),
     path("webhooks/", webhook_views.endpoints_page, name="webhooks"),
     path("webhooks/<int:endpoint_id>/", webhook_views.endpoint_page, name="webhook"),
     path("webhooks/<int:endpoint_id>/switch/", webhook_views.endpoint_switch, name="webhook_switch"),

@@ -4,16 +4,18 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
 from apps.predictions import coin_page, pages, pages_alerts, services
-from apps.predictions.forms import ActiveForm, ImportForm
+from apps.predictions.forms import ActiveForm, FileForm, ImportForm
 from apps.predictions.models import ActiveModel
 from apps.training import pages as training_pages
 from apps.training.forms import saved
+from apps.training.models import Model
 
 
 @require_safe
@@ -118,7 +120,23 @@ def put_to_work(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (active := saved(form)):
         messages.success(request, _("%(name)s is at work.") % {"name": active.custom_name})
         return redirect("predictions:overview")
-    context = {"form": form, "page": pages.available_page(request), "chosen": chosen}
+    return _put_to_work_page(request, form, chosen, FileForm())
+
+
+@require_POST
+def import_file(request: HttpRequest) -> HttpResponse:
+    """Store a model from a file; it is then chosen in the form that puts one to work."""
+    form = FileForm(request.POST, files=request.FILES)
+    if model := saved(form):
+        messages.success(request, _("%(name)s is stored; now say how it shall work.") % {"name": model.name})
+        return redirect(f"{reverse('predictions:import')}?model={model.pk}#work")
+    return _put_to_work_page(request, ImportForm(training_pages.model_choices()), None, form)
+
+
+def _put_to_work_page(
+    request: HttpRequest, form: ImportForm, chosen: Model | None, file_form: FileForm
+) -> HttpResponse:
+    context = {"form": form, "page": pages.available_page(request), "chosen": chosen, "file_form": file_form}
     return render(request, "predictions/import.html", context)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils.html import escape
 
@@ -9,6 +10,8 @@ from apps.predictions import pages_alerts, services, wording
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at_work, mint_of, trained
+from apps.training import containers
+from apps.training.models import Model
 from apps.training.queries import to_us
 
 NAMES = ("overview", "alerts", "log", "statistics", "import")
@@ -169,3 +172,16 @@ def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, djang
     assert page("alert", scored.pk, alert.mint, us + 1).status_code == 404
     assert page("alert", scored.pk, alert.mint, 10**30).status_code == 404
     assert escape(first["title"]) in page("coin", alert.mint).content.decode()
+
+
+def test_a_model_file_is_stored_and_a_foreign_one_refused_with_the_reason(send, db):
+    model = trained("carried")
+    data = containers.pack(model)
+    taken = send("import_file", file=SimpleUploadedFile("model.zip", data), name="")
+    assert taken.status_code == 200 and Model.objects.count() == 1
+    stored = send("import_file", file=SimpleUploadedFile("model.zip", data), name="second")
+    copy = Model.objects.get(name="second")
+    assert stored.url == f"{reverse('predictions:import')}?model={copy.pk}#work"
+    refused = send("import_file", file=SimpleUploadedFile("model.zip", b"no zip"), name="")
+    assert "not a model file" in refused.content.decode()
+    assert Model.objects.count() == 2
