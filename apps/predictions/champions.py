@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Kind = ChampionEvent.Kind
 SUFFIX = " · challenger"
+SHOWN_RESAMPLES = 1_000  # what a page shows need not be as fine as what is decided
 
 
 # --- Reading -------------------------------------------------------------------------------------------
@@ -68,7 +69,8 @@ def events_of(place: ActiveModel) -> Any:
 def challenge_open(place: ActiveModel) -> ChampionEvent | None:
     """The event that began the challenge that runs now; None where none does."""
     newest = events_of(place).exclude(kind=Kind.GATE).first()
-    return newest if newest is not None and newest.kind == Kind.CHALLENGED else None
+    is_open = newest is not None and newest.kind == Kind.CHALLENGED
+    return newest if is_open and ActiveModel.objects.filter(shadow_of=place).exists() else None
 
 
 def looks_of(place: ActiveModel, challenge: ChampionEvent) -> list[ChampionEvent]:
@@ -167,12 +169,18 @@ def gate_now(place: ActiveModel) -> Gate | None:
     if challenge is None or shadow is None:
         return None
     look = min(len(looks_of(place, challenge)) + 1, championship.MOST_LOOKS)
-    return _gate(place, shadow, challenge, look)
+    return _gate(place, shadow, challenge, look, resamples=SHOWN_RESAMPLES)
 
 
-def _gate(place: ActiveModel, shadow: ActiveModel, challenge: ChampionEvent, look: int) -> Gate:
+def _gate(
+    place: ActiveModel,
+    shadow: ActiveModel,
+    challenge: ChampionEvent,
+    look: int,
+    resamples: int = championship.RESAMPLES,
+) -> Gate:
     alerts = evidence.common_alerts(Held.of(place), Held.of(shadow), challenge.at, place.model.recipe)
-    return championship.decide(*alerts, look=look, least=plan_of(place).min_alerts)
+    return championship.decide(*alerts, look=look, least=plan_of(place).min_alerts, resamples=resamples)
 
 
 def plan_of(place: ActiveModel) -> RetrainingPlan:
@@ -223,13 +231,13 @@ def _ended_if_over(place: ActiveModel, challenge: ChampionEvent, gate: Gate | No
 def _look_back_end(place: ActiveModel, shadow: ActiveModel) -> None:
     """A champion that went into the shadow scores there for as long as a challenger may, then rests."""
     since = shadow.model_since or shadow.activated_at
-    if now_of_market() - since > timedelta(hours=plan_of(place).shadow_hours):
+    if shadow.is_active and now_of_market() - since > timedelta(hours=plan_of(place).shadow_hours):
         _shadow_rest(shadow)
 
 
 def gates_look() -> list[ChampionEvent]:
     """Look at every place with a challenger; what was written."""
-    places = ActiveModel.objects.filter(shadow_of__isnull=True, shadow__is_active=True, is_active=True).order_by("pk")
+    places = ActiveModel.objects.filter(shadow_of=None, shadow__isnull=False, is_active=True).order_by("pk")
     found = []
     for pk in places.values_list("pk", flat=True):
         try:

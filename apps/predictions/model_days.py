@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
 SPAN = timedelta(days=living.SPAN_DAYS)
+SETTLED_AFTER = timedelta(hours=1)
 SAMPLE_ROWS = 1_000
 HISTORY = timedelta(seconds=features.HISTORY_SECONDS)
 
@@ -49,10 +50,19 @@ def lives_update() -> int:
     today, written = now.astimezone(UTC).date(), 0
     for day in (today - DAY, today):
         for held in evidence.held_between(span_of(day)):
-            written += _life_write(held, day, span_of(day))
+            if not _is_final(held, day, now):
+                written += _life_write(held, day, span_of(day))
     for place in ActiveModel.objects.filter(is_active=True).order_by("pk"):
         written += _life_write(Held.of(place), None, (now - SPAN, now))
     return written
+
+
+def _is_final(held: Held, day: date, now: datetime) -> bool:
+    """Whether a day's life was counted and no outcome of it is to be waited for any more."""
+    model = Model.objects.only("horizon_seconds").get(pk=held.model_id)
+    settled = now > span_of(day)[1] + timedelta(seconds=model.horizon_seconds) + SETTLED_AFTER
+    counted = ModelDay.objects.filter(active_model_id=held.active_model_id, model_id=held.model_id, day=day)
+    return settled and counted.exclude(life={}).exists()
 
 
 def _life_write(held: Held, day: date | None, span: Span) -> int:

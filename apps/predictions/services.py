@@ -170,8 +170,10 @@ def _webhook_state(url: str, newest: WebhookMessage | None, endpoint: WebhookEnd
 
 
 def demo_activate() -> ActiveModel | None:
-    """Demo only: put the newest trained model to work in place of the one this put there before."""
-    if not settings.DEMO:
+    """Demo only: put the newest trained model to work in place of the one this put there before; one that was tested
+    stays, and is challenged by newer ones (`demo.challenge`)."""
+    place = demo_place() if settings.DEMO else None
+    if not settings.DEMO or (place and is_tested(place.model)):
         return None
     trained = Job.objects.filter(job_type=Job.Type.TRAIN, status=Job.Status.COMPLETED, model__is_deleted=False)
     job = trained.select_related("model").order_by("-finished_at", "-id").first()
@@ -183,6 +185,17 @@ def demo_activate() -> ActiveModel | None:
         ):
             model_deactivate(active=before)
         return model_import(model=job.model, custom_name=(DEMO_PREFIX + job.model.name)[:100])
+
+
+def demo_place() -> ActiveModel | None:
+    """The place at work that the demo made."""
+    mine = ActiveModel.objects.filter(custom_name__startswith=DEMO_PREFIX, is_active=True, shadow_of=None)
+    return mine.select_related("model").defer("model__artifact").order_by("-id").first()
+
+
+def is_tested(model: Model) -> bool:
+    """Whether a test part says what the model promises."""
+    return bool(model.scores.get("test"))
 
 
 # --- Outcomes ------------------------------------------------------------------------------------------

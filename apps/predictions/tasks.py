@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from apps.predictions import champions, model_days, retraining, services
+from apps.predictions import champions, demo, model_days, retraining, services
 
 
 @shared_task
@@ -19,8 +19,9 @@ def webhooks_deliver() -> None:
 
 @shared_task
 def demo_activate() -> None:
-    """In the demo, put the newest trained model to work."""
+    """In the demo, put the newest trained model to work, or let it challenge the one that is."""
     services.demo_activate()
+    demo.challenge()
 
 
 @shared_task

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from apps.core.errors import PlatformError
-from apps.predictions import champions, retraining, services
+from apps.predictions import champions, demo, retraining, services
 from apps.predictions.models import (
     ActiveModel,
     AlertEvaluation,
@@ -297,6 +297,54 @@ def test_the_shadow_of_a_scorer_alerts_without_being_heard() -> None:
     assert len(kept) == len(heard) > 0
     made_by = set(Prediction.objects.values_list("active_model_id", "model_id"))
     assert made_by == {(place.pk, place.model_id), (shadow.pk, shadow.model_id)}
+    champions._swap(place, shadow, Kind.PROMOTED, by="")
+    feed.run_to(70)
+    scorer.refresh()
+    scorer.step()
+    newest = AlertEvaluation.objects.filter(as_of__gt=at(60), alert_id__isnull=False)
+    assert set(newest.values_list("active_model_id", flat=True)) == {place.pk}, "who trades on the place trades on"
+    made = Prediction.objects.filter(as_of__gt=at(60), active_model_id=place.pk).values_list("model_id", flat=True)
+    assert set(made) == {Model.objects.get(name="challenger").pk}
+
+
+# --- Demo ------------------------------------------------------------------------------------------------
+def demo_model(name: str, number: int, **scores: Any) -> Model:
+    model = plain_model(name)
+    Model.objects.filter(pk=model.pk).update(scores=scores)
+    Job.objects.create(job_type="TRAIN", status="COMPLETED", model=model, finished_at=at(number))
+    return Model.objects.get(pk=model.pk)
+
+
+def test_in_the_demo_a_tested_model_stays_and_newer_ones_challenge_it(settings: Any) -> None:
+    settings.DEMO = True
+    Feed().run_to(0)
+    for number, scores in enumerate([{}, {"test": {"rows": 1}}], start=1):
+        demo_model(f"demo-{number}", number, **scores)
+        assert services.demo_activate().model.name == f"demo-{number}"
+        assert demo.challenge() is None
+    demo_model("demo-3", 3, test={"rows": 1})
+    assert services.demo_activate() is None
+    assert demo.challenge().model.name == "demo-3"
+    assert demo.challenge() is None
+    place = services.demo_place()
+    assert (place.model.name, place.plan.promote_automatically) == ("demo-2", True)
+    champions.challenge_end(place=place, note="dismissed")
+    assert demo.challenge() is None, "it was sent away"
+
+
+def test_outside_the_demo_nobody_challenges_by_himself(settings: Any) -> None:
+    settings.DEMO = False
+    demo_model("demo-1", 1, test={"rows": 1})
+    assert demo.challenge() is None
+    assert services.demo_activate() is None
+
+
+def test_a_deleted_shadow_leaves_no_open_challenge(match: Match) -> None:
+    services.model_deactivate(active=match.shadow)
+    services.model_delete(active=match.shadow)
+    assert champions.challenge_open(match.place) is None
+    assert champions.gates_look() == []
+    assert champions.challenge_start(place=match.place, model=plain_model("third")).is_active
 
 
 # --- Retraining --------------------------------------------------------------------------------------------
