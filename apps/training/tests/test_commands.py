@@ -38,7 +38,10 @@ def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
     call_command("test_model", "by-command", "--from", start.isoformat(), "--to", end.isoformat(), "--json")
     judged = json.loads(capsys.readouterr().out)
     assert judged["overlaps_training"] is False
-    assert judged["scores"]["rows"] == judged["counts"]["rows"] > 100
+    scores = judged["scores"]
+    assert scores["rows"] == judged["counts"]["rows"] > 100
+    assert scores["intervals"]["pr_auc"][0] < scores["pr_auc"] < scores["intervals"]["pr_auc"][1]
+    assert scores["baselines"][0]["name"] == "always_no" and scores["slices"]["day"][0]["rows"]
     assert set(Job.objects.values_list("job_type", "status")) == {("TRAIN", "COMPLETED"), ("TEST", "COMPLETED")}
 
 
@@ -46,6 +49,7 @@ def test_people_read_the_base_rate_beside_the_score(recipe, capsys):
     call_command("train", str(recipe))
     text = capsys.readouterr().out
     assert "beside base rate" in text and "left out" in text
+    assert "expected value after all costs" in text and "logistic" in text and "intervals over coins" in text
 
 
 def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(recipe, capsys):
@@ -80,7 +84,11 @@ def test_a_wrong_recipe_names_its_field(recipe, line, named):
     assert wrong.value.returncode == 2
 
 
-def test_a_range_needs_a_time_zone(recipe, capsys):
+def test_a_range_needs_a_time_zone_and_a_date_alone_is_its_midnight(recipe, capsys):
     call_command("train", str(recipe))
     with pytest.raises(CommandError, match="RANGE_INVALID"):
         call_command("test_model", "by-command", "--from", "2026-03-01T00:00:00", "--to", "2026-03-01T01:00:00")
+    capsys.readouterr()
+    call_command("test_model", "by-command", "--from", "2026-03-01", "--to", "2026-03-02", "--json")
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["test_from"] == "2026-03-01T00:00:00+00:00" and judged["overlaps_training"] is True

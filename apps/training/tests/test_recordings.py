@@ -49,5 +49,8 @@ def test_a_model_of_one_day_is_judged_on_the_next_through_the_queue(
     assert 0.1 < result.scores["base_rate"] < 0.5
     assert result.scores["pr_auc"] > 1.3 * result.scores["base_rate"]
     assert 0.6 < result.scores["roc_auc"] < 0.95
+    assert result.scores["intervals"]["pr_auc"][0] > result.scores["base_rate"]
+    worth = {row["name"]: row["expected_value"] for row in result.scores["baselines"]}
+    assert worth["always_no"] is None and -0.2 < worth["always_yes"] < -0.03  # fees and slippage alone take 3.6 %
     findings = leakcheck.check([datetime(2025, 9, 6, 11, 17, 3, tzinfo=UTC)], coins_per_cut=100, seed=1)
     assert findings.is_clean and findings.rows_compared > 500, findings

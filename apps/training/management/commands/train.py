@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = (
         "Train a model from a recipe (TOML; examples in docs/recipes) on the stored data, in this process, as a job "
         "that the pages show. With a part [tune] in the recipe a study comes first, and its best is trained. Prints "
-        "the scores of the validation and the test part. "
+        "the scores of the validation and the test part, with intervals, costs and baselines as test_model does. "
         "Status 0: trained; 1: failed, with a code and a sentence; 2: wrong recipe or name taken."
     )
 
