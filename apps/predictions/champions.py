@@ -200,7 +200,8 @@ def gate_look(*, place: ActiveModel) -> ChampionEvent | None:
     if shadow is None:
         return None
     if challenge is None:
-        return _look_back_end(place, shadow)
+        _look_back_end(place, shadow)
+        return None
     looks = looks_of(place, challenge)
     if looks and looks[0].verdict == "better":
         return _promoted_if_wanted(place)
@@ -345,7 +346,7 @@ def _event(
 def candidates(place: ActiveModel) -> Sequence[Model]:
     """Trained models that may challenge and do not yet, newest first."""
     challenge = challenge_open(place)
-    taken = [place.model_id, challenge.challenger_id if challenge else None]
+    taken = [place.model_id, (challenge.challenger_id if challenge else None) or place.model_id]
     same = Model.objects.filter(is_deleted=False, label_name=place.model.label_name).exclude(pk__in=taken)
     question = question_of(place.model)
     return [model for model in same.defer("artifact")[:100] if question_of(model) == question]

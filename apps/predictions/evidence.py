@@ -50,7 +50,7 @@ COMMON_ALERTS = """
 def common_alerts(champion: Held, challenger: Held, since: datetime, recipe: dict[str, Any]) -> tuple[Alerts, Alerts]:
     """The judged alerts of each since then, among the coins and instants that both scored; `recipe` says what trading
     costs."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "champion": champion.active_model_id, "shadow": challenger.active_model_id,
         "champion_model": champion.model_id, "challenger": challenger.model_id, "since": since,
     }  # fmt: skip

@@ -75,12 +75,13 @@ def _life_write(held: Held, day: date | None, span: Span) -> int:
         logger.warning("the life of model %s at work is not counted: %s %s", place.pk, error.code, error.message)
         return 0
     states = states_of(place, model, life, promise)
-    fields = {"life": life.as_json(), "state": living.worst(list(states.values()))}
+    state = living.worst(list(states.values()))
+    fields = {"life": life.as_json(), "state": state}
     ModelDay.objects.update_or_create(
         active_model_id=held.active_model_id, model_id=held.model_id, day=day, defaults=fields
     )
     if day is None:
-        _life_show(place, life, promise, fields["state"])
+        _life_show(place, life, promise, state)
     return 1
 
 

@@ -88,7 +88,8 @@ def _gate(gate: Gate, passed: ChampionEvent | None) -> dict[str, Any]:
 def _plot(gate: Gate) -> SafeString:
     if gate.interval is None:
         return SafeString("")
-    row = Span(_("Difference"), gate.difference, *gate.interval, text=percent(VALUE, gate.difference))
+    low, high = gate.interval
+    row = Span(_("Difference"), gate.difference, low, high, percent(VALUE, gate.difference))
     return spans([row], _("Challenger minus champion, value per alert"), "{:.3f}")
 
 
