@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from apps.core.errors import PlatformError
 from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.core.outbox import Message, messages_write
 from apps.core.tests.receiver import open_receiver
 from apps.discovery.metrics import N8N_BATCHES
+from apps.discovery.tests.test_indexes import resolve
 from apps.predictions import endpoints, services, webhooks
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.predictions.tests.feed import LABEL, Feed
@@ -196,3 +199,22 @@ def test_the_judge_tells_what_became_of_an_alert() -> None:
     assert (told["mint"], told["status"], told["alert_id"]) == (mint, "success", 100)
     services.outcomes_judge()
     assert WebhookMessage.objects.count() == 1
+
+
+INDEXES = """
+    SELECT i.relname, obj_description(i.oid, 'pg_class') FROM pg_index x
+    JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+    WHERE t.relname LIKE 'webhook%' AND NOT x.indisprimary ORDER BY 1"""
+
+
+@pytest.mark.django_db
+def test_every_index_names_a_query_that_exists() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(INDEXES)
+        found = cursor.fetchall()
+    assert len(found) == 6
+    for index, comment in found:
+        names = re.findall(r"apps\.\w+\.\w+(?:\.\w+)?", comment or "")
+        assert names, index
+        for name in names:
+            resolve(name)
