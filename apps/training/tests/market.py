@@ -61,15 +61,57 @@ def _row(mint: str, window: Window) -> tuple:
     return metric_row(mint, window, is_standard=True, creator=None, koth_market_cap_sol=150.0)
 
 
+TABLES = {
+    "discovered_coins": "mint, name, symbol, pool, curve, is_mayhem, quote_mint, uri, description, image_url, twitter,"
+    " telegram, website, first_seen_at, filtered_reason, graduated, final_outcome",
+    "coin_streams": "mint, phase_id, is_active, is_graduated, started_at, ended_at, trades_total, volume_lamports",
+    "coin_transactions": "mint, timestamp, trade_key, seq, tx_type, sol_amount, token_amount, price_sol, is_whale,"
+    " phase_id_at_time",
+    "coin_metrics": ", ".join(METRIC_COLUMNS),
+}
+_written: dict[tuple[int, float, float, int], dict[str, bytes]] = {}
+
+
 def fill(coins: int = 120, *, minutes: float = 60.0, life_seconds: float = 400.0, seed: int = 1) -> datetime:
-    """Coins born evenly over the time; returns the end of the data."""
+    """Coins born evenly over the time; returns the end of the data. Made once, later written as it was."""
+    key = (coins, minutes, life_seconds, seed)
+    if key in _written:
+        _write_again(_written[key])
+    else:
+        _fill(*key)
+        _written[key] = _rows_of(coins)
+    set_feed(to_us(START + timedelta(minutes=minutes)))
+    return START + timedelta(minutes=minutes)
+
+
+def _write_again(rows: dict[str, bytes]) -> None:
+    with connection.cursor() as cursor:
+        for table, columns in TABLES.items():
+            with cursor.cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                copy.write(rows[table])
+
+
+def _rows_of(coins: int) -> dict[str, bytes]:
+    """The rows of the coins of `fill`, in the order of their writing."""
+    orders = {"coin_transactions": "mint, seq", "coin_metrics": "row_id"}
+    found = {}
+    with connection.cursor() as cursor:
+        for table, columns in TABLES.items():
+            source = f"SELECT {columns} FROM {table} WHERE mint = ANY(%s) ORDER BY {orders.get(table, 'mint')}"
+            with cursor.cursor.copy(f"COPY ({source}) TO STDOUT", [[_mint(number) for number in range(coins)]]) as copy:
+                found[table] = b"".join(copy)
+    return found
+
+
+def _mint(number: int) -> str:
+    return f"Coin{number:036d}pump"
+
+
+def _fill(coins: int, minutes: float, life_seconds: float, seed: int) -> None:
     rng, end_us = np.random.default_rng(seed), to_us(START + timedelta(minutes=minutes))
     for number in range(coins):
         born = to_us(START) + int(number / coins * (minutes * 60 - life_seconds) * 1e6)
-        mint = f"Coin{number:036d}pump"
-        add_coin(mint, born, [trade for trade in trades_of(rng, born, life_seconds) if trade.at_us < end_us])
-    set_feed(end_us)
-    return START + timedelta(minutes=minutes)
+        add_coin(_mint(number), born, [trade for trade in trades_of(rng, born, life_seconds) if trade.at_us < end_us])
 
 
 def add_coin(
@@ -79,24 +121,19 @@ def add_coin(
     born, ended = _at(born_us), None if ended_us is None else _at(ended_us)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO discovered_coins (mint, name, symbol, pool, curve, is_mayhem, quote_mint, uri, description,"
-            " image_url, twitter, telegram, website, first_seen_at, filtered_reason, graduated, final_outcome)"
+            f"INSERT INTO discovered_coins ({TABLES['discovered_coins']})"
             " VALUES (%s, '', '', 'pump', %s, false, '', '', '', '', '', '', '', %s, '', false, '')",
             (mint, curve, born),
         )
         cursor.execute(
-            "INSERT INTO coin_streams (mint, phase_id, is_active, is_graduated, started_at, ended_at, trades_total,"
-            " volume_lamports) VALUES (%s, 1, true, false, %s, %s, 0, 0)",
+            f"INSERT INTO coin_streams ({TABLES['coin_streams']}) VALUES (%s, 1, true, false, %s, %s, 0, 0)",
             (mint, born, ended),
         )
-        with cursor.cursor.copy(
-            "COPY coin_transactions (mint, timestamp, trade_key, seq, tx_type, sol_amount, token_amount, price_sol,"
-            " is_whale, phase_id_at_time) FROM STDIN"
-        ) as copy:
+        with cursor.cursor.copy(f"COPY coin_transactions ({TABLES['coin_transactions']}) FROM STDIN") as copy:
             for seq, trade in enumerate(trades):
                 side = "buy" if trade.is_buy else "sell"
                 copy.write_row((mint, _at(trade.at_us), seq, seq, side, trade.lamports, 1, trade.price, False, 1))
-        with cursor.cursor.copy(f"COPY coin_metrics ({', '.join(METRIC_COLUMNS)}) FROM STDIN") as copy:
+        with cursor.cursor.copy(f"COPY coin_metrics ({TABLES['coin_metrics']}) FROM STDIN") as copy:
             for row in metric_rows(mint, trades):
                 copy.write_row((row[0], _at(row[1]), *row[2:]))
 
