@@ -17,6 +17,7 @@ from apps.training import features
 from apps.training.columns import Floats, Integers
 from apps.training.dataset import Dataset
 from apps.training.evaluation import Sample, average_precision, baselines, costs, report, slices
+from apps.training.label_rules import PRICE
 from apps.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ def view(data: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def values(data: Dataset, recipe: Recipe) -> Floats:
-    """What an alert on each row would have earned after all costs, as a ratio of the stake; NaN where unknown."""
+    """What an alert on each row would have earned after all costs, as a ratio of the stake; NaN where unknown, and
+    for a question about a fall, on which nobody buys."""
     rule = recipe.label.rule()
+    if rule.kind in ("path", "close") and rule.metric == PRICE and not rule.rises:
+        return np.full(len(data), np.nan)
     entry_us = data.as_of_us + round(rule.latency_seconds * 1e6)
     exit_us = data.as_of_us + round(rule.reach_seconds * 1e6)
     prices = (data.entry_price, data.exit_price)

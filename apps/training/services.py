@@ -73,12 +73,19 @@ def compare_request(*, models: Sequence[Model], start: datetime, end: datetime, 
     """Queue a comparison of two to four models on the same rows. Raises COMPARE_NUMBER, COMPARE_LABELS_DIFFER."""
     if not COMPARE_LEAST <= len({model.pk for model in models}) <= COMPARE_MOST:
         raise PlatformError("COMPARE_NUMBER", f"Choose {COMPARE_LEAST} to {COMPARE_MOST} different models.")
-    if len({(model.label_name, str(model.recipe["data"]["phases"])) for model in models}) > 1:
+    if len({_question(model) for model in models}) > 1:
         raise PlatformError(
-            "COMPARE_LABELS_DIFFER", "Only models with the same label and phases can be judged on the same rows."
+            "COMPARE_LABELS_DIFFER",
+            "Only models with the same label (with its latency), phases and filters can be judged on the same rows.",
         )
     params = {"models": [model.pk for model in models], "from": start.isoformat(), "to": end.isoformat()}
     return job_create(job_type=Job.Type.COMPARE, params=params, priority=priority)
+
+
+def _question(model: Model) -> str:
+    """What a model is asked about which rows, as text that is the same for the same question."""
+    recipe = recipe_parse(model.recipe)
+    return f"{recipe.label!r} {sorted(recipe.data.phases)} {recipe.data.filter()!r}"
 
 
 def job_create(*, job_type: Job.Type, params: dict[str, Any], priority: int = 5, model: Model | None = None) -> Job:
