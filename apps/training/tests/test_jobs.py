@@ -37,6 +37,9 @@ def test_a_recipe_becomes_a_model_that_knows_something(filled, make_recipe):
     assert model.rows_train > model.rows_validation > 0 < model.rows_test
     assert 0 < model.threshold < 1
     assert sum(model.importances.values()) == pytest.approx(1.0)
+    assert set(model.profile["features"]) == set(model.feature_names)
+    assert model.profile["features"]["price_close"]["rows"] == model.rows_train
+    assert model.profile["score"]["rows"] == model.rows_validation + model.rows_test
     assert artifacts.load(model).num_features() == len(model.feature_names)
     job = model.jobs.get()
     assert (job.progress, job.result["model_id"]) == (1.0, model.pk)
