@@ -1,0 +1,75 @@
+"""What services and the admin do with wallets and strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.core.errors import PlatformError
+from apps.trading import services
+from apps.trading.models import Order, Wallet
+from apps.trading.tests.conftest import SOL, World, at
+from apps.trading.tests.rounds import held, run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_demo_has_its_wallet_and_strategy_once(started: World) -> None:
+    first, second = services.demo_setup(), services.demo_setup()
+    assert (first.pk, first.name, first.stake_lamports) == (second.pk, "demo", SOL // 10)
+    assert Wallet.objects.get(alias="demo").virtual_balance_lamports == 10 * SOL
+
+
+def test_strategy_change_leaves_open_positions_alone(started: World) -> None:
+    _, position = held(started)
+    services.strategy_update(name="s", stop_loss_bps=1, timeout_seconds=1)
+    position.refresh_from_db()
+    assert (position.stop_loss_bps, position.timeout_at) == (2000, at(96))
+
+
+def test_strategy_switched_on_again_skips_the_alerts_of_the_meantime(started: World) -> None:
+    mint = started.coin()
+    started.wallet()
+    started.strategy()
+    services.strategy_update(name="s", is_active=False)
+    started.alert(mint, 5)
+    services.strategy_update(name="s", is_active=True)
+    run(started, 6)
+    assert not Order.objects.exists()
+
+
+def test_wallet_with_a_history_is_kept(started: World) -> None:
+    held(started)
+    with pytest.raises(PlatformError) as error:
+        services.wallet_delete(alias="test")
+    assert error.value.code == "WALLET_IN_USE"
+
+
+def test_real_wallet_is_refused_by_every_service(started: World) -> None:
+    mint = started.coin()
+    Wallet.objects.create(alias="real", wallet_type="REAL", transfer_enabled=True, real_balance_lamports=SOL)
+    started.wallet("test", transfer_enabled=True)
+    for act in (
+        lambda: services.buy_manual(alias="real", mint=mint, lamports=SOL // 10),
+        lambda: services.wallet_add_balance(alias="real", lamports=SOL),
+        lambda: services.transfer(from_alias="real", to_alias="test", lamports=1),
+        lambda: services.transfer(from_alias="test", to_alias="real", lamports=1),
+        lambda: services.sell_all(alias="real"),
+        lambda: services.strategy_create(name="r", wallet_alias="real", stake_lamports=1),
+    ):
+        with pytest.raises(PlatformError) as error:
+            act()
+        assert error.value.code == "REAL_TRADING_LOCKED"
+
+
+def test_admin_form_does_not_write_back_a_balance_that_moved(started: World, admin_client: Any) -> None:
+    wallet = started.wallet()
+    page = admin_client.get(f"/admin/trading/wallet/{wallet.pk}/change/")
+    form = page.context["adminform"].form
+    data = {name: form.initial.get(name, "") for name in form.fields}
+    Wallet.objects.update(virtual_balance_lamports=5)
+    answer = admin_client.post(f"/admin/trading/wallet/{wallet.pk}/change/", {**data, "tag": "new"})
+    assert answer.status_code == 302
+    wallet.refresh_from_db()
+    assert (wallet.tag, wallet.virtual_balance_lamports) == ("new", 5)
