@@ -118,11 +118,12 @@ def _signed(ratio: float | None) -> str:
 def sample(key: str, title: Title, scores: Mapping[str, Any]) -> dict[str, Any]:
     """One judged sample: its measures as texts, its plots, its tables of baselines and slices."""
     boot = scores.get("bootstrap", {})
-    cuts = _cuts(scores)
+    cuts, texts = _cuts(scores), score_texts(scores)
     return {
         "key": key,
         "title": title,
-        **score_texts(scores),
+        **texts,
+        "notes": _notes(texts),
         "threshold": display.number(scores.get("threshold"), 3),
         "coins": display.count(scores.get("coins")),
         "draws": display.count(boot.get("resamples")) if scores.get("intervals") else "",
@@ -134,6 +135,17 @@ def sample(key: str, title: Title, scores: Mapping[str, Any]) -> dict[str, Any]:
         "baselines": _baselines(scores) if scores.get("baselines") else None,
         "slices": _slices(cuts) if cuts else None,
     }
+
+
+def _notes(texts: Mapping[str, str]) -> dict[str, str]:
+    """What stands below each figure: its interval, where there is one, and what to hold it against."""
+    beside = {
+        "expected": (texts["expected_ends"], _("any row %(value)s") % {"value": texts["expected_of_all"]}),
+        "precision": (texts["precision_ends"], _("base rate %(rate)s") % {"rate": texts["base_rate"]}),
+        "pr_auc": (_("base rate %(rate)s") % {"rate": texts["base"]}, texts["pr_auc_ends"]),
+        "roc_auc": (texts["roc_auc_ends"], _("0.5 is chance")),
+    }
+    return {name: "; ".join(filter(None, parts)) for name, parts in beside.items()}
 
 
 def _columns(first: Title) -> list[Column]:
