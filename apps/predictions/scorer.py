@@ -50,7 +50,8 @@ TRIM_EVERY = timedelta(minutes=1)
 LONGEST_LIFE = timedelta(days=1)
 UNTRADED_PHASES = (Phase.FINISHED, Phase.GRADUATED)
 MOST_UNEXPLAINED = 2_000
-EXPLAINED_AT_ONCE = 40  # about a tenth of a second
+EXPLAINED_AT_ONCE = 8  # some 20 ms, for so long a new window may wait
+EXPLAIN_FROM = 500  # so many are waiting that a scorer which never rests must begin
 
 Unexplained = tuple[int, str, datetime]  # model at work, coin, window
 
@@ -126,7 +127,8 @@ class Scorer:
             scorer_queries.batch_write(batch)
         else:
             self._score(rows, batch, feed_at)
-        self.explain()
+        if len(self._unexplained) > EXPLAIN_FROM:
+            self.explain()
         self._trim(feed_at)
         return count
 
@@ -255,7 +257,7 @@ class Scorer:
         self._unexplained += [(place, mint, at) for place, model, mint, at in found if model == models.get(place)]
 
     def explain(self) -> int:
-        """Write the reasons of some alerts that have none yet; how many were looked at."""
+        """Write the reasons of some alerts that have none yet: work for when no window waits. How many there were."""
         some = [self._unexplained.popleft() for _ in range(min(len(self._unexplained), EXPLAINED_AT_ONCE))]
         explained = []
         for worker in self.workers:

@@ -58,6 +58,8 @@ def scored(db: None) -> ActiveModel:
         feed.run_to(seconds)
         scorer.refresh()
         scorer.step()
+    while scorer.explain():
+        pass
     feed.run_to(300)
     services.outcomes_judge()
     return active

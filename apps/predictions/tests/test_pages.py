@@ -42,7 +42,7 @@ def scored(db) -> ActiveModel:
     scorer.refresh()
     for seconds in range(60, 661, 30):
         feed.run_to(seconds)
-        while scorer.step():
+        while scorer.step() or scorer.explain():
             pass
     assert services.outcomes_judge().predictions > 0
     return active

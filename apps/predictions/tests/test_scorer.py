@@ -29,6 +29,8 @@ def run(scorer: Scorer) -> int:
     total = 0
     while count := scorer.step():
         total += count
+    while scorer.explain():
+        pass
     return total
 
 
@@ -182,8 +184,7 @@ def test_alerts_that_a_dying_scorer_left_without_reasons_get_them_from_the_next_
     AlertEvaluation.objects.update(reasons=None)
     scorer = Scorer()
     scorer.warm_up()
-    run(scorer)
-    assert scorer.explain() == len(wanted) > 0
+    assert run(scorer) == 0 and len(wanted) > 0
     assert list(AlertEvaluation.objects.order_by("as_of").values_list("reasons", flat=True)) == wanted
     AlertEvaluation.objects.update(reasons=None)
     Prediction.objects.update(model_id=active.model_id + 1)  # another model holds the place now
