@@ -17,12 +17,12 @@ from apps.training.recipes import Booster, Data, Label, Recipe, Split, TradeCost
 
 LABEL, DATA, SPLIT, BOOSTER, COSTS, TUNE = Label(), Data(), Split(), Booster(), TradeCosts(), Tune()
 KINDS = [
-    ("path", _("touches a change")),
-    ("close", _("ends at a change")),
+    ("path", _("touches it")),
+    ("close", _("ends there")),
     ("rule", _("meets a rule")),
     ("graduates", _("graduates")),
 ]
-METRIC_CHOICES = [(LABEL.metric, _("price of the trades")), *((name, name) for name in METRICS)]
+METRIC_CHOICES = [(LABEL.metric, _("price")), *((name, name) for name in METRICS)]
 OPERATORS = [(sign, sign) for sign in (">=", ">", "<=", "<")]
 WHENS = [("within", _("at any moment until then")), ("after", _("at the end"))]
 CREATORS = [

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display, svg
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.training.models import Job, Trial
-from apps.training.recipes import Booster, Tune
+from apps.training.recipes import SPACE, Booster, Tune
 from apps.training.study import LOGARITHMIC, Study
 
 MEASURES: dict[str, str | Promise] = {
@@ -38,7 +38,8 @@ def study_facts(job: Job) -> dict[str, Any]:
     trials = list(job.trials.order_by("number"))
     done = [trial for trial in trials if trial.value is not None and trial.state == Trial.State.COMPLETE]
     best = _best(done, plan.measure)
-    space = Study(plan, Booster.model_validate(recipe["xgboost"]), recipe["seed"]).space()
+    known = Study(plan, Booster.model_validate(recipe["xgboost"]), recipe["seed"]).space()
+    space = {name: known[name] for name in SPACE if name in known}
     return {
         "measure": MEASURES[plan.measure],
         "asked": display.count(plan.trials),
@@ -46,13 +47,13 @@ def study_facts(job: Job) -> dict[str, Any]:
         "best": best and {
             "number": best.number,
             "value": display.number(best.value, DIGITS),
-            "params": [(name, _short(value)) for name, value in sorted(best.params.items())],
+            "params": [(name, _short(best.params[name])) for name in space if name in best.params],
             "rounds": best.measures.get("rounds"),
         },
         "can_train": job.status == Job.Status.COMPLETED and bool((job.result or {}).get("recipe")),
         "course_plot": _course(done, plan.measure),
         "plots": [(name, _against(done, name, span, plan.measure)) for name, span in space.items()] if done else [],
-        "table": _table(trials, sorted(space), best, plan.measure),
+        "table": _table(trials, list(space), best, plan.measure),
         "models": [(model.pk, model.name) for model in job.tuned_models.filter(is_deleted=False).only("pk", "name")],
     }  # fmt: skip
 
