@@ -50,7 +50,7 @@ def fingerprint(selection: Selection, coins: Sequence[tuple[str, int, int]], dat
     reach = timedelta(seconds=max(REACH_SECONDS, HISTORY_SECONDS) + 2 * queries.SILENCE_SECONDS)
     mints = [mint for mint, _, _ in coins]
     creators.histories_keep(mints)
-    bounds = {
+    bounds: dict[str, Any] = {
         "first": min(queries.to_datetime(min(first for _, _, first in coins)), selection.start - reach),
         "since": selection.start - reach,
         "rates_since": selection.start - reach - timedelta(seconds=RATE_REACH_SECONDS),

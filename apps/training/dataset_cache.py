@@ -88,7 +88,7 @@ def opened(path: Path) -> Dataset | None:
     """The dataset of a file; None where there is none. A file that is damaged is removed."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = [file[name] for name in ARRAYS]
+            arrays = {name: file[name] for name in ARRAYS}
             meta, check = bytes(file["meta"]), bytes(file["check"])
     except FileNotFoundError:
         return None
@@ -103,15 +103,17 @@ def opened(path: Path) -> Dataset | None:
         return None
     os.utime(path)
     names, mints, counts, digest = facts
-    return Dataset(tuple(names), *arrays, tuple(mints), Counts(**counts), content_hash=digest)  # type: ignore[arg-type]
+    return Dataset(names=tuple(names), **arrays, mints=tuple(mints), counts=Counts(**counts), content_hash=digest)
 
 
-def _facts(meta: bytes, check: bytes, arrays: list[Any]) -> tuple[list[str], list[str], dict[str, int], str] | None:
+def _facts(
+    meta: bytes, check: bytes, arrays: dict[str, Any]
+) -> tuple[list[str], list[str], dict[str, int], str] | None:
     """What stands beside the arrays, where all of it is as it was written."""
     if hashlib.sha256(meta).digest() != check:
         return None
     names, mints, counts, digest = json.loads(meta)
-    return (names, mints, counts, digest) if content_hash(names, mints, arrays) == digest else None
+    return (names, mints, counts, digest) if content_hash(names, mints, list(arrays.values())) == digest else None
 
 
 def _store(path: Path, data: Dataset) -> None:

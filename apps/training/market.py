@@ -82,8 +82,8 @@ class Market:
         """What of it was known at a moment."""
         held = max(0, (moment_us - self.start_us) // BUCKET_US)
         rates = np.searchsorted(self.rate_at_us, moment_us, side="right")
-        figures = (getattr(self, name)[:held] for name in FIGURES)
-        return Market(self.start_us, *figures, self.rate_at_us[:rates], self.rate[:rates])
+        figures = {name: getattr(self, name)[:held] for name in FIGURES}
+        return Market(self.start_us, **figures, rate_at_us=self.rate_at_us[:rates], rate=self.rate[:rates])
 
     def _place(self, as_of_us: Integers) -> Integers:
         """How many buckets had ended at each moment."""

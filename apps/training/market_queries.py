@@ -73,8 +73,8 @@ def _read(begin_us: int, end_us: int, rates_from_us: int) -> Market:
     rates_to = to_datetime(end_us + BUCKET_US - RATE_LAG_SECONDS * _US)
     rates = copy_records(RATES, (to_datetime(rates_from_us), rates_to), RATE, times=("at_us",))
     places = (found["at_us"] - begin_us) // BUCKET_US
-    figures = (_spread(found[name], places, (end_us - begin_us) // BUCKET_US) for name in FIGURES)
-    return Market(begin_us, *figures, rates["at_us"].copy(), rates["rate"].copy())
+    figures = {name: _spread(found[name], places, (end_us - begin_us) // BUCKET_US) for name in FIGURES}
+    return Market(begin_us, **figures, rate_at_us=rates["at_us"].copy(), rate=rates["rate"].copy())
 
 
 def _spread(values: NDArray[np.int64], places: Integers, length: int) -> Integers:
@@ -84,14 +84,15 @@ def _spread(values: NDArray[np.int64], places: Integers, length: int) -> Integer
 
 
 def _joined(held: Market, fresh: Market) -> Market:
-    figures = (np.concatenate((getattr(held, name), getattr(fresh, name))) for name in FIGURES)
+    figures = {name: np.concatenate((getattr(held, name), getattr(fresh, name))) for name in FIGURES}
     new = fresh.rate_at_us > (held.rate_at_us[-1] if len(held.rate_at_us) else -1)
     rate_at_us = np.concatenate((held.rate_at_us, fresh.rate_at_us[new]))
-    return Market(held.start_us, *figures, rate_at_us, np.concatenate((held.rate, fresh.rate[new])))
+    rate = np.concatenate((held.rate, fresh.rate[new]))
+    return Market(held.start_us, **figures, rate_at_us=rate_at_us, rate=rate)
 
 
 def _from(held: Market, begin_us: int) -> Market:
     gone = (begin_us - held.start_us) // BUCKET_US
-    figures = (getattr(held, name)[gone:] for name in FIGURES)
+    figures = {name: getattr(held, name)[gone:] for name in FIGURES}
     old = int(np.searchsorted(held.rate_at_us, begin_us - RATE_REACH_SECONDS * _US, side="right"))
-    return Market(begin_us, *figures, held.rate_at_us[old:], held.rate[old:])
+    return Market(begin_us, **figures, rate_at_us=held.rate_at_us[old:], rate=held.rate[old:])

@@ -91,4 +91,5 @@ def _lots(mints: Sequence[str], coin: Integers, as_of_us: Integers, seed: int) -
     mixed = of_coin[coin] ^ (as_of_us.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
+    lots: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return lots
