@@ -2,6 +2,8 @@
 # ruff: noqa: E402 - Django has to be set up before anything of it is imported
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
@@ -16,8 +18,11 @@ from django.core.asgi import get_asgi_application
 pages = get_asgi_application()
 
 from apps.core.checks import require_settings
+from pumpsite.listening import require_port
 
 require_settings()
+if Path(sys.argv[0]).name == "daphne":
+    require_port(sys.argv[1:])
 
 from django.urls import path
 

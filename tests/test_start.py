@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from apps.core.environment import WRONG_SETTINGS
+from pumpsite.listening import address_of, refusal, require_port
 from tests.servers import ROOT, free_port
 
 BIN = Path(sys.executable).parent
@@ -150,6 +153,43 @@ def test_process_ends_with_the_status_and_every_sentence(name):
         "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters).",
     ]
     assert "Traceback" not in ended.stderr
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which another program listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_taken_port_of_the_web_process_is_one_sentence(taken):
+    ended = start("daphne", "-b", "127.0.0.1", "-p", str(taken), "pumpsite.asgi:application")
+    assert ended.returncode == WRONG_SETTINGS, ended.stderr
+    assert sentences(ended.stderr) == [
+        f"PORT must be one that is free: 127.0.0.1:{taken} cannot be listened on (Address already in use)."
+    ]
+    assert "Traceback" not in ended.stderr
+
+
+def test_port_that_becomes_free_is_waited_for():
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    assert refusal("127.0.0.1", port)
+    threading.Timer(0.1, listener.close).start()
+    require_port(["-p", str(port)], patience=30)
+    assert not refusal("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-v", "0", "-b", "0.0.0.0", "-p", "80", "--no-server-name", "a:b"], ("0.0.0.0", 80)),
+        (["--bind", "::", "--port", "8000", "a:b"], ("::", 8000)),
+        (["-u", "/run/web.sock", "a:b"], ("127.0.0.1", 0)),
+    ],
+)
+def test_address_is_that_of_the_arguments_of_daphne(arguments, expected):
+    assert address_of(arguments) == expected
 
 
 def test_check_names_every_wrong_setting(settings):
