@@ -126,11 +126,11 @@ def training_ratio_to_bare() -> dict[str, Any]:
 def _job(data: Dataset, train: NDArray[np.int64], validation: NDArray[np.int64], recipe: Recipe) -> None:
     value = judging.values(data, recipe)
     fitted = fitting.fit(data, train, validation, recipe, value=value, threads=1)
-    samples = [judging.sample_of(data, value, rows) for rows in (train, validation)]
-    kept, x = judging.keep(*samples, recipe), data.x[validation]
+    learned, judged = judging.sample_of(data, value, train), judging.sample_of(data, value, validation)
+    kept, x = judging.keep(learned, judged, recipe), data.x[validation]
     judging.permutation(fitted.booster, x, data.label[validation], fitted.importances, seed=recipe.seed)
     probability = fitting.predict(fitted.booster, x)
-    judging.judge(samples[1], probability, threshold=fitted.threshold.value, recipe=recipe, kept=kept)
+    judging.judge(judged, probability, threshold=fitted.threshold.value, recipe=recipe, kept=kept)
     artifacts.dump(fitted.booster)
 
 
