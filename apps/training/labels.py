@@ -64,9 +64,10 @@ class Knowledge:
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """One value a row. Prices are SOL per token: the quote at the row's end, the entry after the latency, the exit
-    `latency_seconds` after the target, the stop or the horizon; NaN where unknown. `complete` says that the row may be used: its whole horizon is
-    known, or the label was settled before a graduation cut it. To fit or judge on rows that are known only because the
-    target was reached would count the successes near an end and drop the failures. `unknown` says why it may not."""
+    `latency_seconds` after the target, the stop or the horizon; NaN where unknown. `complete` says that the row may
+    be used: its whole horizon is known, or the label was settled before a graduation cut it. To fit or judge on
+    rows that are known only because the target was reached would count the successes near an end and drop the
+    failures. `unknown` says why it may not."""
 
     label: Floats
     quoted_price: Floats
