@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from apps.training import profiles
+from apps.training.features import REGISTRY
 from apps.training.profiles import Values
 
 SOME, MUCH = 0.1, 0.25
 LEAST_ROWS = 200
+# A day so far holds other hours than a whole one: what only tells the time is not compared.
+CLOCK = frozenset(feature.name for feature in REGISTRY if feature.inputs == ("as_of_us",))
 
 Degree = Literal["unknown", "none", "some", "much"]
 
@@ -45,7 +48,7 @@ def drift_of(profile: Mapping[str, Any], names: Sequence[str], x: Values, scores
     """
     kept = profile.get("features", {})
     indices = {
-        name: profiles.psi(profiles.spread_read(kept[name]), x[:, place]) if name in kept else None
+        name: profiles.psi(profiles.spread_read(kept[name]), x[:, place]) if name in kept and name not in CLOCK else None
         for place, name in enumerate(names)
     }
     score = profiles.psi(profiles.spread_read(profile["score"]), scores) if profile.get("score") else None

@@ -64,6 +64,8 @@ class ActiveOut(IgnoreSettings):
     send_mode: SendMode
     webhook_enabled: bool
     activated_at: datetime
+    shadow_of_id: int | None = Field(description="the model it challenges in the shadow; null for all others")
+    model_since: datetime | None = Field(description="feed time since which this trained model holds the place")
 
     @staticmethod
     def resolve_model_name(active: ActiveModel) -> str:

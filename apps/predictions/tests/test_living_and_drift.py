@@ -123,6 +123,8 @@ def test_few_rows_and_unknown_features_say_nothing() -> None:
     assert found.features["new"] is None
     assert found.highest == ("a", found.features["a"])
     assert (drift.degree_of(found.score), drift.drift_read(found.as_json())) == ("none", found)
+    clock = drift.drift_of({"features": {"day_sine": profile["features"]["a"]}}, ["day_sine"], x[:, :1], x[:, 0])
+    assert clock.features == {"day_sine": None}
     few = drift.drift_of(profile, ["a", "new"], x[1:], x[1:, 0])
     assert (few.score, few.highest, drift.degree_of(few.score)) == (None, None, "unknown")
     assert drift.drift_of({}, ["a"], x[:, :1], x[:, 0]).highest is None
