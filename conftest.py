@@ -23,7 +23,7 @@ def recordings_dir() -> Path:
 
 def pytest_configure() -> None:
     """Passwords of the tests' users need not be hard to guess, and hashing them well takes 50 ms each."""
-    TransactionTestCase._fixture_teardown = lambda self: emptying.restore()
+    TransactionTestCase._fixture_teardown = lambda self: emptying.restore()  # type: ignore[attr-defined]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
