@@ -192,5 +192,6 @@ ALERTS_EXPLAIN = """
 
 def alerts_explain(explained: Sequence[tuple[dict[str, Any], int, str, datetime]]) -> None:
     """Keep the reasons of alerts: reasons, place at work, coin, window."""
+    rows = [(json.dumps(reasons), place, mint, as_of) for reasons, place, mint, as_of in explained]
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(ALERTS_EXPLAIN, [(json.dumps(reasons), *key) for reasons, *key in explained])
+        cursor.executemany(ALERTS_EXPLAIN, rows)

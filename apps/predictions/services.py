@@ -273,6 +273,8 @@ def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) ->
     workers = _chosen_workers(active_model_ids)
     since = as_of - timedelta(seconds=HISTORY_SECONDS)
     records = training_queries.metric_records([mint], since, as_of)
+    if not len(records):
+        raise NotFoundError("COIN_HAS_NO_METRICS", "This coin is not followed: its windows cannot be read.")
     columns = load_columns(records, highs=training_queries.highs_before([mint], since))
     newest = np.array([len(columns) - 1])
     market = MarketReader().between(training_queries.to_us(as_of), training_queries.to_us(as_of))
