@@ -129,8 +129,10 @@ def restore_model(request: HttpRequest, model_id: int, body: NameIn) -> Model:
 def retrain_model(request: HttpRequest, model_id: int, body: RetrainIn) -> Status[Job]:
     """Queue the model's recipe on other data; the new model has this one as its parent."""
     model = services.model_get(model_id=model_id)
-    asked = {"start": body.from_, "end": body.to, "name": body.name, "alias": body.alias, "priority": body.priority}
-    return Status(202, services.retrain_request(model=model, **asked))
+    job = services.retrain_request(
+        model=model, start=body.from_, end=body.to, name=body.name, alias=body.alias, priority=body.priority
+    )
+    return Status(202, job)
 
 
 @router.post("models/compare", response={202: JobOut}, auth=admin)

@@ -15,7 +15,7 @@ import io
 import json
 import zipfile
 import zlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,8 @@ from apps.training import artifact_check, features
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
 
-FORMAT, VERSION = "pump-platform-model", 1
+FORMAT: Final = "pump-platform-model"
+VERSION: Final = 1
 MANIFEST, ARTIFACT, SUMS = "model.json", "model.ubj", "SHA256SUMS"
 MOST_FILE_BYTES = 64 * 2**20
 MOST_BYTES = {MANIFEST: 16 * 2**20, ARTIFACT: 256 * 2**20, SUMS: 1000}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.training.recipes import Booster, Tune
+from apps.training.recipes import SPACE, Booster, Tune
 
 WHOLE = ("max_depth",)
 LOGARITHMIC = ("learning_rate", "min_child_weight", "reg_lambda")
@@ -22,6 +22,13 @@ Params = dict[str, float | int]
 
 class TrialPruned(Exception):  # noqa: N818 - not an error
     """The trial is worse than the median of those before it at the same round."""
+
+
+def space_of(tune: Tune, base: Booster) -> dict[str, tuple[float, float]]:
+    """Least and most of each parameter, in the order of the recipes; the recipe's own value is always inside."""
+    wanted = {name: tune.space[name] for name in SPACE if name in tune.space}
+    own = {name: float(getattr(base, name)) for name in wanted}
+    return {name: (min(low, own[name]), max(high, own[name])) for name, (low, high) in wanted.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,6 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_ROUNDS, REPORT_EVERY)
         self._study = optuna.create_study(direction="maximize", pruner=pruner)
-
-    def space(self) -> dict[str, tuple[float, float]]:
-        """Least and most of each parameter; the recipe's own value is always inside."""
-        own = {name: float(getattr(self.base, name)) for name in self.tune.space}
-        return {name: (min(low, own[name]), max(high, own[name])) for name, (low, high) in self.tune.space.items()}
 
     def add(self, ended: Ended) -> None:
         """Take over a trial of before the study was broken off."""
@@ -102,7 +104,7 @@ class Study:
             name: IntDistribution(int(low), int(high))
             if name in WHOLE
             else FloatDistribution(low, high, log=name in LOGARITHMIC and low > 0)
-            for name, (low, high) in self.space().items()
+            for name, (low, high) in space_of(self.tune, self.base).items()
         }
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from apps.core import display, svg
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.training.models import Job, Trial
-from apps.training.recipes import SPACE, Booster, Tune
-from apps.training.study import LOGARITHMIC, Study
+from apps.training.recipes import Booster, Tune
+from apps.training.study import LOGARITHMIC, space_of
 
 MEASURES: dict[str, str | Promise] = {
     "pr_auc": "PR-AUC",
@@ -38,8 +38,7 @@ def study_facts(job: Job) -> dict[str, Any]:
     trials = list(job.trials.order_by("number"))
     done = [trial for trial in trials if trial.value is not None and trial.state == Trial.State.COMPLETE]
     best = _best(done, plan.measure)
-    known = Study(plan, Booster.model_validate(recipe["xgboost"]), recipe["seed"]).space()
-    space = {name: known[name] for name in SPACE if name in known}
+    space = space_of(plan, Booster.model_validate(recipe["xgboost"]))
     return {
         "measure": MEASURES[plan.measure],
         "asked": display.count(plan.trials),

@@ -208,8 +208,8 @@ def _store(job: Job, model: Model, result: dict[str, Any]) -> None:
     try:
         with transaction.atomic():
             model.origin = lineage.origin
-            model.parent = Model.objects.filter(pk=lineage.parent_id).first()
-            model.study = Job.objects.filter(pk=lineage.study_id).first()
+            model.parent = Model.objects.filter(pk=lineage.parent_id or 0).first()
+            model.study = Job.objects.filter(pk=lineage.study_id or 0).first()
             model.save()
             if lineage.alias:
                 services.alias_set(model=model, alias=lineage.alias)

@@ -9,7 +9,7 @@ from apps.core.errors import ConflictError, PlatformError
 from apps.training import runner, services, tasks, tuning
 from apps.training.models import Job, Model, Trial
 from apps.training.recipes import SPACE, Booster, Tune, recipe_parse
-from apps.training.study import Ended, Study
+from apps.training.study import Ended, Study, space_of
 
 SMALL = {"trials": 4, "space": {"learning_rate": [0.05, 0.5], "max_depth": [2, 5]}}
 
@@ -117,7 +117,8 @@ def test_better_means_more_or_less_as_the_measure_asks(measure):
 
 def test_the_recipes_own_values_are_always_inside():
     study = Study(Tune(), Booster(max_depth=12, learning_rate=0.01), seed=1)
-    assert study.space()["max_depth"] == (3, 12) and study.space()["learning_rate"] == (0.01, 0.3)
+    space = space_of(study.tune, study.base)
+    assert space["max_depth"] == (3, 12) and space["learning_rate"] == (0.01, 0.3)
     first = study.ask().params
     assert (first["max_depth"], first["learning_rate"]) == (12, 0.01) and set(first) == set(SPACE)
 
