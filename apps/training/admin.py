@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.models import Comparison, Job, Model, TestResult, Trial
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -30,8 +30,19 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(Model)
 class ModelAdmin(ReadOnlyAdmin):
-    list_display = ("name", "label_name", "rows_train", "threshold", "is_deleted", "created_at")
-    list_filter = ("label_name", "is_deleted")
+    list_display = (
+        "name",
+        "label_name",
+        "alias",
+        "origin",
+        "parent",
+        "rows_train",
+        "threshold",
+        "is_deleted",
+        "created_at",
+    )
+    list_filter = ("alias", "origin", "label_name", "is_deleted")
+    list_select_related = ("parent",)
     search_fields = ("name", "description")
     exclude = ("artifact",)
 
@@ -45,3 +56,9 @@ class TestResultAdmin(ReadOnlyAdmin):
 @admin.register(Comparison)
 class ComparisonAdmin(ReadOnlyAdmin):
     list_display = ("id", "winner", "test_from", "test_to", "reason", "created_at")
+
+
+@admin.register(Trial)
+class TrialAdmin(ReadOnlyAdmin):
+    list_display = ("id", "job", "number", "state", "value", "started_at", "finished_at")
+    list_filter = ("state",)
