@@ -256,7 +256,7 @@ class Pipeline:
     def _load_unknown(self, frames: Sequence[Frame]) -> None:
         known, unknown = self.tracker.coins, set()
         for *_, parsed in frames:
-            if parsed is None or (message := parsed.message) is None or type(message) is Control:
+            if parsed is None or (message := parsed.message) is None or isinstance(message, Control):
                 continue
             if message.mint not in known:
                 unknown.add(message.mint)
