@@ -222,7 +222,8 @@ def health(request: HttpRequest) -> dict[str, Any]:
 @router.post("/system/preload-models", response=PreloadOut, auth=admin)
 def preload_models(request: HttpRequest) -> dict[str, Any]:
     """Load and check every model at work, here and in the scorer."""
-    return {"loaded": services.models_preload()}
+    loaded, unusable = services.models_preload()
+    return {"loaded": loaded, "unusable": unusable}
 
 
 # --- Shapes --------------------------------------------------------------------------------------------

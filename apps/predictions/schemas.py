@@ -248,7 +248,10 @@ class N8nOut(Schema):
 
 
 class PreloadOut(Schema):
+    """Names of the models at work; `unusable` are those whose artifact is not what it was (the log says more)."""
+
     loaded: list[str]
+    unusable: list[str]
 
 
 class PredictionQuery(PageQuery):

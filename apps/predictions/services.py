@@ -338,12 +338,15 @@ def _chosen_workers(ids: Sequence[int] | None) -> Sequence[inference.Worker]:
     return workers
 
 
-def models_preload() -> list[str]:
-    """Load and check every model at work in this process and let the scorer do so too; their names."""
-    workers = _workers(ActiveModel.objects.scoring())
+def models_preload() -> tuple[list[str], list[str]]:
+    """Load and check every model at work in this process and let the scorer do so too: the names of those that can be
+    used, and of those that cannot (the log says why)."""
+    scoring = ActiveModel.objects.scoring()
+    usable = [worker.name for worker in _workers(scoring)]
     with transaction.atomic():
         scorer_notify()
-    return [worker.name for worker in workers]
+    names = scoring.order_by("id").values_list("custom_name", flat=True)
+    return usable, [name for name in names if name not in usable]
 
 
 def _workers(active: QuerySet[ActiveModel]) -> Sequence[inference.Worker]:

@@ -182,7 +182,7 @@ def test_one_coin_is_scored_on_request(api: Api, scored: ActiveModel) -> None:
     chosen = api("post", "predict", {"mint": mint_of(1), "active_model_ids": [other.pk]})
     assert [one["active_model_id"] for one in chosen["items"]] == [other.pk]
     assert api("post", "predict?limit=1&offset=1", {"mint": mint_of(1)})["items"] == []
-    assert api("post", "system/preload-models") == {"loaded": ["model"]}
+    assert api("post", "system/preload-models") == {"loaded": ["model"], "unusable": []}
 
 
 def test_what_predict_cannot_answer_it_says(api: Api) -> None:
@@ -202,6 +202,7 @@ def test_what_predict_cannot_answer_it_says(api: Api) -> None:
     broken = at_work()
     Model.objects.filter(pk=broken.model_id).update(artifact=b"nothing")
     assert code(409, mint=known, active_model_ids=[broken.pk]) == "MODEL_UNUSABLE"
+    assert api("post", "system/preload-models") == {"loaded": [], "unusable": ["model"]}
 
 
 def test_alerts_say_why_and_leave_out_shadows(api: Api, scored: ActiveModel) -> None:
