@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -12,9 +11,10 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import ApiToken
+from apps.discovery.tests.process import Network, database_url
 from apps.training.models import Model
 from pumpsite.api import api
-from tests.servers import daphne, free_port
+from tests.servers import await_true, daphne
 
 if TYPE_CHECKING:
     from fastmcp import Client
@@ -23,10 +23,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+def database(django_db_setup: None) -> Network:
+    """The way of the web process to the tests' database, which can be cut."""
+    return Network(database_url())
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, database: Network) -> Iterator[str]:
     """A web process against the tests' database; it ends without a complaint."""
     log = tmp_path_factory.mktemp("web") / "daphne.log"
-    with daphne(log) as address:
+    with daphne(log, DATABASE_URL=database.url) as address:
         yield address
     assert "Traceback" not in log.read_text(), log.read_text()
     assert "was destroyed but it is pending" not in log.read_text()
@@ -144,11 +150,15 @@ def test_session_cookie_alone_opens_nothing(address: str, staff: Any):
     assert answer.status_code == 401
 
 
-def test_absent_database_is_a_503_in_the_one_shape(tmp_path: Path):
-    gone = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
-    with daphne(tmp_path / "daphne.log", DATABASE_URL=gone) as address:
-        answer = httpx2.post(f"{address}/mcp", headers={"Authorization": "Bearer pp_x"}, json={}, timeout=30)
+def test_absent_database_is_a_503_in_the_one_shape(address: str, database: Network):
+    def ask() -> httpx2.Response:
+        return httpx2.post(f"{address}/mcp", headers={"Authorization": "Bearer pp_x"}, json={}, timeout=30)
+
+    database.cut()
+    answer = ask()
+    database.mend()
     assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+    await_true(lambda: ask().status_code == 401)
 
 
 def test_expired_token_is_refused_at_the_next_call(address: str, staff: Any, token_for: Callable[..., str]):
