@@ -78,7 +78,9 @@ def list_models(request: HttpRequest, page: Query[ModelFilter]) -> dict[str, Any
 @router.post("models/import", response={201: ModelDetail}, auth=admin)
 def import_model(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "") -> Status[Model]:
     """Store a model from a downloaded file, under its own name or another; what is wrong with a file is said."""
-    return Status(201, services.model_import(data=file.read(), name=name.strip()[:100] or None))
+    return Status(
+        201, services.model_import(data=file.read(containers.MOST_FILE_BYTES + 1), name=name.strip()[:100] or None)
+    )
 
 
 @router.get("models/{int:model_id}", response=ModelDetail, auth=read)

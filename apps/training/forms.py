@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import StyledForm
-from apps.training import queries, services
+from apps.training import containers, queries, services
 from apps.training.models import Job, Model
 
 MINUTE = "%Y-%m-%dT%H:%M"
@@ -68,7 +68,9 @@ class ImportForm(StyledForm):
 
     def save(self) -> Model:
         values = self.cleaned_data
-        return services.model_import(data=values["file"].read(), name=values["name"].strip() or None)
+        return services.model_import(
+            data=values["file"].read(containers.MOST_FILE_BYTES + 1), name=values["name"].strip() or None
+        )
 
 
 class CompareForm(RangeForm):

@@ -195,8 +195,14 @@ def jobs_reap(*, now: datetime) -> int:
     reaped = 0
     for job in Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=now - DEAD_AFTER).order_by("id"):
         fields = _reaped(job, now)
-        reaped += _owned(job).filter(heartbeat_at=job.heartbeat_at).update(**fields)
+        if _owned(job).filter(heartbeat_at=job.heartbeat_at).update(**fields) != 1:
+            continue  # it beat after all, or another one has reaped it
+        reaped += 1
+        if fields["status"] != Job.Status.PENDING:
+            metrics.JOBS.labels(job.job_type, fields["status"]).inc()
         logger.warning("job %s: worker %s no longer beats", job.pk, job.worker)
+    if reaped:
+        live.publish("training")
     return reaped
 
 
