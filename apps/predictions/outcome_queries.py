@@ -114,7 +114,7 @@ WITH targets AS (
                         ELSE price_sol >= base * stop_factor END AS stopped
             FROM coin_transactions
             WHERE mint = known.mint AND timestamp > entry_at AND timestamp <= least(horizon_at, known_to)
-            ORDER BY timestamp, seq
+            ORDER BY timestamp
         ) trades
     ) path ON true
     LEFT JOIN LATERAL (
