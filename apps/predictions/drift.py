@@ -47,8 +47,9 @@ def drift_of(profile: Mapping[str, Any], names: Sequence[str], x: Values, scores
     Fewer than LEAST_ROWS rows say nothing: their index would be mostly chance.
     """
     kept = profile.get("features", {})
+    comparable = kept.keys() - CLOCK
     indices = {
-        name: profiles.psi(profiles.spread_read(kept[name]), x[:, place]) if name in kept and name not in CLOCK else None
+        name: profiles.psi(profiles.spread_read(kept[name]), x[:, place]) if name in comparable else None
         for place, name in enumerate(names)
     }
     score = profiles.psi(profiles.spread_read(profile["score"]), scores) if profile.get("score") else None
