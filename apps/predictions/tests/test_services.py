@@ -89,7 +89,9 @@ def test_a_coin_scored_on_request_gets_what_the_scorer_gave_it() -> None:
         scorer.step()
     asked = services.coin_predict(mint=mint)
     newest = Prediction.objects.filter(mint=mint, as_of=asked["as_of"]).order_by("active_model_id")
-    assert [(one["probability"], one["tag"]) for one in asked["scores"]] == [(one.probability, one.tag) for one in newest]
+    assert [(one["probability"], one["tag"]) for one in asked["scores"]] == [
+        (one.probability, one.tag) for one in newest
+    ]
 
 
 def test_asking_for_an_unknown_coin_or_without_a_model_says_so() -> None:
