@@ -19,6 +19,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from apps.discovery.tests import tables
 from pumpsite.addresses import pages
+from tests import emptying
 from tests.browser.world import World, build
 from tests.servers import await_true, daphne
 
@@ -76,6 +77,7 @@ def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         if name == settings_name():
             made = setup_databases(verbosity=0, interactive=False)
+            emptying.remember()
             yield
             teardown_databases(made, verbosity=0)
         else:
