@@ -12,6 +12,7 @@ MICROSECONDS = 1_000_000
 MINUTE_US = 60 * MICROSECONDS
 FINISHED = 99
 GRADUATED = 100
+JUDGED_CHARACTERS = 64  # of a name; more than the chain takes, too few for a slow pattern to stall the stream long
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def spam_keys(creator: str | None, name: str, symbol: str) -> list[str]:
 def filter_reason(rules: Rules, memory: SpamMemory, *, at_us: int, creator: str | None, name: str, symbol: str) -> str:
     """Why a new coin is only known and not followed: `bad_name`, `spam_burst`, or empty."""
     burst = memory.is_burst(at_us, spam_keys(creator, name, symbol), rules.spam_window_us, rules.spam_coins)
-    if rules.bad_names and (rules.bad_names.search(name) or rules.bad_names.search(symbol)):
+    bad = rules.bad_names
+    if bad and (bad.search(name[:JUDGED_CHARACTERS]) or bad.search(symbol[:JUDGED_CHARACTERS])):
         return "bad_name"
     return "spam_burst" if burst else ""
