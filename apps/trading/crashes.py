@@ -46,6 +46,7 @@ def _process() -> TraderProcess:
     return TraderProcess(
         MAX_ALERT_LAG_SECONDS="1000000000",
         TRADING_LATENCY_MS=str(settings.TRADING_LATENCY_MS),
+        TRADING_LATENCY_MAX_MS=str(settings.TRADING_LATENCY_MAX_MS),
         PAPER_FAILURE_RATE=str(settings.PAPER_FAILURE_RATE),
     )
 

@@ -8,20 +8,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
-from django.db import transaction
-
-from apps.core.units import lamports_to_sol
-from apps.discovery.pins import coin_pin, coin_unpin
-from apps.trading import metrics, queries
+from apps.trading.book import TABLES, Book
 from apps.trading.fills import CHARGED, Fill, FillRejectedError, RejectCode
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, TradeLog, Wallet
-from apps.trading.orders import order_announce, wallet_locked, wallet_roll_day
+from apps.trading.orders import wallet_roll_day
 from apps.trading.positions import Holding, after_failed_exit, after_fill, realized_pnl
 from apps.trading.valuation import costs_of, holding_of
 from apps.trading.venues import paper
-from apps.trading.webhooks import trade_tell
 
 # A sale refused for these is not tried again by itself: the position is kept and flagged.
 BLOCKING = frozenset(
@@ -35,30 +29,33 @@ BLOCKING = frozenset(
 )
 
 
-@transaction.atomic
-def order_execute(*, order_id: int) -> Order:
+def order_execute(*, order_id: int, book: Book = TABLES) -> Order:
     """Let the paper venue execute a due order and apply the outcome; an order that has ended is returned as it is.
 
-    Call it only when the feed has passed `due_at`: the market of that instant must be complete in the tables.
+    Call it only when the feed has passed `due_at`: the market of that instant must be complete in the book.
     """
-    order = Order.objects.get(pk=order_id)
-    wallet = wallet_locked(order.wallet_id)
-    order = Order.objects.select_for_update().get(pk=order_id)
+    with book.atomic():
+        return _order_execute(order_id, book)
+
+
+def _order_execute(order_id: int, book: Book) -> Order:
+    order = book.order(order_id)
+    wallet = book.wallet(order.wallet_id)
     if order.status != Order.Status.SUBMITTED:
         return order
     assert order.due_at is not None
-    position = Position.objects.select_for_update().filter(wallet=wallet, mint=order.mint, status="OPEN").first()
-    market = queries.market_at(order.mint, order.due_at)
-    wallet_roll_day(wallet=wallet, at=order.due_at)
+    position = book.position_held(wallet, order.mint)
+    market = book.markets_at([order.mint], order.due_at)[order.mint]
+    wallet_roll_day(wallet=wallet, at=order.due_at, book=book)
     try:
         request = _request(order, position)
-        standing = queries.standing_of(order.mint)
-        fill = paper.execute(request, market, standing, costs_of(wallet), settings.PAPER_FAILURE_RATE)
+        standing = book.standing_of(order.mint)
+        fill = paper.execute(request, market, standing, costs_of(wallet), book.terms.failure_rate)
     except FillRejectedError as refusal:
-        _apply_rejection(order, wallet, position, refusal, market)
+        _apply_rejection(order, wallet, position, refusal, market, book)
     else:
-        _apply_fill(order, wallet, position, fill, market)
-    order_announce(order)
+        _apply_fill(order, wallet, position, fill, market, book)
+    book.order_announce(order)
     return order
 
 
@@ -79,16 +76,18 @@ def _request(order: Order, position: Position | None) -> paper.Request:
     )
 
 
-def _settle(order: Order, wallet: Wallet, balance_change: int, status: str, code: str = "", message: str = "") -> None:
+def _settle(order: Order, wallet: Wallet, balance_change: int, book: Book) -> None:
     """Give back what was reserved, book what the order cost or brought, and end it."""
     wallet.virtual_balance_lamports += order.reserved_lamports + balance_change
-    wallet.save(update_fields=["virtual_balance_lamports", "consecutive_losses"])
+    book.wallet_save(wallet, "virtual_balance_lamports", "consecutive_losses")
     order.reserved_lamports = 0
-    order.status, order.deny_code, order.message, order.finished_at = status, code, message, order.due_at
-    order.save()
+    order.finished_at = order.due_at
+    book.order_save(order)
 
 
-def _apply_fill(order: Order, wallet: Wallet, position: Position | None, fill: Fill, market: Market) -> None:
+def _apply_fill(
+    order: Order, wallet: Wallet, position: Position | None, fill: Fill, market: Market, book: Book
+) -> None:
     held = position if position is not None else _position_new(order, market)
     holding = after_fill(holding_of(held), fill)
     if fill.side == "buy":
@@ -100,19 +99,12 @@ def _apply_fill(order: Order, wallet: Wallet, position: Position | None, fill: F
     _write_holding(held, holding)
     if holding.quantity == 0:
         _close(held, order, wallet)
-    held.save()
+    book.position_save(held)
     if position is None or holding.quantity == 0:
-        _pin(held)
-    order.position = held
-    _settle(order, wallet, fill.balance_change, Order.Status.FILLED)
-    trade_tell(TradeLog.objects.create(**_trade_fields(order, held), **_fill_fields(fill), status="SUCCESS"), order)
-    transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(float(lamports_to_sol(fill.curve_lamports))))
-
-
-def _pin(position: Position) -> None:
-    """The feed must not leave out a coin that is held."""
-    pin = coin_pin if position.status == Position.Status.OPEN else coin_unpin
-    pin(mint=position.mint, holder=f"position:{position.pk}")
+        book.pin(held)
+    order.position, order.status = held, Order.Status.FILLED
+    _settle(order, wallet, fill.balance_change, book)
+    book.trade_add(TradeLog(**_trade_fields(order, held), **_fill_fields(fill), status="SUCCESS"), order)
 
 
 def _position_new(order: Order, market: Market) -> Position:
@@ -154,17 +146,18 @@ def _close(position: Position, order: Order, wallet: Wallet) -> None:
 
 
 def _apply_rejection(
-    order: Order, wallet: Wallet, position: Position | None, refusal: FillRejectedError, market: Market
+    order: Order, wallet: Wallet, position: Position | None, refusal: FillRejectedError, market: Market, book: Book
 ) -> None:
     fee = costs_of(wallet).network_fee_lamports if refusal.code in CHARGED else 0
     if order.side == "sell" and position is not None:
         _write_holding(position, after_failed_exit(holding_of(position), fee))
         position.judged_at, position.judged_seq = market.at, market.last_seq
         position.blocked_code = refusal.code if refusal.code in BLOCKING else ""
-        position.save()
+        book.position_save(position)
     order.position = position if order.side == "sell" else None
-    _settle(order, wallet, -fee, Order.Status.REJECTED, refusal.code, str(refusal))
-    trade = TradeLog.objects.create(
+    order.status, order.deny_code, order.message = Order.Status.REJECTED, refusal.code, str(refusal)
+    _settle(order, wallet, -fee, book)
+    trade = TradeLog(
         **_trade_fields(order, order.position),
         status="FAILED",
         code=refusal.code,
@@ -172,7 +165,7 @@ def _apply_rejection(
         network_fee_lamports=fee,
         balance_change_lamports=-fee,
     )
-    trade_tell(trade, order)
+    book.trade_add(trade, order)
 
 
 def _trade_fields(order: Order, position: Position | None) -> dict[str, Any]:

@@ -153,7 +153,8 @@ def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
 
 def alert_newest_id() -> int:
     """The id of the newest alert; 0 where there is none. Alerts of shadows have none."""
-    return AlertEvaluation.objects.filter(alert_id__isnull=False).order_by("-alert_id").values_list("alert_id", flat=True).first() or 0
+    numbered = AlertEvaluation.objects.filter(alert_id__isnull=False).order_by("-alert_id")
+    return numbered.values_list("alert_id", flat=True).first() or 0
 
 
 def feed_at() -> datetime | None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from apps.core.units import sol_to_lamports
 from apps.discovery import curve
 from apps.discovery.curve import Reserves
-from apps.trading import queries
+from apps.trading.book import TABLES, Book
 from apps.trading.exits import Mark
 from apps.trading.fills import Costs, Standing, liquidation_lamports
 from apps.trading.market import Market
@@ -71,9 +71,9 @@ class Valued:
         return curve.spot_price_sol(self.market.reserves) if self.market.reserves else None
 
 
-def positions_valued(positions: list[Position], at: datetime) -> list[Valued]:
+def positions_valued(positions: list[Position], at: datetime, book: Book = TABLES) -> list[Valued]:
     """Open positions at the sell quote of `at`."""
-    markets = queries.markets_at((position.mint for position in positions), at)
+    markets = book.markets_at((position.mint for position in positions), at)
     return [_valued(position, markets[position.mint]) for position in positions]
 
 
@@ -86,8 +86,7 @@ def _valued(position: Position, market: Market) -> Valued:
     return Valued(position, market, cost, value)
 
 
-def equity_lamports(wallet: Wallet, at: datetime) -> int:
+def equity_lamports(wallet: Wallet, at: datetime, book: Book = TABLES) -> int:
     """Cash, what orders in flight have reserved, and open positions at the sell quote."""
-    positions = list(queries.positions_open(wallet=wallet))
-    held = sum(valued.value_lamports for valued in positions_valued(positions, at))
-    return wallet.virtual_balance_lamports + queries.reserved_lamports(wallet) + held
+    held = sum(valued.value_lamports for valued in positions_valued(book.positions_open(wallet), at, book))
+    return wallet.virtual_balance_lamports + book.reserved(wallet) + held

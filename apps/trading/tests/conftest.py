@@ -105,7 +105,7 @@ class World:
 @pytest.fixture
 def world(settings: object) -> World:
     """An empty market; orders arrive after one second and none fails on its way."""
-    settings.TRADING_LATENCY_MS = 1000  # type: ignore[attr-defined]
+    settings.TRADING_LATENCY_MS = settings.TRADING_LATENCY_MAX_MS = 1000  # type: ignore[attr-defined]
     settings.PAPER_FAILURE_RATE = 0.0  # type: ignore[attr-defined]
     settings.MAX_ALERT_LAG_SECONDS = 10.0  # type: ignore[attr-defined]
     return World()

@@ -1,0 +1,201 @@
+"""Backtest: the engine that trades on paper, over what is recorded, in memory.
+
+The same functions decide (`engine.decide`, `engine.advance`, and all that they call); only the book differs. A
+backtest begins with a wallet of its own that has the limits of the strategy's wallet and is switched on; it writes
+nothing. Orders that are still under way when the recorded time ends are EXPIRED, positions still held are valued at
+the sell quote.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from apps.core.errors import NotFoundError, PlatformError
+from apps.trading import backtest_figures, engine
+from apps.trading.backtest_figures import Closed
+from apps.trading.backtest_queries import history_load, signals_stored, trades_count
+from apps.trading.book import Terms, terms_set
+from apps.trading.engine import Signal
+from apps.trading.memory import History, MemoryBook
+from apps.trading.models import Position, Strategy, Wallet
+from apps.trading.valuation import equity_lamports, positions_valued
+
+POINTS = 200
+PARTS = ("protocol_fee", "creator_fee", "venue_fee", "network_fee", "tip", "rent", "virtual_loss")
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be tried: a strategy over (`since`, `until`] with so many lamports, on these terms."""
+
+    strategy: Strategy
+    since: datetime
+    until: datetime
+    balance_lamports: int
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished backtest: all it has decided, and the equity at points of time evenly apart."""
+
+    task: Task
+    book: MemoryBook
+    equity: list[tuple[datetime, int]]
+
+
+def strategy_get(name: str) -> Strategy:
+    """The strategy with its wallet. Raises STRATEGY_NOT_FOUND."""
+    strategy = Strategy.objects.select_related("wallet").filter(name=name).first()
+    if strategy is None:
+        raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
+    return strategy
+
+
+def task_of(*, strategy: Strategy, since: datetime, until: datetime, balance_lamports: int | None = None) -> Task:
+    """A task on the terms of the settings; the balance is what the wallet was given if none is named.
+
+    Raises RANGE_EMPTY, BALANCE_MISSING.
+    """
+    if since >= until:
+        raise PlatformError("RANGE_EMPTY", "The range must end after it begins.")
+    balance = strategy.wallet.deposited_lamports if balance_lamports is None else balance_lamports
+    if balance <= 0:
+        raise PlatformError("BALANCE_MISSING", "Give a balance to trade with: the wallet was never given any.")
+    return Task(strategy, since, until, balance, terms_set())
+
+
+def backtest(
+    task: Task,
+    *,
+    signals: Sequence[Signal] | None = None,
+    history: History | None = None,
+    progress: Progress = lambda share: None,
+) -> Run:
+    """Run the strategy over its signals (by default the stored alerts) and the recorded trades of their coins."""
+    if signals is None:
+        signals = signals_stored(task.strategy, task.since, task.until)
+    if history is None:
+        history = history_load([signal.mint for signal in signals], task.since, task.until)
+    strategy = copy(task.strategy)
+    strategy.wallet = _wallet_fresh(task.strategy.wallet, task.balance_lamports)
+    book = MemoryBook(strategy, history, task.terms)
+    book.progress_save(task.since, -1)
+    equity = _play(book, strategy, task, signals, progress)
+    book.expire(task.until)
+    return Run(task, book, equity)
+
+
+def _wallet_fresh(wallet: Wallet, balance: int) -> Wallet:
+    fresh = copy(wallet)
+    fresh.virtual_balance_lamports = fresh.deposited_lamports = balance
+    fresh.wallet_type, fresh.status, fresh.trading_enabled = Wallet.Type.TEST, Wallet.Status.ACTIVE, True
+    fresh.consecutive_losses, fresh.day_start_on, fresh.day_start_equity_lamports = 0, None, None
+    return fresh
+
+
+def _play(
+    book: MemoryBook, strategy: Strategy, task: Task, signals: Sequence[Signal], progress: Progress
+) -> list[tuple[datetime, int]]:
+    """Everything in the order of feed time; returns the equity at POINTS points."""
+    equity, waiting, span = [(task.since, task.balance_lamports)], iter(signals), task.until - task.since
+    signal = next(waiting, None)
+    for number in range(1, POINTS + 1):
+        until = task.since + span * number / POINTS
+        while signal is not None and signal.fired_at <= until:
+            decided_at = engine.decision_time(signal, book)
+            engine.advance(to=decided_at, book=book)
+            engine.decide(strategy, signal, decided_at, book=book)
+            signal = next(waiting, None)
+        engine.advance(to=until, book=book)
+        equity.append((until, equity_lamports(strategy.wallet, until, book)))
+        progress(number / POINTS)
+    return equity
+
+
+# --- What came of it ----------------------------------------------------------------------------------
+
+
+def closed_of(book: MemoryBook) -> list[Closed]:
+    """The positions that were left, in the order in which they were."""
+    left = [one for one in book.positions if one.closed_at is not None]
+    left.sort(key=lambda one: (one.closed_at or one.opened_at, one.pk))
+    return [_closed(one) for one in left]
+
+
+def _closed(one: Position) -> Closed:
+    held = ((one.closed_at or one.opened_at) - one.opened_at).total_seconds()
+    return Closed(str(one.exit_reason), one.cost_lamports, one.realized_pnl_lamports, held)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """A backtest in figures: money in lamports, times ISO 8601."""
+    task, book, closed = run.task, run.book, closed_of(run.book)
+    end = run.equity[-1][1]
+    held = positions_valued(book.positions_open(book.wallet(0)), task.until, book)
+    return {
+        "strategy": task.strategy.name,
+        "from": task.since.isoformat(),
+        "to": task.until.isoformat(),
+        "terms": asdict(task.terms),
+        "slippage_bps": task.strategy.slippage_bps,
+        "start_lamports": task.balance_lamports,
+        "end_equity_lamports": end,
+        "pnl_lamports": end - task.balance_lamports,
+        "return_ratio": end / task.balance_lamports - 1,
+        "drawdown_ratio": backtest_figures.drawdown_ratio(value for _, value in run.equity),
+        "closed_positions": len(closed),
+        "winners": sum(one.pnl_lamports > 0 for one in closed),
+        "open_positions": len(held),
+        "unrealized_pnl_lamports": sum(one.unrealized_pnl_lamports for one in held),
+        "orders": _orders(book),
+        "costs_lamports": {part: sum(getattr(one, f"{part}_lamports") for one in book.trades) for part in PARTS},
+        "exits": backtest_figures.by_exit(closed),
+        "monte_carlo": backtest_figures.monte_carlo([one.pnl_lamports for one in closed], task.balance_lamports),
+        "equity": [[at.isoformat(), value] for at, value in run.equity],
+    }
+
+
+def _orders(book: MemoryBook) -> list[dict[str, Any]]:
+    counts = Counter((order.side, str(order.status), str(order.deny_code)) for order in book.orders.values())
+    return [{"side": side, "status": s, "code": code, "orders": n} for (side, s, code), n in sorted(counts.items())]
+
+
+def trades_told(book: MemoryBook) -> list[dict[str, Any]]:
+    """Every fill and failure with its parts, in order."""
+    names = ("mint", "action", "status", "code", "token_base_units", "curve_lamports", "balance_change_lamports")
+    parts = tuple(f"{part}_lamports" for part in PARTS)
+    return [{"at": one.at.isoformat(), **{name: getattr(one, name) for name in names + parts}} for one in book.trades]
+
+
+def sensitivity(task: Task, *, progress: Progress = lambda share: None) -> list[dict[str, Any]]:
+    """The same backtest with other latencies (none, half, double) and slippage limits (half, double)."""
+    signals = signals_stored(task.strategy, task.since, task.until)
+    history = history_load([signal.mint for signal in signals], task.since, task.until)
+    cases = [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0)]
+    rows = []
+    for number, (slower, wider) in enumerate(cases, 1):
+        figures = summary(backtest(_varied(task, slower, wider), signals=signals, history=history))
+        names = ("slippage_bps", "pnl_lamports", "drawdown_ratio", "closed_positions", "winners")
+        rows.append({**figures["terms"], **{name: figures[name] for name in names}})
+        progress(number / len(cases))
+    return rows
+
+
+def _varied(task: Task, slower: float, wider: float) -> Task:
+    strategy = copy(task.strategy)
+    strategy.slippage_bps = round(strategy.slippage_bps * wider)
+    terms = task.terms
+    slow = Terms(round(terms.latency_ms * slower), round(terms.latency_max_ms * slower), terms.failure_rate)
+    return Task(strategy, task.since, task.until, task.balance_lamports, slow)
+
+
+def coverage(task: Task) -> dict[str, int]:
+    """How many trades of all coins the range holds."""
+    return {"trades_in_range": trades_count(task.since, task.until)}

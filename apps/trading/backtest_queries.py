@@ -1,0 +1,94 @@
+"""What a backtest reads: the stored alerts, and all that is recorded of their coins, in a few big reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+from django.db import connection
+
+from apps.discovery.curve import Reserves
+from apps.predictions.models import AlertEvaluation
+from apps.trading.engine import Signal, signal_of, wants
+from apps.trading.memory import CoinHistory, History, Known
+from apps.trading.models import Strategy
+from apps.trading.queries import LONGEST_LOOK_BACK
+from apps.training.queries import copy_records
+
+COINS = """
+SELECT c.mint, c.first_seen_at, c.curve = 'standard' AND NOT c.is_mayhem,
+       CASE WHEN c.graduated THEN coalesce(c.graduated_at, c.first_seen_at) END,
+       c.virtual_sol_lamports, c.virtual_token_base_units, s.last_trade_at,
+       coalesce(s.virtual_sol_lamports, c.virtual_sol_lamports),
+       coalesce(s.virtual_token_base_units, c.virtual_token_base_units)
+FROM discovered_coins c LEFT JOIN coin_streams s ON s.mint = c.mint
+WHERE c.mint = ANY(%s)
+"""
+TRADES = """
+SELECT k.number, t."timestamp", coalesce(t.seq, -1), t.virtual_sol_lamports, t.virtual_token_base_units
+FROM unnest(%s::text[]) WITH ORDINALITY AS k(mint, number) JOIN coin_transactions t ON t.mint = k.mint
+WHERE t."timestamp" > %s AND t."timestamp" <= %s
+  AND t.virtual_sol_lamports IS NOT NULL AND t.virtual_token_base_units > 0
+"""
+TRADE = np.dtype([(name, np.int64) for name in ("coin", "at_us", "seq", "virtual_sol", "virtual_token")])
+GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE started_at < %s AND ended_at > %s ORDER BY started_at"
+TRADES_COUNT = 'SELECT count(*) FROM coin_transactions WHERE "timestamp" > %s AND "timestamp" <= %s'
+
+
+def signals_stored(strategy: Strategy, since: datetime, until: datetime) -> list[Signal]:
+    """The alerts that the strategy wants among those of (`since`, `until`], in the order of their commit."""
+    alerts = AlertEvaluation.objects.filter(alert_id__isnull=False, fired_at__gt=since, fired_at__lte=until)
+    signals = (signal_of(alert) for alert in alerts.order_by("alert_id").iterator())
+    return [signal for signal in signals if wants(strategy, signal)]
+
+
+def history_load(mints: Sequence[str], since: datetime, until: datetime) -> History:
+    """All that is recorded of these coins from as long before `since` as the engine looks back, up to `until`."""
+    wanted = sorted(set(mints))
+    oldest = since - LONGEST_LOOK_BACK
+    with connection.cursor() as cursor:
+        cursor.execute(COINS, [wanted])
+        coins = {row[0]: _coin(*row[1:]) for row in cursor.fetchall()}
+        cursor.execute(GAPS, [until, oldest])
+        gaps = cursor.fetchall()
+    _trades_fill(wanted, coins, oldest, until)
+    return History(coins, gaps)
+
+
+def _coin(
+    first_seen_at: datetime,
+    is_standard: bool,
+    graduated_at: datetime | None,
+    sol: int | None,
+    token: int | None,
+    last_trade_at: datetime | None,
+    last_sol: int | None,
+    last_token: int | None,
+) -> CoinHistory:
+    streamed = Known(last_trade_at, _reserves(last_sol, last_token)) if last_trade_at else None
+    return CoinHistory(first_seen_at, is_standard, graduated_at, Known(first_seen_at, _reserves(sol, token)), streamed)
+
+
+def _reserves(sol: int | None, token: int | None) -> Reserves | None:
+    return Reserves(sol, token) if sol and token else None
+
+
+def _trades_fill(mints: Sequence[str], coins: dict[str, CoinHistory], since: datetime, until: datetime) -> None:
+    """Give each coin its trades, in order."""
+    rows = copy_records(TRADES, (list(mints), since, until), TRADE, ["at_us"])
+    rows = rows[np.lexsort((rows["seq"], rows["at_us"], rows["coin"]))]
+    ends = np.searchsorted(rows["coin"], np.arange(1, len(mints) + 2))
+    columns = {name: rows[name].tolist() for name in ("at_us", "seq", "virtual_sol", "virtual_token")}
+    for number, mint in enumerate(mints):
+        coin = coins.get(mint)
+        if coin is not None:
+            for name, values in columns.items():
+                setattr(coin, name, values[ends[number] : ends[number + 1]])
+
+
+def trades_count(since: datetime, until: datetime) -> int:
+    """How many trades of all coins were recorded in (`since`, `until`]."""
+    with connection.cursor() as cursor:
+        cursor.execute(TRADES_COUNT, [since, until])
+        return int(cursor.fetchone()[0])

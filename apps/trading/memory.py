@@ -1,0 +1,264 @@
+"""The book of a backtest: orders, positions and the wallet in memory, the market as it was recorded.
+
+A market is asked for one instant and answers with nothing later than that: look-ahead is impossible by construction.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from apps.discovery.curve import Reserves
+from apps.trading.book import Terms
+from apps.trading.fills import Standing
+from apps.trading.market import Market
+from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
+from apps.trading.queries import LONGEST_LOOK_BACK, Tick
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_us(at: datetime) -> int:
+    """Microseconds since 1970."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    """The instant so many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=us)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Reserves of a coin that are known apart from its trades, since when."""
+
+    since: datetime
+    reserves: Reserves | None
+
+
+@dataclass(slots=True)
+class CoinHistory:
+    """All that is recorded of one coin; trades in order, as columns."""
+
+    first_seen_at: datetime
+    is_standard: bool
+    graduated_at: datetime | None
+    created: Known
+    streamed: Known | None
+    at_us: list[int] = field(default_factory=list)
+    seq: list[int] = field(default_factory=list)
+    virtual_sol: list[int] = field(default_factory=list)
+    virtual_token: list[int] = field(default_factory=list)
+
+    def reserves(self, index: int) -> Reserves:
+        """What the trade of that number left."""
+        return Reserves(self.virtual_sol[index], self.virtual_token[index])
+
+    def ticks(self, since: datetime, to: datetime) -> list[Tick]:
+        """The trades in a stretch, both ends included."""
+        first, last = bisect_left(self.at_us, to_us(since)), bisect_right(self.at_us, to_us(to))
+        return [Tick(from_us(self.at_us[i]), self.seq[i], self.reserves(i)) for i in range(first, last)]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A recorded stretch: coins by mint, and the times without a connection (start, end)."""
+
+    coins: Mapping[str, CoinHistory]
+    gaps: Sequence[tuple[datetime, datetime]] = ()
+
+    def market_at(self, mint: str, at: datetime) -> Market:
+        """As `queries.market_at`, from memory."""
+        coin = self.coins.get(mint)
+        if coin is None or coin.first_seen_at > at:
+            return Market(mint, at, is_known=False)
+        known, seq = self._last_known(coin, at)
+        return Market(
+            mint=mint,
+            at=at,
+            reserves=known.reserves,
+            last_trade_at=known.since,
+            last_seq=seq,
+            is_standard=coin.is_standard,
+            is_graduated=coin.graduated_at is not None and coin.graduated_at <= at,
+            gap_ended_at=max((end for start, end in self.gaps if start < at and end > known.since), default=None),
+        )
+
+    def _last_known(self, coin: CoinHistory, at: datetime) -> tuple[Known, int]:
+        index = bisect_right(coin.at_us, to_us(at)) - 1
+        if index >= 0 and coin.at_us[index] > to_us(at - LONGEST_LOOK_BACK):
+            return Known(from_us(coin.at_us[index]), coin.reserves(index)), coin.seq[index]
+        if coin.streamed is not None and coin.streamed.since <= at:
+            return coin.streamed, -1
+        return coin.created, -1
+
+
+class MemoryBook:
+    """What one strategy does with its wallet in a backtest; wallet and strategy are changed, never saved."""
+
+    def __init__(self, strategy: Strategy, history: History, terms: Terms) -> None:
+        self.history = history
+        self.terms = terms
+        self.orders: dict[str, Order] = {}
+        self.positions: list[Position] = []
+        self.trades: list[TradeLog] = []
+        self._strategy, self._wallet = strategy, strategy.wallet
+        self._by_id: dict[int, Order] = {}
+        self._open: dict[str, Position] = {}
+        self._due: list[tuple[datetime, str, Order]] = []
+        self._sales: Counter[int] = Counter()
+        self._leaving: Counter[int] = Counter()
+        self._progress: tuple[datetime | None, int] = (None, -1)
+
+    def atomic(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    # Wallets
+
+    def wallet(self, wallet_id: int) -> Wallet:
+        return self._wallet
+
+    def wallets_test(self) -> Sequence[int]:
+        return [self._wallet.pk]
+
+    def wallet_save(self, wallet: Wallet, *fields: str) -> None:
+        """The wallet is the one in memory already."""
+
+    def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]:
+        lamports = Counter({mint: position.cost_lamports for mint, position in self._open.items()})
+        free = Counter({mint: not position.blocked_code for mint, position in self._open.items()})
+        for order in self._in_flight():
+            if order.side == "buy":
+                lamports[order.mint] += order.lamports or 0
+                free[order.mint] = True
+        return dict(lamports), sum(map(bool, free.values()))
+
+    def reserved(self, wallet: Wallet) -> int:
+        return sum(order.reserved_lamports for order in self._in_flight())
+
+    def _in_flight(self) -> list[Order]:
+        return [order for _, _, order in self._due if order.status == Order.Status.SUBMITTED]
+
+    # Orders
+
+    def order_of_key(self, key: str) -> Order | None:
+        return self.orders.get(key)
+
+    def order(self, order_id: int) -> Order:
+        return self._by_id[order_id]
+
+    def order_save(self, order: Order) -> None:
+        if order.pk is None:
+            self._order_add(order)
+        elif order.status != Order.Status.SUBMITTED and order.side == "sell" and order.position_id is not None:
+            self._leaving[order.position_id] -= 1
+
+    def _order_add(self, order: Order) -> None:
+        order.pk = len(self._by_id) + 1
+        order.strategy, order.wallet = self._strategy, self._wallet
+        self._by_id[order.pk] = self.orders[order.idempotency_key] = order
+        if order.position_id is not None:
+            self._sales[order.position_id] += 1
+        if order.status == Order.Status.SUBMITTED and order.due_at is not None:
+            heapq.heappush(self._due, (order.due_at, order.idempotency_key, order))
+            if order.position_id is not None:
+                self._leaving[order.position_id] += 1
+
+    def order_announce(self, order: Order) -> None:
+        """Nobody listens to a backtest."""
+
+    def order_next_due(self, to: datetime) -> Order | None:
+        while self._due and self._due[0][2].status != Order.Status.SUBMITTED:
+            heapq.heappop(self._due)
+        return self._due[0][2] if self._due and self._due[0][0] <= to else None
+
+    def trade_add(self, trade: TradeLog, order: Order) -> None:
+        trade.pk = len(self.trades) + 1
+        self.trades.append(trade)
+
+    def expire(self, at: datetime) -> int:
+        """End what is in flight when the recorded time ends: its market never came. Returns how many."""
+        left = self._in_flight()
+        for order in left:
+            self._wallet.virtual_balance_lamports += order.reserved_lamports
+            order.reserved_lamports = 0
+            order.status, order.finished_at = Order.Status.EXPIRED, at
+            self.order_save(order)
+        self._due.clear()
+        return len(left)
+
+    # Positions
+
+    def position(self, position_id: int) -> Position:
+        return self.positions[position_id - 1]
+
+    def position_held(self, wallet: Wallet, mint: str) -> Position | None:
+        return self._open.get(mint)
+
+    def position_save(self, position: Position, *fields: str) -> None:
+        if position.pk is None:
+            position.wallet = self._wallet
+            self.positions.append(position)
+            position.pk = len(self.positions)
+        if position.status == Position.Status.OPEN:
+            self._open[position.mint] = position
+        else:
+            self._open.pop(position.mint, None)
+
+    def positions_open(self, wallet: Wallet) -> list[Position]:
+        return list(self._open.values())
+
+    def positions_to_judge(self, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> list[Position]:
+        return [one for one in self._open.values() if self._is_due(one, mints, to, ids)]
+
+    def _is_due(self, one: Position, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> bool:
+        if one.blocked_code or self._leaving[one.pk] or (ids is not None and one.pk not in ids):
+            return False
+        return one.mint in mints or (one.timeout_at is not None and one.timeout_at <= to)
+
+    def sales(self, position: Position) -> int:
+        return self._sales[position.pk]
+
+    def is_being_sold(self, position: Position) -> bool:
+        return self._leaving[position.pk] > 0
+
+    def is_idle(self) -> bool:
+        return not self._open and not self._in_flight()
+
+    def pin(self, position: Position) -> None:
+        """There is no feed that could leave a coin out."""
+
+    # The market
+
+    def trading_state(self) -> str:
+        return "ACTIVE"
+
+    def standing_of(self, mint: str) -> Standing:
+        held = self._open.get(mint)
+        return Standing(held.curve_lamports, held.quantity_base_units) if held else Standing(0, 0)
+
+    def markets_at(self, mints: Iterable[str], at: datetime) -> Mapping[str, Market]:
+        return {mint: self.history.market_at(mint, at) for mint in mints}
+
+    def ticks_between(self, since: datetime, to: datetime, ids: Sequence[int] | None) -> Mapping[str, Sequence[Tick]]:
+        held = self._open.values() if ids is None else [self.position(number) for number in ids]
+        found = {one.mint: self.history.coins[one.mint].ticks(since, to) for one in held}
+        return {mint: ticks for mint, ticks in found.items() if ticks}
+
+    def held_graduated(self, to: datetime) -> Mapping[str, datetime]:
+        ended = {mint: self.history.coins[mint].graduated_at for mint in self._open}
+        return {mint: at for mint, at in ended.items() if at is not None and at <= to}
+
+    # How far everything is judged
+
+    def progress(self) -> tuple[datetime | None, int]:
+        return self._progress
+
+    def progress_save(self, processed_at: datetime, seq: int) -> None:
+        self._progress = processed_at, seq
