@@ -25,7 +25,8 @@ from apps.predictions.rules import TAGS, Rules
 from apps.training import artifacts, features, fitting
 from apps.training.columns import Floats, Integers, MetricColumns
 from apps.training.market import Market
-from apps.training.recipes import Label
+from apps.training.recipe_parts import Data, Label
+from apps.training.sampling import Filter
 
 if TYPE_CHECKING:
     from xgboost import Booster
@@ -40,7 +41,8 @@ _POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="predict")
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One model at work. `reach` is from the end of a window to the end of its horizon; a shadow tells nobody."""
+    """One model at work. `trained_on` leaves out the rows that training left out. `reach` is from the end of a window
+    to the end of its horizon; a shadow tells nobody."""
 
     id: int
     model_id: int
@@ -48,6 +50,7 @@ class Worker:
     name: str
     rules: Rules
     whitelist: frozenset[str] | None
+    trained_on: Filter
     reach: timedelta
     feature_names: tuple[str, ...]
     booster: Booster
@@ -56,19 +59,28 @@ class Worker:
 
 def worker_of(active: ActiveModel, booster: Booster) -> Worker:
     """What the scorer needs of a model at work."""
-    listed = active.coin_filter == ActiveModel.CoinFilter.WHITELIST
+    trained_on = Data.model_validate(active.model.recipe.get("data", {})).filter()
     return Worker(
         id=active.pk,
         model_id=active.model_id,
         is_shadow=active.shadow_of_id is not None,
         name=active.custom_name,
         rules=rules_of(active),
-        whitelist=frozenset(active.whitelist) if listed else None,
+        whitelist=_whitelist(active, trained_on),
+        trained_on=trained_on,
         reach=target_of(active.pk, Label.model_validate(active.model.recipe["label"]).rule()).reach,
         feature_names=tuple(active.model.feature_names),
         booster=booster,
         send_mode=active.send_mode,
     )
+
+
+def _whitelist(active: ActiveModel, trained_on: Filter) -> frozenset[str] | None:
+    """The only coins to look at: those chosen, among those the model was trained on; None where any will do."""
+    lists = [trained_on.mints] if trained_on.mints else []
+    if active.coin_filter == ActiveModel.CoinFilter.WHITELIST:
+        lists.append(active.whitelist)
+    return frozenset.intersection(*map(frozenset, lists)) if lists else None
 
 
 def rules_of(active: ActiveModel) -> Rules:

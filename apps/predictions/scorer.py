@@ -5,7 +5,8 @@ leaves the cursor where the tables are. What is held in memory (half an hour of 
 it) is read from the tables when a coin is first met, so starting, restarting and going on are the same.
 
 Time is feed time. A window that ended more than SKIP_AFTER before it is passed over and counted; one that ended more
-than MAX_ALERT_LAG_SECONDS before it is scored as late and never alerts. Coins that are not on the standard curve, or
+than MAX_ALERT_LAG_SECONDS before it, or outside a replay before the clock on the wall (a stream that catches up), is
+scored as late and never alerts. Coins that are not on the standard curve, or
 finished or graduated, cannot be traded: they are counted and not scored, as training leaves them out.
 
 Why a coin alerted is written after the alert itself is committed, so that it delays nobody who acts on it; what a dying
@@ -41,6 +42,7 @@ from apps.training.features import HISTORY_SECONDS
 from apps.training.market import Market
 from apps.training.market_queries import MarketReader
 from apps.training.queries import to_datetime, to_us
+from apps.training.sampling import passing
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +184,7 @@ class Scorer:
         held = self.memory.columns
         as_of_us = held.as_of_us[places]
         reserves = np.rint(held.virtual_sol_reserves[places] * 1e9)
-        latest_us = to_us(feed_at - timedelta(seconds=settings.MAX_ALERT_LAG_SECONDS))
+        stale_from = scorer_queries.market_clock(feed_at) - timedelta(seconds=settings.MAX_ALERT_LAG_SECONDS)
         return Rows(
             places=places,
             slots=held.coin[places],
@@ -194,7 +196,7 @@ class Scorer:
             price_sol=held.price_close[places].tolist(),
             market_cap_sol=held.market_cap_close[places].tolist(),
             virtual_sol_lamports=[None if value != value else int(value) for value in reserves.tolist()],
-            late=as_of_us < latest_us,
+            late=as_of_us < to_us(stale_from),
         )
 
     # --- scoring -----------------------------------------------------------------------------------------
@@ -204,8 +206,9 @@ class Scorer:
         if not self.workers:
             scorer_queries.batch_write(batch)
             return
-        scores = score(self.workers, *self.memory.of_coins(rows.places), self._market_of(rows.places))
-        said = [self._judge(worker, rows, scores) for worker in self.workers]
+        held = self.memory.of_coins(rows.places)
+        scores = score(self.workers, *held, self._market_of(rows.places))
+        said = [self._judge(worker, rows, scores, passing(*held, worker.trained_on)) for worker in self.workers]
         alerts = sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest)
         scorer_queries.batch_write(replace(
             batch,
@@ -221,10 +224,10 @@ class Scorer:
         as_of_us = self.memory.columns.as_of_us[places]
         return self._market.between(int(as_of_us.min()), int(as_of_us.max()))
 
-    def _judge(self, worker: Worker, rows: Rows, scores: Scores) -> Said:
-        """What one model says, as its rules let it."""
+    def _judge(self, worker: Worker, rows: Rows, scores: Scores, passes: NDArray[np.bool_]) -> Said:
+        """What one model says, as its rules let it, of the rows that are such as it was trained on."""
         probability, milliseconds = scores.probability[worker.id], scores.milliseconds[worker.id]
-        looked_at = rules.in_phases(worker.rules, rows.phase)
+        looked_at = rules.in_phases(worker.rules, rows.phase) & passes
         if worker.whitelist is not None:
             looked_at &= np.array([mint in worker.whitelist for mint in rows.mints])
         chosen, tags = self._watches[worker.id].choose(worker.rules, rows.slots, rows.as_of, looked_at, probability)

@@ -8,10 +8,10 @@ import pytest
 from django.db import connection, transaction
 
 from apps.core.models import WebhookMessage
-from apps.discovery.models import CoinMetric, ExchangeRate, Phase, StreamGap
+from apps.discovery.models import CoinMetric, ExchangeRate, Phase, StreamGap, StreamState
 from apps.discovery.windows import METRIC_COLUMNS
 from apps.predictions import inference, scorer_queries
-from apps.predictions.models import AlertEvaluation, Prediction, ScorerState
+from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction, ScorerState
 from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, mint_of, set_feed, write_rows
@@ -106,6 +106,23 @@ def test_late_rows_are_scored_and_never_alert() -> None:
     assert Prediction.objects.filter(is_late=True, tag="alert", as_of__lt=at(90)).exists()
     assert AlertEvaluation.objects.count() == Prediction.objects.filter(is_late=False).count() >= 1
     assert AlertEvaluation.objects.filter(as_of__lt=at(90)).count() == 0
+
+
+@pytest.mark.parametrize(("mode", "age", "alerts"), [("live", 60, 0), ("live", 1, 1), ("replay", 60, 1)])
+def test_a_stream_that_catches_up_raises_no_alert_on_stale_prices(
+    mode: str, age: float, alerts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work(threshold=0.0)
+    feed.run_to(5)
+    StreamState.objects.update(mode=mode)
+    wall = f"timestamptz '{at(5 + age).isoformat()}'"
+    monkeypatch.setattr(
+        scorer_queries, "MARKET_CLOCK", scorer_queries.MARKET_CLOCK.replace("clock_timestamp()", wall)
+    )
+    run(Scorer())
+    assert (Prediction.objects.filter(is_late=True).count(), AlertEvaluation.objects.count()) == (1 - alerts, alerts)
 
 
 def test_rows_older_than_ten_minutes_are_skipped_and_counted() -> None:
@@ -241,6 +258,27 @@ def test_whitelist_and_phases_filter_coins() -> None:
     run(Scorer())
     assert set(Prediction.objects.filter(active_model_id=listed.pk).values_list("mint", flat=True)) == {chosen}
     assert not Prediction.objects.filter(active_model_id=elsewhere.pk).exists()
+
+
+def test_a_model_scores_only_such_rows_as_it_was_trained_on() -> None:
+    feed = Feed()
+    quiet, busy = feed.coin(1), feed.coin(2)
+    filters = {"min_trades": {"min_trades": 1_000_000}, "mints": {"mints": [busy]}, "open": {}}
+    for name, chosen in filters.items():
+        model = at_work(name).model
+        model.recipe["data"] = chosen
+        model.save(update_fields=["recipe"])
+    feed.run_to(30)
+    run(Scorer())
+    scored = {
+        name: set(Prediction.objects.filter(active_model_id__in=places(name)).values_list("mint", flat=True))
+        for name in filters
+    }
+    assert scored == {"min_trades": set(), "mints": {busy}, "open": {quiet, busy}}
+
+
+def places(name: str) -> list[int]:
+    return list(ActiveModel.objects.filter(custom_name=name).values_list("pk", flat=True))
 
 
 def test_a_changed_model_is_followed_without_a_restart() -> None:
