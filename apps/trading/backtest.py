@@ -21,12 +21,12 @@ from apps.trading.backtest_figures import Closed
 from apps.trading.backtest_queries import history_load, signals_stored, trades_count
 from apps.trading.book import Terms, terms_set
 from apps.trading.engine import Signal
+from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
 from apps.trading.memory import History, MemoryBook
-from apps.trading.models import Position, Strategy, Wallet
+from apps.trading.models import Position, Strategy, TradeLog, Wallet
 from apps.trading.valuation import equity_lamports, positions_valued
 
 POINTS = 200
-PARTS = ("protocol_fee", "creator_fee", "venue_fee", "network_fee", "tip", "rent", "virtual_loss")
 Progress = Callable[[float], None]
 
 
@@ -155,7 +155,8 @@ def summary(run: Run) -> dict[str, Any]:
         "open_positions": len(held),
         "unrealized_pnl_lamports": sum(one.unrealized_pnl_lamports for one in held),
         "orders": _orders(book),
-        "costs_lamports": {part: sum(getattr(one, f"{part}_lamports") for one in book.trades) for part in PARTS},
+        "costs_lamports": {part: sum(getattr(one, f"{part}_lamports") for one in book.trades) for part in COSTS},
+        "ledger": ledger_of(task.balance_lamports, book.trades),
         "exits": backtest_figures.by_exit(closed),
         "monte_carlo": backtest_figures.monte_carlo([one.pnl_lamports for one in closed], task.balance_lamports),
         "equity": [[at.isoformat(), value] for at, value in run.equity],
@@ -167,10 +168,23 @@ def _orders(book: MemoryBook) -> list[dict[str, Any]]:
     return [{"side": side, "status": s, "code": code, "orders": n} for (side, s, code), n in sorted(counts.items())]
 
 
+def ledger_of(deposited_lamports: int, trades: Sequence[TradeLog]) -> dict[str, int]:
+    """What stands on each account of the wallet after these trades. Raises UnbalancedError."""
+    entries = deposit_entries(deposited_lamports)
+    for one in trades:
+        entries += trade_entries(
+            action=one.action,
+            curve_lamports=one.curve_lamports,
+            balance_change_lamports=one.balance_change_lamports,
+            costs={part: getattr(one, f"{part}_lamports") for part in COSTS},
+        )
+    return balances(entries)
+
+
 def trades_told(book: MemoryBook) -> list[dict[str, Any]]:
     """Every fill and failure with its parts, in order."""
     names = ("mint", "action", "status", "code", "token_base_units", "curve_lamports", "balance_change_lamports")
-    parts = tuple(f"{part}_lamports" for part in PARTS)
+    parts = tuple(f"{part}_lamports" for part in COSTS)
     return [{"at": one.at.isoformat(), **{name: getattr(one, name) for name in names + parts}} for one in book.trades]
 
 

@@ -68,7 +68,7 @@ def monte_carlo(
     for _ in range(runs):
         dice.shuffle(results)
         path = _path(results, start_lamports)
-        falls.append(drawdown_ratio(path))
+        falls.append(min(1.0, drawdown_ratio(path)))
         ruined += min(path) <= 0
     falls.sort()
     quantiles = {f"drawdown_p{round(share * 100)}": quantile(falls, share) for share in (0.05, 0.5, 0.95)}

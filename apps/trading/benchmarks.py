@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.core.scratch import scratch_database
 from apps.trading import rehearsal
+from apps.trading.backtest_benchmarks import backtest_ratio_to_numpy, backtest_trades_per_second
 from apps.trading.crashes import crash_run
 from apps.trading.execution import order_execute
 from apps.trading.models import Order, Position, Wallet
@@ -139,6 +140,8 @@ def _kills(what: str, unit: str) -> Callable[[], dict[str, Any]]:
 
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "backtest_trades_per_second": backtest_trades_per_second,
+    "backtest_ratio_to_numpy": backtest_ratio_to_numpy,
     "order_p99_ms": order_p99_ms,
     "exit_p99_ms": exit_p99_ms,
     "kills_orders_doubled": _kills("orders_doubled", "orders"),

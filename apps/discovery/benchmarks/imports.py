@@ -29,7 +29,7 @@ def import_ratio_to_copy() -> dict[str, Any]:
     """Rows a second of an import (file to trades, windows, coins) against a bare COPY of the same trades into the same
     table, in the same run. The recorded history where it is beside the project, else a synthetic one."""
     with tempfile.TemporaryDirectory() as folder, scratch_database():
-        path, source = _history(Path(folder))
+        path, source = history_file(Path(folder))
         config, result = stream_config_load(), Imported()
         import_file(path, config, result)
         copy_seconds = bare_copy(Path(folder) / "trades.copy")
@@ -51,7 +51,8 @@ def import_ratio_to_copy() -> dict[str, Any]:
     }
 
 
-def _history(folder: Path) -> tuple[Path, str]:
+def history_file(folder: Path) -> tuple[Path, str]:
+    """The recorded history where it is beside the project, else a synthetic one in `folder`; and which it is."""
     shared = Path(os.environ.get("SHARED_DATA_DIR") or settings.BASE_DIR.parent / "shared" / "data") / HISTORY
     if shared.is_file():
         return shared, "recorded"

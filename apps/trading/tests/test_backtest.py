@@ -186,6 +186,7 @@ def test_money_of_a_backtest_adds_up(recorded: list[Beat]) -> None:
     changes = sum(one.balance_change_lamports for one in run.book.trades)
     cash = run.book.wallet(0).virtual_balance_lamports
     assert cash == figures["start_lamports"] + changes
+    assert (figures["ledger"]["cash"], sum(figures["ledger"].values())) == (cash, 0)
     lost = sum(one.balance_change_lamports for one in run.book.trades if one.action == "buy" and one.status == "FAILED")
     made = sum(row["pnl_lamports"] for row in figures["exits"])
     held = sum(one.realized_pnl_lamports for one in run.book.positions if one.status == "OPEN")
