@@ -91,7 +91,7 @@ WITH targets AS (
     LEFT JOIN LATERAL (
         SELECT {_VALUE} AS value FROM coin_metrics m
         WHERE metric <> '{PRICE}' AND target_factor IS NOT NULL AND m.mint = asked.mint
-          AND m.timestamp <= entry_at AND m.timestamp > entry_at - interval '1 day' AND {_VALUE} IS NOT NULL
+          AND m.timestamp <= entry_at AND m.timestamp > entry_at - interval '1 day'
         ORDER BY m.timestamp DESC LIMIT 1
     ) metric_base ON true
     CROSS JOIN LATERAL (SELECT CASE WHEN metric = '{PRICE}' THEN entry.price ELSE metric_base.value END) base(value)
@@ -99,6 +99,8 @@ WITH targets AS (
     SELECT known.*, high, high_at, low, low_at,
            CASE WHEN metric = '{PRICE}' THEN path.target_at ELSE steps.target_at END AS target_at, path.target_seq,
            CASE WHEN metric = '{PRICE}' THEN path.stop_at ELSE steps.stop_at END AS stop_at, path.stop_seq,
+           coalesce(steps.unknown_at < least(steps.target_at, steps.stop_at, 'infinity'::timestamptz)
+                    AND (stop_factor IS NOT NULL OR steps.target_at IS NULL), false) AS doubtful,
            CASE WHEN known_to >= horizon_at THEN coalesce(last.price, entry_price) END AS last_price,
            CASE WHEN metric = '{PRICE}' THEN coalesce(last.price, entry_price) ELSE metric_last.value END AS last_value
     FROM known
@@ -125,7 +127,8 @@ WITH targets AS (
     LEFT JOIN LATERAL (
         SELECT min(timestamp) FILTER (WHERE CASE WHEN rises THEN value >= target ELSE value <= target END) AS target_at,
                min(timestamp) FILTER (WHERE CASE WHEN rises THEN value <= base * stop_factor
-                                                 ELSE value >= base * stop_factor END) AS stop_at
+                                                 ELSE value >= base * stop_factor END) AS stop_at,
+               min(timestamp) FILTER (WHERE value IS NULL) AS unknown_at
         FROM (SELECT m.timestamp, {_VALUE} AS value FROM coin_metrics m
               WHERE metric <> '{PRICE}' AND decides = 'reached' AND m.mint = known.mint
                 AND m.timestamp > entry_at AND m.timestamp <= least(horizon_at, known_to)) rows
@@ -133,7 +136,7 @@ WITH targets AS (
     LEFT JOIN LATERAL (
         SELECT {_VALUE} AS value FROM coin_metrics m
         WHERE metric <> '{PRICE}' AND decides = 'at_end' AND m.mint = known.mint AND m.timestamp <= horizon_at
-          AND m.timestamp > entry_at - interval '1 day' AND {_VALUE} IS NOT NULL
+          AND m.timestamp > entry_at - interval '1 day'
         ORDER BY m.timestamp DESC LIMIT 1
     ) metric_last ON true
 ), answered AS MATERIALIZED (
@@ -141,7 +144,7 @@ WITH targets AS (
                                                AND coalesce(target_at, stop_at) IS NOT NULL) AS is_complete,
         CASE decides WHEN 'graduates' THEN coalesce(graduated_at <= horizon_at, false)
                      WHEN 'at_end' THEN CASE WHEN rises THEN last_value >= target ELSE last_value <= target END
-                     ELSE CASE WHEN target IS NOT NULL THEN target_at IS NOT NULL AND (stop_at IS NULL
+                     ELSE CASE WHEN target IS NOT NULL AND NOT doubtful THEN target_at IS NOT NULL AND (stop_at IS NULL
                           OR (target_at, coalesce(target_seq, 0)) < (stop_at, coalesce(stop_seq, 0))) END
         END AS answer,
         CASE decides WHEN 'graduates' THEN least(horizon_at, graduated_at) WHEN 'at_end' THEN horizon_at

@@ -3,7 +3,8 @@
 Entry is at the price that stood `latency_seconds` after the row (the last trade until then), never at the price seen
 when deciding. Prices are those of single trades, so a peak between two windows counts. Unknown begins where the coin's
 tracking ended, where a gap in the recording begins, or where the data ends: what was decided before that is known, the
-rest is NaN. A coin that merely stops trading keeps its price and is known.
+rest is NaN. A coin that merely stops trading keeps its price and is known. A metric's row without a value (wallets of
+an imported history) may have been anything: what it could have decided is unknown, as "undefined".
 
 Graduation ends the tracking of prices (the pool is not followed), but is itself announced for every coin, tracked or
 not: so it is known to the label `graduates`, and to the others an end. A rise that the curve could show was shown
@@ -152,7 +153,9 @@ def _rule(rows: _Rows, rule: LabelRule) -> tuple[Floats, Integers]:
         return np.where(np.isnan(value), np.nan, sign * value >= sign * level), rows.end_us
     low, high = rows.series.after(rows.coin, rows.entry_us), rows.series.after(rows.coin, rows.end_us)
     first = rows.series.first(sign, low, high, np.full(len(low), level))
-    return (first < high).astype(np.float64), np.where(first < high, rows.series.moment(first), rows.end_us)
+    missed = (first == high) & rows.series.any_unknown(low, high)
+    label = np.where(missed, np.nan, first < high)
+    return label, np.where(first < high, rows.series.moment(first), rows.end_us)
 
 
 def _close(rows: _Rows, rule: LabelRule, base: Floats) -> tuple[Floats, Integers]:
@@ -171,4 +174,7 @@ def _path(rows: _Rows, rule: LabelRule, base: Floats) -> tuple[Floats, Integers]
         stop = series.first(-sign, low, high, base * rule.stop_factor)
     first = np.minimum(target, stop)
     decided_us = np.where(first < high, series.moment(first), rows.end_us)
-    return ((target < high) & (target < stop)).astype(np.float64), decided_us
+    reached = (target < high) & (target < stop)
+    # A value that is not known may have been beyond either level; without a stop, what was reached stays reached.
+    doubtful = series.any_unknown(low, first) & (~reached if rule.stop_factor is None else True)
+    return np.where(doubtful, np.nan, reached), decided_us

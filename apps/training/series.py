@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers
-from apps.training.ranges import first_reaching, max_table
+from apps.training.ranges import first_reaching, max_table, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Series:
             raise ValueError("too many coins over too long a time for one call: pass fewer coins")
         self._key = trades.coin * self._span + (trades.at_us - self._start)
         self._tables: dict[float, list[Floats]] = {}
+        self._unknown: Integers | None = None
 
     def after(self, coin: Integers, at_us: Integers) -> Integers:
         """Index of the coin's first value later than the moment."""
@@ -50,6 +52,12 @@ class Series:
         if not len(self._key):
             return np.zeros(len(index), np.int64)
         return self._trades.at_us[np.minimum(index, len(self._key) - 1)]
+
+    def any_unknown(self, low: Integers, high: Integers) -> NDArray[np.bool_]:
+        """Whether a value in [low, high) is NaN."""
+        if self._unknown is None:
+            self._unknown = running(np.isnan(self._trades.price))
+        return self._unknown[high] > self._unknown[low]
 
     def first(self, sign: float, low: Integers, high: Integers, threshold: Floats) -> Integers:
         """The first value in [low, high) at or beyond the threshold (above for sign 1, below for -1), else `high`.

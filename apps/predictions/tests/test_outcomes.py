@@ -215,6 +215,7 @@ def above(value: float, **fields) -> dict:
         (above(0) | {"kind": "path", "change_pct": 50.0, "value": None, "latency_seconds": 10.0}, "success", ""),
         (above(0) | {"kind": "close", "change_pct": 100.0, "value": None, "latency_seconds": 20.0}, "success", ""),
         (above(1.0, metric="unique_wallets", when="after"), "not_applicable", "undefined"),
+        (above(1.0, metric="unique_wallets"), "not_applicable", "undefined"),
         # +19 % net of 1 % asks for +20 %
         (RISE | {"change_pct": 19.0, "costs_pct": 1.0}, "success", ""),
         (RISE | {"change_pct": 19.5, "costs_pct": 1.0}, "failed", ""),
