@@ -56,7 +56,8 @@ _STREAMS = """
                               last_trade_at, last_price_sol, last_market_cap_sol, virtual_sol_lamports,
                               virtual_token_base_units, trades_total, volume_lamports)
     SELECT mint, CASE WHEN ended THEN 99 WHEN %(now)s - started_at < interval '10 minutes' THEN 1 ELSE 2 END, NOT ended,
-           false, started_at, CASE WHEN ended THEN started_at + span END, 5e-8, started_at, least(started_at + span, %(now)s), 4e-8,
+           false, started_at, CASE WHEN ended THEN started_at + span END, 5e-8, started_at,
+           least(started_at + span, %(now)s), 4e-8,
            30 + 40 * random(), 35000000000, 920000000000000, trades, trades * 450000000::bigint
     FROM (SELECT *, started_at + span < %(now)s - interval '30 minutes' AS ended FROM bench_coins WHERE day = %(day)s) c
 """
