@@ -43,7 +43,9 @@ class Command(BaseCommand):
         began = time.perf_counter()
         try:
             run = backtest.backtest(task, progress=lambda share: console.show_progress(share, "backtest"))
-            rows = backtest.sensitivity(task) if options["sensitivity"] else None
+            rows = None
+            if options["sensitivity"]:
+                rows = backtest.sensitivity(task, progress=lambda share: console.show_progress(share, "sensitivity"))
         finally:
             console.clear_progress()
         result = backtest.summary(run) | {"seconds": round(time.perf_counter() - began, 3)}
