@@ -36,6 +36,7 @@ WINDOW = timedelta(seconds=5)
 ROUNDS, ALERT_ROUNDS = 30, 100
 LABEL = {"kind": "path", "change_pct": 20.0, "horizon_seconds": 300, "stop_pct": None, "latency_seconds": 2.0}
 WAIT_SECONDS = 120.0
+FEED_SET = "UPDATE stream_state SET feed_at = %s, mode = 'replay' WHERE id = 1"  # the wall's clock says nothing here
 
 
 def score_1000x4_ms() -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _write_million() -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MILLION_TRADES, (START,))
         cursor.execute(_MILLION_PREDICTIONS, (START,))
-        cursor.execute("UPDATE stream_state SET feed_at = %s WHERE id = 1", (START + timedelta(seconds=985),))
+        cursor.execute(FEED_SET, (START + timedelta(seconds=985),))
         cursor.execute("ANALYZE coin_transactions, predictions")
 
 
@@ -236,7 +237,7 @@ def _write_windows(records: NDArray[np.void], windows: int) -> None:
         with cursor.copy(f"COPY coin_metrics ({', '.join(METRIC_COLUMNS)}) FROM STDIN") as copy:
             for row in zip(*columns, strict=True):
                 copy.write_row(row)
-        cursor.execute("UPDATE stream_state SET feed_at = %s WHERE id = 1", (START + windows * WINDOW,))
+        cursor.execute(FEED_SET, (START + windows * WINDOW,))
         cursor.execute("NOTIFY feed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -36,13 +37,8 @@ def coin_scores(mint: str) -> dict[str, Any]:
 
 def _alerts(mint: str, scores: Sequence[Prediction], names: dict[int, str]) -> list[dict[str, Any]]:
     """The newest alerts among these scores, with what moved them."""
-    times = [one.as_of for one in scores if one.tag == Tag.ALERT]
-    if not times:
-        return []
-    found = AlertEvaluation.objects.filter(
-        mint=mint, active_model_id__in={one.active_model_id for one in scores}, as_of__range=(min(times), max(times))
-    ).exclude(alert_id=None)
-    newest = found.order_by("-as_of", "active_model_id")[:ALERTS_EXPLAINED]
+    told = _told(mint, [one for one in scores if one.tag == Tag.ALERT])
+    newest = told.order_by("-as_of", "active_model_id")[:ALERTS_EXPLAINED]
     now = market_now()
     return [{**alert_row(one, names, {}, now), "why": reason_lines(one.reasons, 3)} for one in newest]
 
@@ -94,10 +90,23 @@ def _row(one: Prediction, names: dict[int, str], outcome: ModelPrediction | None
 
 
 def marks(mint: str) -> list[dict[str, Any]]:
-    """The newest alerts of a coin as marks of its chart, oldest first: `time` (epoch seconds), `kind`, `text`."""
-    found = Prediction.objects.filter(mint=mint, tag=Tag.ALERT, is_late=False)
-    found = found.order_by("-as_of", "active_model_id")[:MOST_MARKS]
+    """The newest alerts of a coin as marks of its chart, oldest first: `time` (epoch seconds), `kind`, `text`; a
+    shadow's are none."""
+    said = Prediction.objects.filter(mint=mint, tag=Tag.ALERT, is_late=False)
+    newest = list(said.order_by("-as_of", "active_model_id")[:MOST_SCORES])
+    told = _told(mint, newest).order_by("-as_of", "active_model_id")[:MOST_MARKS]
     return [
         {"time": one.as_of.timestamp(), "kind": "alert", "text": display.ratio_pct(one.probability, 0)}
-        for one in reversed(found)
+        for one in reversed(told)
     ]
+
+
+def _told(mint: str, scores: Sequence[Prediction]) -> QuerySet[AlertEvaluation]:
+    """The alerts within the time of these scores that were told."""
+    if not scores:
+        return AlertEvaluation.objects.none()
+    times = [one.as_of for one in scores]
+    found = AlertEvaluation.objects.filter(
+        mint=mint, active_model_id__in={one.active_model_id for one in scores}, as_of__range=(min(times), max(times))
+    )
+    return found.exclude(alert_id=None)

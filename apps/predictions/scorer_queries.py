@@ -36,6 +36,21 @@ def state_read() -> tuple[int, datetime | None, datetime | None]:
     return row
 
 
+# In a replay the feed's time is the only one there is. Else a stream that catches up (the database was away) writes the
+# past with the feed's time beside it: what it writes is no less old for that.
+MARKET_CLOCK = """
+    SELECT CASE WHEN mode = 'replay' THEN feed_at ELSE greatest(feed_at, clock_timestamp()) END
+    FROM stream_state WHERE id = 1 AND feed_at IS NOT NULL"""
+
+
+def market_clock(feed_at: datetime) -> datetime:
+    """The time by which prices are stale: that of the market itself, `feed_at` in a replay."""
+    with connection.cursor() as cursor:
+        cursor.execute(MARKET_CLOCK)
+        row = cursor.fetchone()
+    return max(row[0], feed_at) if row else feed_at
+
+
 WAITING = """
     SELECT max(row_id), count(*), count(*) FILTER (WHERE timestamp > %s)
     FROM (SELECT row_id, timestamp FROM coin_metrics WHERE row_id > %s ORDER BY row_id LIMIT %s) waiting"""

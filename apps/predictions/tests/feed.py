@@ -101,7 +101,7 @@ def set_feed(cursor: Any, moment: datetime) -> None:
     cursor.execute(
         'INSERT INTO stream_state (id, segment, "offset", next_seq, feed_at, mode, connected, state, detail,'
         " frames_total, oddities) VALUES (1, '', 0, 0, %s, 'replay', true, 'live', '', 0, '{}')"
-        " ON CONFLICT (id) DO UPDATE SET feed_at = excluded.feed_at",
+        " ON CONFLICT (id) DO UPDATE SET feed_at = excluded.feed_at, mode = excluded.mode",
         (moment,),
     )
     cursor.execute("SELECT pg_notify('feed', %s)", (json.dumps({"feed_at": moment.isoformat()}),))

@@ -118,9 +118,7 @@ def test_a_stream_that_catches_up_raises_no_alert_on_stale_prices(
     feed.run_to(5)
     StreamState.objects.update(mode=mode)
     wall = f"timestamptz '{at(5 + age).isoformat()}'"
-    monkeypatch.setattr(
-        scorer_queries, "MARKET_CLOCK", scorer_queries.MARKET_CLOCK.replace("clock_timestamp()", wall)
-    )
+    monkeypatch.setattr(scorer_queries, "MARKET_CLOCK", scorer_queries.MARKET_CLOCK.replace("clock_timestamp()", wall))
     run(Scorer())
     assert (Prediction.objects.filter(is_late=True).count(), AlertEvaluation.objects.count()) == (1 - alerts, alerts)
 
