@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.core.tokens import token_create
 from apps.training import features, tasks
 from apps.training.models import Job, Model
-from apps.training.tests import market
+from apps.training.tests import market, remembered
 
 ROOT = "/api/training/"
 BODY = {
@@ -48,8 +48,12 @@ def call(client: Client, db: None):
 @pytest.fixture
 def model(filled, call) -> int:
     """A model that was trained over the API."""
-    call("post", "models/create/advanced", BODY, status=202)
-    tasks.run_job(0)
+
+    def make() -> None:
+        call("post", "models/create/advanced", BODY, status=202)
+        tasks.run_job(0)
+
+    remembered.once("by-api", make)
     return Model.objects.get().pk
 
 

@@ -12,14 +12,18 @@ import pytest
 from apps.core.errors import ConflictError, PlatformError
 from apps.training import artifacts, containers, services, tasks
 from apps.training.models import Model
+from apps.training.tests import remembered
 
 MEMBERS = (containers.MANIFEST, containers.ARTIFACT, containers.SUMS)
 
 
 @pytest.fixture
 def model(filled, make_recipe) -> Model:
-    services.train_request(recipe=make_recipe(features=["price_close", "volume_sol_60s", "age_seconds"]))
-    tasks.run_job(0)
+    def make() -> None:
+        services.train_request(recipe=make_recipe(features=["price_close", "volume_sol_60s", "age_seconds"]))
+        tasks.run_job(0)
+
+    remembered.once("three features", make)
     return Model.objects.get()
 
 

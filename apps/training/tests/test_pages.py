@@ -10,7 +10,7 @@ from django.urls import reverse
 from apps.training import containers, services
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.recipes import SPACE
-from apps.training.tests import market
+from apps.training.tests import market, remembered
 from apps.training.tests.test_jobs import hours, run_next, trained
 
 NAMES = ("overview", "new", "import", "data", "jobs", "tests", "comparisons", "features")
@@ -46,15 +46,19 @@ def recipe_fields(**fields):
 
 @pytest.fixture
 def judged(filled, make_recipe):
-    """Two models, a test of the first and a comparison of both."""
-    data = {"to": hours(0.6).isoformat(), "phases": [1]}
-    first = trained(make_recipe(name="first", data=data, description="a note"))
-    second = trained(make_recipe(name="second", data=data, features=["price_change_60s", "buy_pressure_60s"]))
-    services.test_request(model=first, start=hours(0.6), end=hours(1))
-    run_next()
-    services.compare_request(models=[first, second], start=hours(0.6), end=hours(1))
-    run_next()
-    return first
+    """Two models, a test of the first and a comparison of both; the first."""
+
+    def make():
+        data = {"to": hours(0.6).isoformat(), "phases": [1]}
+        first = trained(make_recipe(name="first", data=data, description="a note"))
+        second = trained(make_recipe(name="second", data=data, features=["price_change_60s", "buy_pressure_60s"]))
+        services.test_request(model=first, start=hours(0.6), end=hours(1))
+        run_next()
+        services.compare_request(models=[first, second], start=hours(0.6), end=hours(1))
+        run_next()
+
+    remembered.once("judged", make)
+    return Model.objects.get(name="first")
 
 
 @pytest.mark.parametrize("name", NAMES)
