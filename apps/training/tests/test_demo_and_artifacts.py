@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.core.errors import PlatformError
 from apps.training import artifacts, demo, services, tasks
 from apps.training.models import Job, Model
-from apps.training.tests import market
+from apps.training.tests import market, remembered
 
 
 def run_next() -> None:
@@ -44,8 +44,11 @@ def test_outside_the_demo_nothing_is_trained_by_itself(filled, settings):
 
 @pytest.fixture
 def model(filled, make_recipe) -> Model:
-    services.train_request(recipe=make_recipe(features=["price_close", "volume_sol_60s", "age_seconds"]))
-    run_next()
+    def make() -> None:
+        services.train_request(recipe=make_recipe(features=["price_close", "volume_sol_60s", "age_seconds"]))
+        run_next()
+
+    remembered.once("three features", make)
     return Model.objects.get()
 
 
