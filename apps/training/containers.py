@@ -205,6 +205,8 @@ def _check_recipe(manifest: Manifest, recipe: Recipe) -> None:
     features.positions(manifest.feature_names)
     if manifest.label_name != recipe.label.rule().name or manifest.horizon_seconds != recipe.label.horizon_seconds:
         raise PlatformError("MODEL_FILE_INVALID", "Its label is not the one of its recipe.")
+    if manifest.train_from >= manifest.train_to:
+        raise PlatformError("MODEL_FILE_INVALID", "Its training data end before they begin.")
     if tuple(manifest.feature_names) != recipe.feature_names() and recipe.features != "all":
         raise PlatformError("MODEL_FILE_INVALID", "Its features are not those of its recipe.")
 

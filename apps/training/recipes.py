@@ -37,13 +37,13 @@ class Booster(Part):
     early_stopping_rounds: int = Field(default=40, ge=1, le=1000)
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     max_depth: int = Field(default=5, ge=1, le=16)
-    min_child_weight: float = Field(default=5.0, ge=0)
+    min_child_weight: float = Field(default=5.0, ge=0, le=1e9)
     subsample: float = Field(default=0.8, gt=0, le=1)
     colsample_bytree: float = Field(default=0.8, gt=0, le=1)
-    reg_lambda: float = Field(default=1.0, ge=0)
-    gamma: float = Field(default=0.0, ge=0)
+    reg_lambda: float = Field(default=1.0, ge=0, le=1e9)
+    gamma: float = Field(default=0.0, ge=0, le=1e9)
     max_bin: int = Field(default=256, ge=2, le=1024)
-    scale_pos_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] = 1.0
+    scale_pos_weight: Annotated[float, Field(gt=0, le=1e9)] | Literal["balanced"] = 1.0
 
 
 # What a study varies unless the recipe says otherwise: least and most, both included.
@@ -103,7 +103,7 @@ class TradeCosts(Part):
 class Recipe(Part):
     """A whole recipe. `costs` and `min_alerts` choose the threshold on validation."""
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]+$")
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]*[\w.:+-][\w .:+-]*$")
     description: str = Field(default="", max_length=2000)
     features: Literal["all"] | list[str] = "all"
     label: Label = Label()

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.training import services
 from apps.training.models import Job, Model
 from apps.training.tests import market
 
@@ -67,6 +68,23 @@ def test_a_failed_training_says_why_as_json(recipe):
         call_command("train", str(recipe), "--json")
     assert json.loads(str(failed.value))["code"] == "NOT_ENOUGH_POSITIVES"
     assert failed.value.returncode == 1
+
+
+def test_a_model_that_was_to_be_replaced_comes_back_when_the_training_fails(recipe, capsys):
+    call_command("train", str(recipe))
+    old = Model.objects.get()
+    services.alias_set(model=old, alias="champion")
+    recipe.write_text(recipe.read_text().replace("change_pct = 10", "change_pct = 5000"))
+    with pytest.raises(CommandError, match="NOT_ENOUGH_POSITIVES"):
+        call_command("train", str(recipe), "--replace")
+    found = Model.objects.get(pk=old.pk)
+    assert (found.name, found.is_deleted, found.alias) == ("by-command", False, "champion")
+
+
+def test_a_name_that_cannot_be_one_is_wrong_use_and_leaves_no_job(recipe):
+    with pytest.raises(CommandError, match="RECIPE_INVALID") as wrong:
+        call_command("train", str(recipe), "--name", "x" * 101)
+    assert wrong.value.returncode == 2 and not Job.objects.exists()
 
 
 @pytest.mark.parametrize(

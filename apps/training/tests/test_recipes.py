@@ -16,13 +16,16 @@ from apps.training.recipes import range_parse, recipe_parse
         {"xgboost": {"min_child_weight": math.inf}},
         {"xgboost": {"scale_pos_weight": math.nan}},
         {"xgboost": {"scale_pos_weight": -1}},
+        {"xgboost": {"min_child_weight": 1e308}},
+        {"xgboost": {"reg_lambda": 1e300}},
+        {"name": "  "},
         {"min_alerts": 10**30},
     ],
     ids=str,
 )
 def test_a_recipe_that_cannot_be_trained_is_refused_at_once(part):
     with pytest.raises(PlatformError) as caught:
-        recipe_parse({"name": "r", **part})
+        recipe_parse({"name": "r"} | part)
     assert caught.value.code == "RECIPE_INVALID"
 
 

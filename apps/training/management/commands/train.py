@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import F
 
 from apps.core.errors import PlatformError
 from apps.training import services
 from apps.training.management import console
 from apps.training.models import Job, Model
-from apps.training.recipes import Recipe, recipe_load
+from apps.training.recipes import Recipe, recipe_load, recipe_parse
 
 
 class Command(BaseCommand):
@@ -25,22 +25,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("recipe", type=Path, help="the recipe's file")
         parser.add_argument("--name", help="name of the model, instead of the recipe's")
-        parser.add_argument("--replace", action="store_true", help="delete a model of that name first")
+        parser.add_argument(
+            "--replace", action="store_true", help="delete a model of that name first; it comes back if this fails"
+        )
         console.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             recipe = recipe_load(options["recipe"])
+            if options["name"]:
+                recipe = recipe_parse({**recipe.as_json(), "name": options["name"]})
+            replaced = _delete(recipe.name) if options["replace"] else []
         except PlatformError as error:
             raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
-        if options["name"]:
-            recipe = recipe.model_copy(update={"name": options["name"]})
-        if options["replace"]:
-            _delete(recipe.name)
-        study = None
-        if recipe.tune:
-            study = console.job_here(lambda: services.tune_request(recipe=recipe), as_json=options["json"])
-        job = console.job_here(lambda: _ask(recipe, study), as_json=options["json"])
+        try:
+            job = _do(recipe, as_json=options["json"])
+        except (CommandError, KeyboardInterrupt):
+            _restore(replaced)
+            raise
         model = Model.objects.get(pk=(job.result or {})["model_id"])
         if options["json"]:
             self.stdout.write(json.dumps(_result(model, job.result or {})))
@@ -48,14 +50,34 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(_text(model, job.result or {})))
 
 
+def _do(recipe: Recipe, *, as_json: bool) -> Job:
+    """The finished training, after a study where the recipe asks for one."""
+    study = None
+    if recipe.tune:
+        study = console.job_here(lambda: services.tune_request(recipe=recipe), as_json=as_json)
+    return console.job_here(lambda: _ask(recipe, study), as_json=as_json)
+
+
 def _ask(recipe: Recipe, study: Job | None) -> Job:
     """The training of the recipe, or of the best that a study of it has found."""
     return services.train_request(recipe=recipe) if study is None else services.best_train(study=study)
 
 
-def _delete(name: str) -> None:
-    for model in Model.objects.filter(name=name, is_deleted=False).order_by(F("id")):
+def _delete(name: str) -> list[Model]:
+    """Take the model of that name away, and say which it was. Raises MODEL_IS_ACTIVE."""
+    found = list(Model.objects.filter(name=name, is_deleted=False).order_by(F("id")))
+    for model in found:
         services.model_delete(model=model)
+    return found
+
+
+def _restore(replaced: list[Model]) -> None:
+    """Bring back what no new model took the place of, with its alias."""
+    for model in replaced:
+        alias = model.alias
+        services.model_restore(model=Model.objects.get(pk=model.pk))
+        if alias:
+            services.alias_set(model=model, alias=alias)
 
 
 def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
