@@ -184,7 +184,8 @@ def alerts(request: HttpRequest, page: Query[AlertQuery]) -> dict[str, Any]:
 @router.get("/alerts/statistics", response=Page[AlertFiguresOut], auth=read)
 def alerts_statistics(request: HttpRequest, page: Query[FiguresQuery]) -> dict[str, Any]:
     """What became of the alerts of the last hours of feed time, per model."""
-    return paginate(queries.alert_statistics(_now() - timedelta(hours=page.hours)), page, _figures)
+    since = _now() - timedelta(hours=page.hours)
+    return paginate(queries.alert_statistics(since, shadows=page.shadows), page, _figures)
 
 
 @router.get("/stats", response=StatsOut, auth=read)

@@ -27,14 +27,15 @@ ALERT_STATISTICS = """
            avg(a.highest_pct) FILTER (WHERE a.status IN ('success', 'failed')),
            avg(a.lowest_pct) FILTER (WHERE a.status IN ('success', 'failed'))
     FROM alert_evaluations a LEFT JOIN active_models m ON m.id = a.active_model_id
-    WHERE a.as_of > %s
+    WHERE a.as_of > %(since)s AND (%(shadows)s OR a.alert_id IS NOT NULL)
     GROUP BY a.active_model_id, m.custom_name ORDER BY a.active_model_id"""
 
 
-def alert_statistics(since: datetime) -> list[tuple[Any, ...]]:
-    """Per model: id, name, alerts, pending, success, failed, expired, not applicable, mean change, high, low (%)."""
+def alert_statistics(since: datetime, *, shadows: bool = True) -> list[tuple[Any, ...]]:
+    """Per model: id, name, alerts, pending, success, failed, expired, not applicable, mean change, high, low (%);
+    without `shadows` only of alerts that were told."""
     with connection.cursor() as cursor:
-        cursor.execute(ALERT_STATISTICS, (since,))
+        cursor.execute(ALERT_STATISTICS, {"since": since, "shadows": shadows})
         return cursor.fetchall()
 
 

@@ -269,3 +269,4 @@ class AlertQuery(PageQuery):
 
 class FiguresQuery(PageQuery):
     hours: float = Field(24.0, gt=0, le=8760, description="of feed time")
+    shadows: bool = Field(False, description="also challengers that score in the shadow")

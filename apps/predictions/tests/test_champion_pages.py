@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.predictions import champions, model_days, services
-from apps.predictions.models import ChampionEvent, ModelDay, RetrainingPlan
-from apps.predictions.tests.feed import START, Feed
+from apps.predictions.models import AlertEvaluation, ChampionEvent, ModelDay, Prediction, RetrainingPlan
+from apps.predictions.tests.feed import START, Feed, at, mint_of
 from apps.predictions.tests.test_champions import Match, fresh, plain_model, values
 from apps.predictions.tests.test_champions import match as match
 from apps.predictions.tests.test_model_days import TEST
@@ -119,6 +119,21 @@ def test_alerts_of_the_shadow_are_listed_with_its_model_only(staff: Client, matc
     assert key not in staff.get(alerts).content.decode()
     assert key in staff.get(alerts, {"model": match.shadow.pk}).content.decode()
     assert "place · challenger" not in staff.get(reverse("predictions:statistics")).content.decode()
+
+
+def test_neither_charts_nor_figures_tell_of_the_shadow(staff: Client, match: Match) -> None:
+    match.play([], [0.1])
+    AlertEvaluation.objects.update(as_of=at(0))
+    Prediction.objects.create(
+        active_model_id=match.shadow.pk, mint=mint_of(0), as_of=at(0), scored_at=at(0), probability=0.9, tag="alert",
+        price_sol=1e-8, phase_id=1, duration_ms=1.0,
+    )  # fmt: skip
+    marks, figures = reverse("predictions:marks", args=[mint_of(0)]), "/api/server/alerts/statistics"
+    assert staff.get(marks).json()["items"] == []
+    assert staff.get(figures).json()["items"] == []
+    assert staff.get(figures, {"shadows": True}).json()["items"][0]["active_model_id"] == match.shadow.pk
+    AlertEvaluation.objects.update(alert_id=1)
+    assert [one["time"] for one in staff.get(marks).json()["items"]] == [at(0).timestamp()]
 
 
 def day_of_drift(match: Match, day: int, **features: float | None) -> None:
