@@ -1,6 +1,7 @@
 """`manage.py scorer`: score new windows with the models at work, until told to stop."""
 
 import logging
+import sys
 import time
 
 from django.db import connection
@@ -23,6 +24,7 @@ class Command(ServiceCommand):
 
     def run(self, stop: Stop) -> None:
         """Each call begins anew from the tables: nothing in memory outlives an error of the database."""
+        sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]  # XGBoost would import it: a second of the start
         with Listener(CHANNELS) as listener:
             while listener.own(ADVISORY_LOCK, stop) and not stop:
                 try:
