@@ -129,6 +129,7 @@ WRONG: dict[str, Callable[[bytes], bytes]] = {
         file, feature_names=["volume_sol_60s", "price_close", "age_seconds"]
     ),
     "a feature nobody knows": lambda file: edited(file, feature_names=["price_tomorrow"]),
+    "data that end before they begin": lambda file: edited(file, train_to="2001-01-01T00:00:00Z"),
     "a recipe nobody can read": lambda file: edited(file, recipe={"name": "x", "colour": "red"}),
 }
 
@@ -156,6 +157,7 @@ def wrong_files(file: bytes) -> dict[str, tuple[str, str]]:
         "another label": (invalid, "label"),
         "features in another order": (invalid, "features"),
         "a feature nobody knows": ("FEATURE_UNKNOWN", "price_tomorrow"),
+        "data that end before they begin": (invalid, "before they begin"),
         "a recipe nobody can read": ("RECIPE_INVALID", "colour"),
     }
 
