@@ -18,7 +18,7 @@ from apps.trading.backtest import Task
 from apps.trading.models import Order, Strategy, TradeLog, TraderProgress
 from apps.trading.tests.test_backtest import same_as_paper
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True)]  # the importer commits
 
 BEGIN = datetime(2025, 9, 5, 20, 56, 19, tzinfo=UTC)
 END = BEGIN + timedelta(minutes=12)
