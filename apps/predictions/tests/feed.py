@@ -124,7 +124,8 @@ def trained(
     artifact, digest = artifacts.dump(booster)
     return Model.objects.create(
         name=name, recipe={"name": name, "label": label or LABEL}, feature_names=list(features.NAMES),
-        label_name=Label.model_validate(label or LABEL).rule().name, horizon_seconds=60, train_from=START,
+        label_name=Label.model_validate(label or LABEL).rule().name, horizon_seconds=60,
+        train_from=START - timedelta(hours=1),
         train_to=START, data_hash="0" * 64, rows_train=1,
         rows_validation=1, rows_test=1, scores={}, threshold=threshold, artifact=artifact, artifact_sha256=digest,
         xgboost_version=xgboost.__version__,
