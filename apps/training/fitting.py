@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from apps.core.errors import PlatformError
 from apps.training import evaluation
+from apps.training.calibrating import calibrated
 from apps.training.columns import Floats, Integers
 from apps.training.dataset import Dataset
 from apps.training.recipes import Recipe
@@ -120,9 +121,10 @@ def fit_on(material: Material, recipe: Recipe, *, on_round: Round = lambda numbe
 def finish(
     booster: Booster, names: tuple[str, ...], validation: Validation, recipe: Recipe, made_with: dict[str, Any]
 ) -> Fitted:
-    """A trained booster cut to its best round, with names, threshold and importances."""
-    booster = booster[: booster.best_iteration + 1]
-    booster.feature_names = list(names)
+    """A trained booster cut to its best round and calibrated, with names, threshold and importances."""
+    best = booster[: booster.best_iteration + 1]
+    best.feature_names = list(names)
+    booster, scaling = calibrated(best, validation.x, validation.label)
     threshold = evaluation.choose_threshold(
         validation.label,
         predict(booster, validation.x),
@@ -130,6 +132,7 @@ def finish(
         min_alerts=recipe.min_alerts,
         coin=validation.coin,
     )
+    made_with = {**made_with, "calibration": scaling.as_json()}
     return Fitted(booster, booster.num_boosted_rounds(), threshold, _importances(booster), made_with)
 
 
