@@ -56,7 +56,9 @@ class World:
         cursor = Cursor("", 0, entries[-1].seq + 1) if entries else Cursor()
         self._pipeline.feed(entries, cursor)
         self._pipeline.advance(round(until.timestamp() * 1e6))
-        write(self._pipeline.take(), Status("simulator", True, "live", datetime.now(UTC)), self._owed)
+        now = datetime.now(UTC)
+        mode = "live" if until > now - 2 * STEP else "replay"  # what is made of the past is not stale
+        write(self._pipeline.take(), Status("simulator", True, mode, now), self._owed)
         self.now = until
 
     def _entries(self, until: datetime) -> Iterator[Entry]:
