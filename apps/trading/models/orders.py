@@ -1,85 +1,10 @@
-"""Tables of trading. Every amount is an integer: lamports, base units, basis points."""
+"""Positions, the orders that make them, and every fill."""
 
 from django.db import models
 from django.db.models import Q
 
-
-class Wallet(models.Model):
-    """Money to trade with: TEST wallets hold virtual SOL, REAL ones a key."""
-
-    class Type(models.TextChoices):
-        TEST = "TEST"
-        REAL = "REAL"
-
-    class Status(models.TextChoices):
-        ACTIVE = "ACTIVE"
-        PAUSED = "PAUSED"
-        DRAINED = "DRAINED"
-        FROZEN = "FROZEN"
-
-    alias = models.SlugField(max_length=50, unique=True)
-    address = models.CharField(max_length=64, default="", blank=True)
-    wallet_type = models.CharField(max_length=4, choices=Type, default=Type.TEST)
-    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
-    tag = models.CharField(max_length=50, default="", blank=True)
-    trading_enabled = models.BooleanField(default=True)
-    transfer_enabled = models.BooleanField(default=False)
-    virtual_balance_lamports = models.BigIntegerField(default=0)
-    deposited_lamports = models.BigIntegerField(
-        default=0, help_text="virtual SOL ever put in; balance = deposited + trades + transfers - reserved"
-    )
-    real_balance_lamports = models.BigIntegerField(default=0)
-    encrypted_key = models.BinaryField(null=True, editable=False)
-    max_consecutive_losses = models.PositiveIntegerField(default=10, help_text="0 switches the limit off")
-    max_daily_loss_bps = models.PositiveIntegerField(
-        default=2000, help_text="of the equity at day start; 0 switches it off"
-    )
-    max_position_lamports = models.BigIntegerField(default=500_000_000)
-    max_open_positions = models.PositiveIntegerField(default=10)
-    consecutive_losses = models.PositiveIntegerField(default=0)
-    day_start_on = models.DateField(null=True)
-    day_start_equity_lamports = models.BigIntegerField(null=True)
-    virtual_loss_percent = models.DecimalField(max_digits=5, decimal_places=2, default=0)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        db_table = "wallets"
-        ordering = ["alias"]
-        constraints = [
-            models.CheckConstraint(name="wallet_balance_not_negative", condition=Q(virtual_balance_lamports__gte=0)),
-            models.CheckConstraint(
-                name="wallet_test_has_no_key", condition=Q(wallet_type="REAL") | Q(encrypted_key__isnull=True)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.alias
-
-
-class Strategy(models.Model):
-    """When to enter, how much, when to leave."""
-
-    name = models.SlugField(max_length=50, unique=True)
-    is_active = models.BooleanField(default=True)
-    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="strategies")
-    active_model_ids = models.JSONField(default=list, blank=True, help_text="whose alerts count; empty means all")
-    min_probability = models.FloatField(default=0.0)
-    stake_lamports = models.BigIntegerField()
-    slippage_bps = models.PositiveIntegerField(default=500)
-    stop_loss_bps = models.PositiveIntegerField(null=True, blank=True)
-    take_profit_bps = models.PositiveIntegerField(null=True, blank=True)
-    timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
-    last_alert_id = models.BigIntegerField(default=0, help_text="alerts up to this one have been decided")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        db_table = "strategies"
-        ordering = ["name"]
-        constraints = [models.CheckConstraint(name="strategy_stake_positive", condition=Q(stake_lamports__gt=0))]
-        verbose_name_plural = "strategies"
-
-    def __str__(self) -> str:
-        return self.name
+from apps.trading.models.strategies import Strategy
+from apps.trading.models.wallets import Wallet
 
 
 class Position(models.Model):
@@ -208,56 +133,3 @@ class TradeLog(models.Model):
         db_table = "trade_logs"
         ordering = ["-at", "-id"]
         indexes = [models.Index(fields=["-at", "-id"], name="trades_newest")]
-
-
-class TransferLog(models.Model):
-    """Every transfer between wallets or out."""
-
-    wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="transfers")
-    to_wallet = models.ForeignKey(Wallet, models.PROTECT, null=True, related_name="transfers_in")
-    to_address = models.CharField(max_length=64)
-    lamports = models.BigIntegerField()
-    fee_lamports = models.BigIntegerField(default=0)
-    status = models.CharField(max_length=7, choices=[("SUCCESS", "SUCCESS"), ("FAILED", "FAILED")])
-    message = models.TextField(default="", blank=True)
-    is_simulation = models.BooleanField(default=True)
-    signature = models.CharField(max_length=100, null=True)
-    at = models.DateTimeField()
-
-    class Meta:
-        db_table = "transfer_logs"
-        ordering = ["-at", "-id"]
-
-
-class TradingState(models.Model):
-    """The one row of the kill switch: ACTIVE trades, REDUCING only leaves positions, HALTED does nothing."""
-
-    class State(models.TextChoices):
-        ACTIVE = "ACTIVE"
-        REDUCING = "REDUCING"
-        HALTED = "HALTED"
-
-    id = models.SmallIntegerField(primary_key=True, default=1)
-    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
-    reason = models.CharField(max_length=200, default="", blank=True)
-    changed_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        db_table = "trading_state"
-        constraints = [models.CheckConstraint(name="trading_state_single_row", condition=Q(id=1))]
-
-    def __str__(self) -> str:
-        return self.state
-
-
-class TraderProgress(models.Model):
-    """The one row that says up to which feed time the trader has judged and executed everything."""
-
-    id = models.SmallIntegerField(primary_key=True, default=1)
-    processed_at = models.DateTimeField(null=True, help_text="feed time")
-    processed_seq = models.BigIntegerField(default=-1, help_text="last trade judged at exactly that instant")
-    updated_at = models.DateTimeField(null=True, help_text="wall clock: the trader's sign of life")
-
-    class Meta:
-        db_table = "trader_progress"
-        constraints = [models.CheckConstraint(name="trader_progress_single_row", condition=Q(id=1))]

@@ -1,0 +1,9 @@
+"""Tables of trading. Every amount is an integer: lamports, base units, basis points."""
+
+from apps.trading.models.orders import Order, Position, TradeLog
+from apps.trading.models.state import TraderProgress, TradingState
+from apps.trading.models.strategies import Strategy
+from apps.trading.models.transfers import TransferLog
+from apps.trading.models.wallets import Wallet
+
+__all__ = ["Order", "Position", "Strategy", "TradeLog", "TraderProgress", "TradingState", "TransferLog", "Wallet"]

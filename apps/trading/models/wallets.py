@@ -1,0 +1,56 @@
+"""Wallets: whose money, and how much of it may be risked."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Wallet(models.Model):
+    """Money to trade with: TEST wallets hold virtual SOL, REAL ones a key."""
+
+    class Type(models.TextChoices):
+        TEST = "TEST"
+        REAL = "REAL"
+
+    class Status(models.TextChoices):
+        ACTIVE = "ACTIVE"
+        PAUSED = "PAUSED"
+        DRAINED = "DRAINED"
+        FROZEN = "FROZEN"
+
+    alias = models.SlugField(max_length=50, unique=True)
+    address = models.CharField(max_length=64, default="", blank=True)
+    wallet_type = models.CharField(max_length=4, choices=Type, default=Type.TEST)
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    tag = models.CharField(max_length=50, default="", blank=True)
+    trading_enabled = models.BooleanField(default=True)
+    transfer_enabled = models.BooleanField(default=False)
+    virtual_balance_lamports = models.BigIntegerField(default=0)
+    deposited_lamports = models.BigIntegerField(
+        default=0, help_text="virtual SOL ever put in; balance = deposited + trades + transfers - reserved"
+    )
+    real_balance_lamports = models.BigIntegerField(default=0)
+    encrypted_key = models.BinaryField(null=True, editable=False)
+    max_consecutive_losses = models.PositiveIntegerField(default=10, help_text="0 switches the limit off")
+    max_daily_loss_bps = models.PositiveIntegerField(
+        default=2000, help_text="of the equity at day start; 0 switches it off"
+    )
+    max_position_lamports = models.BigIntegerField(default=500_000_000)
+    max_open_positions = models.PositiveIntegerField(default=10)
+    consecutive_losses = models.PositiveIntegerField(default=0)
+    day_start_on = models.DateField(null=True)
+    day_start_equity_lamports = models.BigIntegerField(null=True)
+    virtual_loss_percent = models.DecimalField(max_digits=5, decimal_places=2, default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "wallets"
+        ordering = ["alias"]
+        constraints = [
+            models.CheckConstraint(name="wallet_balance_not_negative", condition=Q(virtual_balance_lamports__gte=0)),
+            models.CheckConstraint(
+                name="wallet_test_has_no_key", condition=Q(wallet_type="REAL") | Q(encrypted_key__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.alias
