@@ -57,8 +57,8 @@ class World:
         self._pipeline.feed(entries, cursor)
         self._pipeline.advance(round(until.timestamp() * 1e6))
         now = datetime.now(UTC)
-        mode = "live" if until > now - 2 * STEP else "replay"  # what is made of the past is not stale
-        write(self._pipeline.take(), Status("simulator", True, mode, now), self._owed)
+        mode = "simulator" if until > now - 2 * STEP else "replay"  # what is made of the past is not stale
+        write(self._pipeline.take(), Status(mode, True, "live", now), self._owed)
         self.now = until
 
     def _entries(self, until: datetime) -> Iterator[Entry]:
@@ -107,7 +107,7 @@ def models_made(*names: str) -> list[Model]:
 def put_to_work(model: Model) -> ActiveModel:
     """The model with a threshold low enough that minutes bring alerts."""
     return predictions.model_import(
-        model=model, fields={"custom_name": "early riser", "threshold": 0.4, "ignore_alert_seconds": 60}
+        model=model, fields={"custom_name": "early riser", "threshold": 0.3, "ignore_alert_seconds": 60}
     )
 
 
