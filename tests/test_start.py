@@ -40,7 +40,7 @@ READERS = [
 RULES = [
     ({"ENCRYPTION_KEY": "c2hvcnQ="}, "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters)."),
     ({"ENCRYPTION_KEY": ""}, "ENCRYPTION_KEY must be 32 bytes"),
-    ({"BAD_NAMES_PATTERN": "(scam"}, "BAD_NAMES_PATTERN is not a regular expression: missing ), unterminated"),
+    ({"BAD_NAMES_PATTERN": "(scam"}, "BAD_NAMES_PATTERN is not a regular expression: missing ): (scam"),
     ({"FLUSH_ROWS": "0"}, "FLUSH_ROWS must be above 0, not 0."),
     ({"FLUSH_MS": "-5"}, "FLUSH_MS must be above 0, not -5."),
     ({"TRADING_LATENCY_MS": "-1"}, "TRADING_LATENCY_MS must be 0 or above, not -1."),

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from apps.core.environment import stop_start
+from apps.core.patterns import Pattern, PatternError
 from apps.core.webhook_urls import webhooks_wrong
 
 ENCRYPTION_KEY_BYTES = 32
@@ -128,8 +128,8 @@ def secrets_wrong() -> Iterator[str]:
 
 def pattern_wrong() -> Iterator[str]:
     try:
-        re.compile(settings.BAD_NAMES_PATTERN)
-    except re.error as error:
+        Pattern(settings.BAD_NAMES_PATTERN)
+    except PatternError as error:
         yield f"BAD_NAMES_PATTERN is not a regular expression: {error}."
 
 

@@ -3,16 +3,16 @@ microseconds, ages microseconds."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from apps.core.patterns import Pattern
 
 MICROSECONDS = 1_000_000
 MINUTE_US = 60 * MICROSECONDS
 FINISHED = 99
 GRADUATED = 100
-JUDGED_CHARACTERS = 64  # of a name; more than the chain takes, too few for a slow pattern to stall the stream long
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Rules:
     `spam_coins`: so many coins of one creator or one name are fine within the window, further ones are a burst.
     """
 
-    bad_names: re.Pattern[str] | None
+    bad_names: Pattern | None
     spam_window_us: int
     spam_coins: int
     untraded_us: int
@@ -88,9 +88,9 @@ class Rules:
     def of(
         cls, *, bad_names: str, spam_seconds: int, spam_coins: int, untraded_seconds: int, stale_seconds: int
     ) -> Rules:
-        """From settings. Raises `re.error` for a pattern that is none."""
+        """From settings. Raises PatternError for a pattern that is none."""
         return cls(
-            re.compile(bad_names, re.IGNORECASE) if bad_names else None,
+            Pattern(bad_names) if bad_names else None,
             spam_seconds * MICROSECONDS,
             spam_coins,
             untraded_seconds * MICROSECONDS,
@@ -139,6 +139,6 @@ def filter_reason(rules: Rules, memory: SpamMemory, *, at_us: int, creator: str 
     """Why a new coin is only known and not followed: `bad_name`, `spam_burst`, or empty."""
     burst = memory.is_burst(at_us, spam_keys(creator, name, symbol), rules.spam_window_us, rules.spam_coins)
     bad = rules.bad_names
-    if bad and (bad.search(name[:JUDGED_CHARACTERS]) or bad.search(symbol[:JUDGED_CHARACTERS])):
+    if bad and (bad.is_in(name) or bad.is_in(symbol)):
         return "bad_name"
     return "spam_burst" if burst else ""

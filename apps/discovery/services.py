@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.patterns import Pattern, PatternError
 from apps.core.units import LAMPORTS_PER_SOL
 from apps.discovery.lifecycle import Phases, Rules
 from apps.discovery.models import CoinStream, DiscoverySetting, Phase
@@ -71,8 +71,8 @@ def _check(name: str, value: Any) -> None:
         raise PlatformError("SETTING_UNKNOWN", f"There is no setting {name}.", name=name)
     if name == "bad_names_pattern":
         try:
-            re.compile(value)
-        except (re.error, TypeError) as error:
+            Pattern(value)
+        except PatternError as error:
             raise PlatformError("PATTERN_INVALID", f"bad_names_pattern is no regular expression: {error}.") from None
     elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
         raise PlatformError("SETTING_OUT_OF_RANGE", f"{name} must be a number from 0 to {_MOST_SECONDS}.", name=name)

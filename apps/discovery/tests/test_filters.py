@@ -49,9 +49,19 @@ def test_window_of_nothing_turns_the_burst_filter_off() -> None:
     assert reasons(rules_of(seconds=0), *[(1, "A", "a")] * 9) == [""] * 9
 
 
-@pytest.mark.parametrize("text", ["scam coin", "THE RUG", "x-Scam"])
+@pytest.mark.parametrize("text", ["scam coin", "THE RUG", "x-Scam", "\ud800 scam"])
 def test_bad_names_are_found_in_any_spelling(text: str) -> None:
     assert reasons(rules_of(bad_names="scam|rug"), (0, "A", text), (1, "B", "fine")) == ["bad_name", ""]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(.*a){20}$", "([a-z]+)*9"])
+def test_no_pattern_takes_long_however_it_is_made(pattern: str) -> None:
+    name = "a" * 5_000 + "!"  # with a matcher that goes back and forth each of these takes longer than the world exists
+    assert reasons(rules_of(bad_names=pattern), (0, "A", name)) == [""]
+
+
+def test_a_bad_word_is_found_at_the_end_of_a_long_name() -> None:
+    assert reasons(rules_of(bad_names="scam"), (0, "A", "x" * 500 + "scam")) == ["bad_name"]
 
 
 def test_coins_without_a_name_or_a_creator_are_no_burst() -> None:
