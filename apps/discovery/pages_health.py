@@ -22,6 +22,7 @@ from apps.discovery.cost import price_on
 from apps.discovery.gaps import reason_kind
 from apps.discovery.models import StreamGap, StreamState
 from apps.discovery.pages_feed import REASONS, feed_trouble, feed_warnings
+from apps.discovery.pumpportal.client import LEFT
 
 NEW_KIND = timedelta(days=1)
 SLOW_SECONDS = 2.0
@@ -32,7 +33,7 @@ GAP_REASONS = {
     "disk": gettext_lazy("the disk took no journal"),
     "banned": gettext_lazy("PumpPortal has banned this client"),
     "stopped": gettext_lazy("the stream was stopped"),
-    "connection lost": gettext_lazy("connection lost"),
+    **{reason: REASONS[reason] for reason in ("connection lost", *LEFT.values())},
     "closed": gettext_lazy("closed by the feed"),
 }
 

@@ -43,6 +43,12 @@ REFUSED_RETRY_SECONDS = 600.0  # trades were refused: the wallet of the key may 
 BANNED = "banned until "
 SILENT = "silent"
 POLICY_VIOLATION = 1008
+LEFT = {  # why we have closed, by our own code: what the library refuses to take, and a ping without an answer
+    1002: "the feed broke the protocol",
+    1007: "a frame was no text",
+    1009: "a frame was too large",
+    1011: "it does not answer",
+}
 LOOPBACK_RETRY_SECONDS = 3.0  # a simulator or a replay is not burdened by being asked often
 LOOPBACK_BAN_SECONDS = 10.0
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -82,6 +88,13 @@ def reason_of(error: BaseException) -> str:
         case InvalidStatus():
             return f"HTTP status {error.response.status_code}"
     return str(error)[:200] or type(error).__name__
+
+
+def closed_reason(error: ConnectionClosed) -> str:
+    """Why an open connection ended: who closed it first, and with what."""
+    if error.sent is not None and not error.rcvd_then_sent and error.sent.code in LEFT:
+        return LEFT[error.sent.code]
+    return f"closed {error.rcvd.code}" if error.rcvd is not None else "connection lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +281,7 @@ class Client:
             async for message in socket:
                 self._take(message if isinstance(message, str) else message.decode("utf-8", "replace"), recorded)
         except ConnectionClosed as error:
-            code = error.rcvd.code if error.rcvd is not None else None
-            reason = self._why or (f"closed {code}" if code else "connection lost")
+            reason = self._why or closed_reason(error)
         self.sink.on_disconnected("stopped" if self._stopping else reason)
         return reason
 

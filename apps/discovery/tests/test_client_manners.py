@@ -20,8 +20,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.server import ServerConnection, serve
 
+from apps.discovery.gaps import reason_kind
+from apps.discovery.pages_feed import REASONS
 from apps.discovery.pumpportal import client as module
-from apps.discovery.pumpportal.client import BANNED, Client, ClientSettings, banned_until, is_ban
+from apps.discovery.pumpportal.client import (
+    BANNED,
+    MAX_FRAME_BYTES,
+    Client,
+    ClientSettings,
+    banned_until,
+    is_ban,
+)
 from apps.discovery.pumpportal.server import MAX_MESSAGES_PER_SECOND, FeedServer, Frame
 from apps.discovery.tests.frames import create
 from apps.discovery.tests.test_client import MINTS, Notes, running, settings_for, until
@@ -117,6 +126,30 @@ def test_what_is_no_ban_is_tried_again_soon(reason: str) -> None:
 @pytest.mark.parametrize("detail", ["banned until", BANNED + "tomorrow", "banned"])
 def test_a_reason_without_a_moment_is_none(detail: str) -> None:
     assert banned_until(detail) is None
+
+
+async def send_too_much(connection: ServerConnection) -> None:
+    await connection.send("x" * (MAX_FRAME_BYTES + 1))
+    await connection.wait_closed()
+
+
+async def send_no_text(connection: ServerConnection) -> None:
+    await connection.send(b"\xff\xfe", text=True)
+    await connection.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"), [(send_too_much, "a frame was too large"), (send_no_text, "a frame was no text")]
+)
+async def test_what_the_feed_may_not_send_is_the_reason_of_the_gap(manner: Callable[..., Any], reason: str) -> None:
+    notes = Notes()
+    async with Gate(manner).open() as uri:
+        client = Client(ClientSettings(uri=uri, **QUICK), notes)
+        task = await running(client)
+        await until(lambda: reason in notes.events)
+        await client.stop()
+        await task
+    assert reason_kind(reason) == reason and str(REASONS[reason]) == reason
 
 
 async def test_a_flapping_feed_is_asked_less_and_less_often() -> None:
