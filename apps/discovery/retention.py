@@ -26,6 +26,7 @@ from apps.discovery.segments import DamagedSegmentError, first_seq, is_packed, p
 logger = logging.getLogger(__name__)
 
 TIDY_SECONDS = 30.0
+PACKED_A_ROUND = 4  # a backlog of plain segments is packed little by little, beside the stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,14 @@ def remove_expired(folder: Path, *, committed_seq: int, limits: Limits) -> list[
     return gone
 
 
-def pack_closed(folder: Path) -> int:
-    """Pack every segment but the last; how many. What cannot be packed stays plain and is tried again next time."""
+def pack_closed(folder: Path, most: int | None = None) -> int:
+    """Pack the oldest plain segments, `most` of them and never the last one; how many.
+
+    What cannot be packed stays plain and is tried again next time.
+    """
     packed = 0
-    for path in segments(folder)[:-1]:
-        if is_packed(path):
-            continue
+    plain = [path for path in segments(folder)[:-1] if not is_packed(path)]
+    for path in plain[:most]:
         try:
             pack(path, summarize(path))
         except (OSError, DamagedSegmentError) as error:
@@ -97,7 +100,7 @@ def tidy(folder: Path, *, committed_seq: int, limits: Limits) -> None:
     try:
         with lock_file(folder / "tidy.lock"):
             remove_expired(folder, committed_seq=committed_seq, limits=limits)
-            pack_closed(folder)
+            pack_closed(folder, PACKED_A_ROUND)
     except JournalBusyError:
         return
     except OSError as error:

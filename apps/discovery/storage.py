@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import OperationalError, connection, transaction
 
 from apps.discovery import rollups
+from apps.discovery.models import StreamGapCoin
 from apps.discovery.queries import feed_at
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,10 @@ def retention_run(days: Mapping[str, int]) -> list[Dropped]:
         if held := reason():
             logger.warning("nothing is dropped yet: %s", held)
             return []
-    found = [_drop(table, before) for table, before in sorted(limits(days, now).items())]
+    ends = limits(days, now)
+    found = [_drop(table, before) for table, before in sorted(ends.items())]
+    if "coin_transactions" in ends:
+        _drop_gap_coins(ends["coin_transactions"])
     return [dropped for dropped in found if dropped.chunks]
 
 
@@ -109,6 +113,13 @@ def sizes() -> list[TableSize]:
     with connection.cursor() as cursor:
         cursor.execute(SIZES)
         return [TableSize(*row) for row in cursor.fetchall()]
+
+
+def _drop_gap_coins(before: datetime) -> None:
+    """Which coins a gap concerned goes with the trades around it; the gap itself and its sums stay."""
+    deleted, _ = StreamGapCoin.objects.filter(gap__ended_at__lt=before).delete()
+    if deleted:
+        logger.warning("dropped the coins of gaps before %s: %d rows", before.isoformat(), deleted)
 
 
 def _drop(table: str, before: datetime) -> Dropped:

@@ -16,7 +16,7 @@ from apps.discovery import segments as files
 from apps.discovery.inspection import describe_segment, inspect_segment, summarize, verify_journal
 from apps.discovery.journal import LOST, JournalReader, JournalWriter
 from apps.discovery.lines import frame_line, gap_line
-from apps.discovery.retention import Limits, Stored, expired, pack_closed, remove_expired, tidy
+from apps.discovery.retention import PACKED_A_ROUND, Limits, Stored, expired, pack_closed, remove_expired, tidy
 from apps.discovery.segments import DamagedSegmentError, check_packed, pack, segments
 from apps.discovery.state import Cursor, Entry
 from apps.discovery.tests.test_journal import T0, fill, read_all
@@ -41,6 +41,14 @@ def test_packed_journal_reads_like_the_plain_one_from_any_cursor(
     assert read_all(JournalReader(journal_dir, Cursor())) == plain
     for cursor in cursors:
         assert read_all(JournalReader(journal_dir, cursor)) == plain[cursor.next_seq :]
+
+
+def test_backlog_of_plain_segments_is_packed_little_by_little(journal_dir: Path) -> None:
+    fill(journal_dir, 120)
+    count = len(segments(journal_dir))
+    for packed in (PACKED_A_ROUND, 2 * PACKED_A_ROUND):
+        tidy(journal_dir, committed_seq=0, limits=Limits())
+        assert [is_packed(path) for path in segments(journal_dir)] == [True] * packed + [False] * (count - packed)
 
 
 def test_reader_in_the_middle_of_a_segment_does_not_notice_its_packing(journal_dir: Path) -> None:

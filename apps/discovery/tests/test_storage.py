@@ -16,7 +16,7 @@ from django.db import connection
 
 from apps.discovery import storage, tasks
 from apps.discovery.candles import candles
-from apps.discovery.models import CandleDue, CoinTransaction, StreamState
+from apps.discovery.models import CandleDue, CoinTransaction, StreamGap, StreamGapCoin, StreamState
 from apps.discovery.rollups import rollup_run
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket
@@ -24,6 +24,7 @@ from apps.discovery.tests.test_pipeline import run
 
 pytestmark = pytest.mark.usefixtures("feed_tables")
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 THREE_DAYS = {"coin_transactions": 3, "coin_metrics": 0, "predictions": 0}
 
@@ -189,7 +190,12 @@ def test_the_tasks_of_beat_roll_up_and_drop(settings: Any) -> None:
     assert tasks.candles_roll_up() > 0
     while tasks.candles_roll_up():
         pass
+    old, new = (StreamGap.objects.create(started_at=at, ended_at=at, reason="restart") for at in (LONG_AGO, LATER))
+    for gap in (old, new):
+        StreamGapCoin.objects.create(gap=gap, mint="a", lamports_before=1, lamports_after=2)
     assert tasks.retention_keep() > 0
+    assert list(StreamGapCoin.objects.values_list("gap_id", flat=True)) == [new.pk]
+    assert StreamGap.objects.filter(pk=old.pk).exists(), "that there was a gap is never forgotten"
     assert {"apps.discovery.tasks.candles_roll_up", "apps.discovery.tasks.retention_keep"} <= {
         entry["task"] for entry in app.conf.beat_schedule.values()
     }
