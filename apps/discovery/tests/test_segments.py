@@ -17,7 +17,7 @@ from apps.discovery.inspection import describe_segment, inspect_segment, summari
 from apps.discovery.journal import LOST, JournalReader, JournalWriter
 from apps.discovery.lines import frame_line, gap_line
 from apps.discovery.retention import PACKED_A_ROUND, Limits, Stored, expired, pack_closed, remove_expired, tidy
-from apps.discovery.segments import DamagedSegmentError, check_packed, pack, segments
+from apps.discovery.segments import DamagedSegmentError, check_packed, is_packed, pack, segments
 from apps.discovery.state import Cursor, Entry
 from apps.discovery.tests.test_journal import T0, fill, read_all
 
