@@ -2,8 +2,19 @@
 
 from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.state import TraderProgress, TradingState
-from apps.trading.models.strategies import Strategy
+from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
 from apps.trading.models.transfers import TransferLog
 from apps.trading.models.wallets import Wallet
 
-__all__ = ["Order", "Position", "Strategy", "TradeLog", "TraderProgress", "TradingState", "TransferLog", "Wallet"]
+__all__ = [
+    "Order",
+    "Position",
+    "Strategy",
+    "StrategyFiltered",
+    "StrategyVersion",
+    "TradeLog",
+    "TraderProgress",
+    "TradingState",
+    "TransferLog",
+    "Wallet",
+]

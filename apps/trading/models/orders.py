@@ -22,9 +22,11 @@ class Position(models.Model):
         MODEL = "MODEL"
         MANUAL = "MANUAL"
         GRADUATED = "GRADUATED"
+        CREATOR = "CREATOR"
 
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="positions")
     strategy = models.ForeignKey(Strategy, models.PROTECT, null=True, blank=True, related_name="positions")
+    strategy_version = models.PositiveIntegerField(null=True, help_text="whose exits it carries")
     mint = models.CharField(max_length=64)
     status = models.CharField(max_length=6, choices=Status, default=Status.OPEN)
     quantity_base_units = models.BigIntegerField(default=0)
@@ -38,6 +40,13 @@ class Position(models.Model):
     stop_loss_bps = models.PositiveIntegerField(null=True)
     take_profit_bps = models.PositiveIntegerField(null=True)
     timeout_at = models.DateTimeField(null=True)
+    rules = models.JSONField(default=dict, blank=True, help_text="its other exits, kept from its opening on")
+    rungs_done = models.PositiveSmallIntegerField(default=0, help_text="rungs of its ladder that were sold")
+    sales = models.PositiveIntegerField(default=0, help_text="sales ever ordered of it; part of their keys")
+    creator_sold_lamports = models.BigIntegerField(default=0, help_text="by the coin's creator since the opening")
+    creator_sold_base_units = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True, help_text="peak and creator's sales are counted up to this trade")
+    seen_seq = models.BigIntegerField(default=-1)
     slippage_bps = models.PositiveIntegerField(default=500, help_text="limit of its exits")
     blocked_code = models.CharField(
         max_length=64, default="", blank=True, help_text="why it cannot be left (COIN_GRADUATED); exits wait"
@@ -73,6 +82,7 @@ class Order(models.Model):
     idempotency_key = models.CharField(max_length=150, unique=True)
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="orders")
     strategy = models.ForeignKey(Strategy, models.PROTECT, null=True, blank=True, related_name="orders")
+    strategy_version = models.PositiveIntegerField(null=True)
     position = models.ForeignKey(Position, models.PROTECT, null=True, blank=True, related_name="orders")
     mint = models.CharField(max_length=64)
     side = models.CharField(max_length=4, choices=[("buy", "buy"), ("sell", "sell")])
@@ -85,6 +95,9 @@ class Order(models.Model):
     reserved_lamports = models.BigIntegerField(default=0, help_text="taken from the balance until the order ends")
     alert_id = models.BigIntegerField(null=True)
     exit_reason = models.CharField(max_length=16, choices=Position.ExitReason, default="", blank=True)
+    rungs = models.PositiveSmallIntegerField(
+        null=True, help_text="of a sale by the ladder: how many rungs are done with it"
+    )
     deny_code = models.CharField(max_length=64, default="", blank=True)
     message = models.TextField(default="", blank=True)
     decided_at = models.DateTimeField(help_text="feed time")
