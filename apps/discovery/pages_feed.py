@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.discovery.models import StreamState
 from apps.discovery.pumpportal.client import SILENT, banned_until
-from apps.discovery.receiver import BEHIND, NO_DISK, OLDER
+from apps.discovery.receiver import BEHIND, FOREIGN, NO_DISK, OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
 FEWEST_CHECKED = 50  # below so many checks of an hour their share says nothing
@@ -73,6 +73,11 @@ def feed_trouble(state: StreamState | None) -> str:
             "it is lost, and a gap will say so. Make room on the disk of JOURNAL_DIR, or keep less of the journal "
             "(JOURNAL_KEEP_GB). It goes on by itself."
         ) % {"reason": state.detail.removeprefix(f"{NO_DISK}: ")}
+    if state.detail == FOREIGN:
+        return _(
+            "The journal in JOURNAL_DIR belongs to another database, so nothing is taken. Set JOURNAL_DIR in .env to "
+            "the folder of this database's journal, or to an empty folder to begin a new one, and restart."
+        )
     if not state.connected:
         return disconnected_text(state)
     if state.mode == "replay" and state.detail == OLDER:

@@ -21,6 +21,7 @@ DISK_RETRY_SECONDS = 1.0
 DISK = "disk"
 BANNED = "banned"
 NO_DISK = "the disk does not take the journal"
+FOREIGN = "the journal belongs to another database"
 OLDER_US = 60_000_000
 BEHIND_US = 5_000_000
 BEHIND = "the clock is behind what is stored"

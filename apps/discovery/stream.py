@@ -21,12 +21,13 @@ from apps.discovery import metrics
 from apps.discovery.announce import Announcer
 from apps.discovery.feed_health import Reporter
 from apps.discovery.journal import JournalBusyError, JournalWriter
+from apps.discovery.journal_owner import ForeignJournalError, journal_claim
 from apps.discovery.models import StreamState
 from apps.discovery.ownership import Ownership
 from apps.discovery.pins import pinned_mints
 from apps.discovery.processor import AWAY, Processor
 from apps.discovery.pumpportal.client import Client, ClientSettings, banned_until
-from apps.discovery.receiver import BEHIND, NO_DISK, OLDER, Receiver
+from apps.discovery.receiver import BEHIND, FOREIGN, NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
 from apps.discovery.subscriptions import Subscriptions
@@ -77,13 +78,19 @@ class Stream:
             except (CursorMovedError, JournalBusyError) as error:
                 logger.warning("%s", error)
                 await self._pause(STANDBY_SECONDS)
+            except ForeignJournalError as error:
+                logger.error("%s", error)
+                await self._wait_saying(FOREIGN)
             except OSError as error:
                 logger.exception("the journal in %s cannot be used: tried again", self.folder)
                 reason = error.strerror or type(error).__name__
-                await asyncio.to_thread(_with_own_connection, partial(_say_no_disk, reason))
-                await self._pause(STANDBY_SECONDS)
+                await self._wait_saying(f"{NO_DISK}: {reason}")
             finally:
                 await asyncio.to_thread(self.ownership.release)
+
+    async def _wait_saying(self, detail: str) -> None:
+        await asyncio.to_thread(_with_own_connection, partial(_say, detail))
+        await self._pause(STANDBY_SECONDS)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -161,6 +168,7 @@ class Stream:
         return None
 
     def _load(self, processor: Processor) -> None:
+        journal_claim(self.folder)
         processor.prepare()
         self._pinned = pinned_mints()
         self._detail = StreamState.objects.values_list("detail", flat=True).get(pk=1)
@@ -249,9 +257,9 @@ def _detail(receiver: Receiver, client: Client) -> str:
     return NO_TRADES if client.trades_refused else ""
 
 
-def _say_no_disk(reason: str) -> None:
+def _say(detail: str) -> None:
     try:
-        write_status(Status(settings.FEED_MODE, False, f"{NO_DISK}: {reason}", timezone.now()))
+        write_status(Status(settings.FEED_MODE, False, detail, timezone.now()))
     except AWAY:
         logger.warning("the database is away: the stream waits for it")
 

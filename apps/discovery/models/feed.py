@@ -7,6 +7,9 @@ class StreamState(models.Model):
     """The one row that says how far the tables are: journal cursor and feed time, written with the rows they cover."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
+    journal_id = models.CharField(
+        max_length=36, default="", blank=True, help_text="of the journal that the cursor is a place in"
+    )
     segment = models.CharField(max_length=64, default="", blank=True)
     offset = models.BigIntegerField(default=0)
     next_seq = models.BigIntegerField(default=0)

@@ -44,7 +44,7 @@ def test_packed_journal_reads_like_the_plain_one_from_any_cursor(
 
 
 def test_backlog_of_plain_segments_is_packed_little_by_little(journal_dir: Path) -> None:
-    fill(journal_dir, 300)
+    fill(journal_dir, 500)
     count = len(segments(journal_dir))
     for packed in (PACKED_A_ROUND, 2 * PACKED_A_ROUND):
         tidy(journal_dir, committed_seq=0, limits=Limits())
