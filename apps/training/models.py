@@ -19,6 +19,7 @@ class Job(models.Model):
         TEST = "TEST"
         COMPARE = "COMPARE"
         TUNE = "TUNE"
+        BACKTEST = "BACKTEST"
 
     class Status(models.TextChoices):
         PENDING = "PENDING"

@@ -31,6 +31,7 @@ TYPES: dict[str, Title] = {
     Job.Type.TEST: gettext_lazy("Test"),
     Job.Type.COMPARE: gettext_lazy("Comparison"),
     Job.Type.TUNE: gettext_lazy("Study"),
+    Job.Type.BACKTEST: gettext_lazy("Backtest"),
 }
 PARTS: dict[str, Title] = {"test": gettext_lazy("Test"), "validation": gettext_lazy("Validation")}
 OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
@@ -169,6 +170,8 @@ def job_subject(job: Job) -> str:
         return str(job.params.get("recipe", {}).get("name", display.NONE))
     if job.job_type == Job.Type.COMPARE:
         return _("%(n)d models") % {"n": len(job.params.get("models", []))}
+    if job.job_type == Job.Type.BACKTEST:
+        return str(job.params.get("strategy", display.NONE))
     return job.model.name if job.model else display.NONE
 
 

@@ -1,12 +1,13 @@
-"""Does one claimed job: train, tune, test or compare. Called in the trainer's process only (it loads XGBoost)."""
+"""Does one claimed job: train, tune, test, compare, or what an app downstream has said it does. Called in the trainer's process only (it loads XGBoost)."""
 
 import logging
 from collections.abc import Callable
 
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from apps.core.errors import PlatformError
-from apps.training import services
+from apps.training import elsewhere, services
 from apps.training.models import Job
 from apps.training.report import AWAY, JobStopped, Report
 from apps.training.testing import compare, test
@@ -20,7 +21,7 @@ def run(job: Job, show: Callable[[float, str], None] = lambda ratio, message: No
     """Do a claimed job and write its end. Expected failures end in FAILED with their code; `show` hears of progress."""
     with Report(job, show) as report:
         try:
-            _WORK[job.job_type](job, report)
+            _work_of(job.job_type)(job, report)
         except JobStopped:
             services.job_finish(job=job, status=Job.Status.CANCELLED, now=timezone.now())
         except PlatformError as error:
@@ -37,9 +38,16 @@ def run(job: Job, show: Callable[[float, str], None] = lambda ratio, message: No
             services.job_finish(job=job, status=Job.Status.FAILED, now=timezone.now(), error=surprise)
 
 
-_WORK: dict[str, Callable[[Job, Report], None]] = {
+Work = Callable[[Job, Report], None]
+_WORK: dict[str, Work] = {
     Job.Type.TRAIN: train,
     Job.Type.TUNE: tune,
     Job.Type.TEST: test,
     Job.Type.COMPARE: compare,
 }
+
+
+def _work_of(job_type: str) -> Work:
+    """What does a job of this type: here, or in the app that has announced it (see `elsewhere`)."""
+    work: Work = _WORK[job_type] if job_type in _WORK else import_string(elsewhere.WORK[job_type])
+    return work

@@ -293,7 +293,7 @@ class ModelFilter(PageQuery):
 class JobFilter(PageQuery):
     """A page of jobs, of one status or type or all."""
 
-    job_type: Literal["TRAIN", "TUNE", "TEST", "COMPARE"] | None = None
+    job_type: Literal["TRAIN", "TUNE", "TEST", "COMPARE", "BACKTEST"] | None = None
 
     status: Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"] | None = None
 

@@ -1,5 +1,6 @@
 """Tables of trading. Every amount is an integer: lamports, base units, basis points."""
 
+from apps.trading.models.backtests import Backtest, BacktestTrade
 from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.state import TraderProgress, TradingState
 from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
@@ -7,6 +8,8 @@ from apps.trading.models.transfers import TransferLog
 from apps.trading.models.wallets import Wallet
 
 __all__ = [
+    "Backtest",
+    "BacktestTrade",
     "Order",
     "Position",
     "Strategy",
