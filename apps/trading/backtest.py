@@ -1,6 +1,6 @@
 """Backtest: the engine that trades on paper, over what is recorded, in memory.
 
-The same functions decide (`engine.decide`, `engine.advance`, and all that they call); only the book differs. A
+The same functions decide (`entries.decide`, `engine.advance`, and all that they call); only the book differs. A
 backtest begins with a wallet of its own that has the limits of the strategy's wallet and is switched on; it writes
 nothing. Orders that are still under way when the recorded time ends are EXPIRED, positions still held are valued at
 the sell quote.
@@ -16,11 +16,11 @@ from datetime import datetime
 from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
-from apps.trading import backtest_figures, engine
+from apps.trading import backtest_figures, engine, entries
 from apps.trading.backtest_figures import Closed
 from apps.trading.backtest_queries import history_load, signals_stored, trades_count
 from apps.trading.book import Terms, terms_set
-from apps.trading.engine import Signal
+from apps.trading.entries import Signal
 from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
 from apps.trading.memory import History, MemoryBook
 from apps.trading.models import Position, Strategy, TradeLog, Wallet
@@ -109,9 +109,9 @@ def _play(
     for number in range(1, POINTS + 1):
         until = task.since + span * number / POINTS
         while signal is not None and signal.fired_at <= until:
-            decided_at = engine.decision_time(signal, book)
+            decided_at = entries.decision_time(signal, book)
             engine.advance(to=decided_at, book=book)
-            engine.decide(strategy, signal, decided_at, book=book)
+            entries.decide(strategy, signal, decided_at, book=book)
             signal = next(waiting, None)
         engine.advance(to=until, book=book)
         equity.append((until, equity_lamports(strategy.wallet, until, book)))

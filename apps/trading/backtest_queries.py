@@ -10,7 +10,7 @@ from django.db import connection
 
 from apps.discovery.curve import Reserves
 from apps.predictions.models import AlertEvaluation
-from apps.trading.engine import Signal, signal_of, wants
+from apps.trading.entries import Signal, signal_of, wants
 from apps.trading.memory import CoinHistory, History, Known
 from apps.trading.models import Strategy
 from apps.trading.queries import LONGEST_LOOK_BACK

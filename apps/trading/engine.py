@@ -9,28 +9,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby, pairwise
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
-from apps.discovery.curve import spot_price_sol
 from apps.predictions.models import AlertEvaluation
-from apps.trading import exits, queries
+from apps.trading import queries
 from apps.trading.book import TABLES, Book
+from apps.trading.entries import decision_time, signal_of, signal_take, signals_skip
 from apps.trading.execution import order_execute
-from apps.trading.exits import Levels, Mark, Trigger
-from apps.trading.fills import RejectCode
-from apps.trading.models import Order, Position, Strategy, TraderProgress
-from apps.trading.orders import BuyIntent, SellIntent, order_buy, order_sell, wallet_roll_day
-from apps.trading.queries import Tick
-from apps.trading.risk import DenyCode, day_of
-from apps.trading.sizing import FixedStake
-from apps.trading.valuation import costs_of, mark_of
+from apps.trading.judging import Exit, exits_judge, judge_again, leave
+from apps.trading.models import Order, Strategy, TraderProgress
+from apps.trading.orders import wallet_roll_day
+from apps.trading.risk import day_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,23 +68,6 @@ def _progress_write(processed_at: datetime, seq: int) -> None:
 # --- Alerts -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """A model says yes: what a strategy decides on, from a stored alert or computed. `alert_id` only where stored."""
-
-    active_model_id: int
-    mint: str
-    as_of: datetime
-    fired_at: datetime
-    probability: float
-    alert_id: int | None = None
-
-
-def signal_of(alert: AlertEvaluation) -> Signal:
-    """A stored alert as a strategy sees it."""
-    return Signal(alert.active_model_id, alert.mint, alert.as_of, alert.fired_at, alert.probability, alert.alert_id)
-
-
 def alerts_take(alerts: Sequence[AlertEvaluation], strategies: Sequence[Strategy], feed_at: datetime) -> None:
     """Decide on alerts in the order of their commit, for every strategy that has not decided on them yet."""
     oldest = feed_at - timedelta(seconds=settings.MAX_ALERT_LAG_SECONDS)
@@ -99,96 +76,16 @@ def alerts_take(alerts: Sequence[AlertEvaluation], strategies: Sequence[Strategy
         if is_late:
             late = list(group)
             for strategy in strategies:
-                _skip_late(strategy, late, feed_at)
+                signals_skip(strategy, late, feed_at)
             continue
         for signal in group:
             decided_at = min(decision_time(signal), feed_at)
             advance(to=decided_at)
             for strategy in strategies:
-                _decide(strategy.pk, signal, decided_at, age)
+                signal_take(strategy.pk, signal, decided_at, age)
 
 
-def decision_time(signal: Signal, book: Book = TABLES) -> datetime:
-    """The later of the feed time at which the signal was given and the time that the engine had come to."""
-    processed_at, _ = book.progress()
-    return max(signal.fired_at, processed_at or signal.fired_at)
-
-
-def wants(strategy: Strategy, signal: Signal) -> bool:
-    """Whether the signal is one that the strategy trades on."""
-    models = strategy.active_model_ids
-    return (not models or signal.active_model_id in models) and signal.probability >= strategy.min_probability
-
-
-def key_of(strategy: Strategy, signal: Signal) -> str:
-    """The name of the intent: the same alert gives the same key for ever, in a replay and a backtest too."""
-    as_of_ms = round(signal.as_of.timestamp() * 1000)
-    return f"alert:{strategy.name}:{signal.active_model_id}:{signal.mint}:{as_of_ms}"
-
-
-def decide(
-    strategy: Strategy, signal: Signal, decided_at: datetime, *, feed_age_seconds: float = 0.0, book: Book = TABLES
-) -> Order | None:
-    """Make the order that the strategy makes of a signal; None when it does not want it."""
-    if not wants(strategy, signal):
-        return None
-    stake = FixedStake(strategy.stake_lamports).size(equity_lamports=0, probability=signal.probability)
-    intent = BuyIntent(
-        key=key_of(strategy, signal),
-        wallet_id=strategy.wallet_id,
-        mint=signal.mint,
-        lamports=stake,
-        slippage_bps=strategy.slippage_bps,
-        decided_at=decided_at,
-        strategy_id=strategy.pk,
-        alert_id=signal.alert_id,
-    )
-    return order_buy(intent=intent, feed_age_seconds=feed_age_seconds, book=book)
-
-
-@transaction.atomic
-def _decide(strategy_id: int, signal: Signal, decided_at: datetime, feed_age_seconds: float) -> None:
-    """Decide on one alert and move the strategy's cursor past it, together."""
-    strategy = Strategy.objects.select_for_update().get(pk=strategy_id)
-    if not strategy.is_active or strategy.last_alert_id >= (signal.alert_id or 0):
-        return
-    decide(strategy, signal, decided_at, feed_age_seconds=feed_age_seconds)
-    strategy.last_alert_id = signal.alert_id or strategy.last_alert_id
-    strategy.save(update_fields=["last_alert_id"])
-
-
-@transaction.atomic
-def _skip_late(strategy: Strategy, late: Sequence[Signal], feed_at: datetime) -> None:
-    """Note every alert that came too late to act on as a denied order, and pass on."""
-    strategy = Strategy.objects.select_for_update().get(pk=strategy.pk)
-    news = [signal for signal in late if (signal.alert_id or 0) > strategy.last_alert_id]
-    if not news:
-        return
-    denied = [_denied_late(strategy, signal, feed_at) for signal in news if wants(strategy, signal)]
-    Order.objects.bulk_create(denied, ignore_conflicts=True)
-    strategy.last_alert_id = max(signal.alert_id or 0 for signal in news)
-    strategy.save(update_fields=["last_alert_id"])
-    logger.warning("%s: %d alerts came too late to act on", strategy.name, len(denied))
-
-
-def _denied_late(strategy: Strategy, signal: Signal, feed_at: datetime) -> Order:
-    return Order(
-        idempotency_key=key_of(strategy, signal),
-        wallet_id=strategy.wallet_id,
-        strategy=strategy,
-        mint=signal.mint,
-        side="buy",
-        status=Order.Status.DENIED,
-        lamports=strategy.stake_lamports,
-        slippage_bps=strategy.slippage_bps,
-        alert_id=signal.alert_id,
-        deny_code=DenyCode.ALERT_TOO_OLD,
-        decided_at=feed_at,
-        finished_at=feed_at,
-    )
-
-
-# --- Exits and executions -----------------------------------------------------------------------------
+# --- The way of feed time -----------------------------------------------------------------------------
 
 
 def advance(*, to: datetime, book: Book = TABLES) -> None:
@@ -233,7 +130,7 @@ def _advance_step(since: datetime, since_seq: int, until: datetime, book: Book) 
         first = min(waiting.values(), key=lambda exit: exit.order, default=None)
         if first is not None and (order is None or order.due_at is None or first.trigger.at < order.due_at):
             del waiting[first.position.pk]
-            _leave(first.position, first.trigger, book)
+            leave(first.position, first.trigger, book)
         elif order is not None:
             waiting |= _execute_and_judge(order.pk, waiting, until, book)
         else:
@@ -266,99 +163,5 @@ def _execute(order_id: int, book: Book) -> Order:
     with book.atomic():
         order = order_execute(order_id=order_id, book=book)
         if order.status == Order.Status.REJECTED and order.side == "sell":
-            _judge_again(order, book)
+            judge_again(order, book)
         return order
-
-
-def _judge_again(order: Order, book: Book) -> None:
-    """After a refused sale: leave again at once if there is still a reason, with a fresh quote.
-
-    Inside a gap nothing can be priced; the next try is at its end.
-    """
-    if order.position_id is None or order.due_at is None:
-        return
-    market = book.markets_at([order.mint], order.due_at)[order.mint]
-    position = book.position(order.position_id)
-    at = order.due_at
-    if order.deny_code == RejectCode.COIN_IN_GAP and market.gap_ended_at is not None:
-        at = market.gap_ended_at
-        position.judged_at, position.judged_seq = at, -1
-        book.position_save(position, "judged_at", "judged_seq")
-    if market.reserves is None or position.blocked_code or position.status != Position.Status.OPEN:
-        return
-    mark = mark_of(position, market.reserves, at, costs_of(position.wallet))
-    if reason := exits.decide(_levels(position), mark):
-        _leave(position, Trigger(reason, at), book)
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """A position that is to be left, and since when and why."""
-
-    position: Position
-    trigger: Trigger
-
-    @property
-    def order(self) -> tuple[datetime, str, int]:
-        """Which of several exits comes first."""
-        return self.trigger.at, self.position.mint, self.position.wallet_id
-
-
-def exits_judge(
-    *, since: datetime, since_seq: int, to: datetime, ids: Sequence[int] | None = None, book: Book = TABLES
-) -> tuple[dict[int, Exit], int]:
-    """Judge open positions on every trade of their coins after (`since`, `since_seq`) up to `to`.
-
-    Returns the exits that are due, by position, and the number of the last trade seen at exactly `to` (-1 if none),
-    the place to go on from.
-    """
-    ticks = book.ticks_between(since, to, ids)
-    graduated = book.held_graduated(to)
-    due: dict[int, Exit] = {}
-    for position in book.positions_to_judge({*ticks, *graduated}, to, ids):
-        start = max((since, since_seq), (position.judged_at or since, position.judged_seq))
-        news = [tick for tick in ticks.get(position.mint, []) if (tick.at, tick.seq) > start]
-        trigger = exits.first_trigger(
-            _levels(position), _marks(position, news), since=start[0], to=to, graduated_at=graduated.get(position.mint)
-        )
-        if trigger is not None:
-            due[position.pk] = Exit(position, trigger)
-        _note_peak(position, news, trigger.at if trigger else to, book)
-    return due, max((tick.seq for rows in ticks.values() for tick in rows if tick.at == to), default=-1)
-
-
-def _levels(position: Position) -> Levels:
-    return Levels(position.stop_loss_bps, position.take_profit_bps, position.timeout_at)
-
-
-def _marks(position: Position, ticks: Sequence[Tick]) -> Iterator[Mark]:
-    costs = costs_of(position.wallet)
-    for tick in ticks:
-        yield mark_of(position, tick.reserves, tick.at, costs)
-
-
-def _note_peak(position: Position, ticks: Sequence[Tick], until: datetime, book: Book) -> None:
-    """Keep the highest price seen while the position was held."""
-    peak = max((spot_price_sol(tick.reserves) for tick in ticks if tick.at <= until), default=0.0)
-    if peak > (position.peak_price_sol or 0.0):
-        position.peak_price_sol = peak
-        book.position_save(position, "peak_price_sol")
-
-
-def _leave(position: Position, trigger: Trigger, book: Book) -> None:
-    """Sell all of a position, unless trading is halted (the next trade will judge it again)."""
-    if book.trading_state() == "HALTED":
-        return
-    opened_ms = round(position.opened_at.timestamp() * 1000)
-    intent = SellIntent(
-        key=f"exit:{position.wallet.alias}:{position.mint}:{opened_ms}:{book.sales(position)}",
-        position_id=position.pk,
-        base_units=position.quantity_base_units,
-        slippage_bps=position.slippage_bps,
-        decided_at=trigger.at,
-        reason=trigger.reason,
-    )
-    order = order_sell(intent=intent, book=book)
-    if order.deny_code == DenyCode.INSUFFICIENT_BALANCE:
-        position.blocked_code = order.deny_code
-        book.position_save(position, "blocked_code")
