@@ -41,6 +41,7 @@ class Position(models.Model):
     take_profit_bps = models.PositiveIntegerField(null=True)
     timeout_at = models.DateTimeField(null=True)
     rules = models.JSONField(default=dict, blank=True, help_text="its other exits, kept from its opening on")
+    leave_at = models.DateTimeField(null=True, help_text="feed time since which a model says sell")
     rungs_done = models.PositiveSmallIntegerField(default=0, help_text="rungs of its ladder that were sold")
     sales = models.PositiveIntegerField(default=0, help_text="sales ever ordered of it; part of their keys")
     creator_sold_lamports = models.BigIntegerField(default=0, help_text="by the coin's creator since the opening")
