@@ -1,7 +1,8 @@
 """Double-entry bookkeeping of a wallet: every lamport that moves leaves one account and enters another. Pure.
 
-Accounts: `cash` (the wallet), `deposits` (where its money came from), `curve` (what stands in coins' reserves, by what
-we paid and took), and one for each kind of cost. Each booking sums to zero, and so does any number of them.
+Accounts: `cash` (what the wallet can spend), `reserved` (set aside for orders under way), `curve` (what stands in
+coins' reserves, by what we paid and took), one for each kind of cost, `deposits` (where its money came from) and `outside`
+(other wallets and addresses). Each booking sums to zero, and so does any number of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 COSTS = ("protocol_fee", "creator_fee", "venue_fee", "network_fee", "tip", "rent", "virtual_loss")
+ACCOUNTS = ("cash", "reserved", "curve", *COSTS, "deposits", "outside")
 
 
 class UnbalancedError(ValueError):
@@ -28,6 +30,16 @@ class Entry:
 def deposit_entries(lamports: int) -> list[Entry]:
     """Money put into the wallet."""
     return [Entry("cash", lamports), Entry("deposits", -lamports)]
+
+
+def reserve_entries(lamports: int) -> list[Entry]:
+    """Money set aside for an order; negative: given back."""
+    return [Entry("cash", -lamports), Entry("reserved", lamports)]
+
+
+def outside_entries(lamports: int, fee: int = 0) -> list[Entry]:
+    """Money sent to another wallet or address at the cost of a network fee; negative: received from there."""
+    return [Entry("cash", -lamports - fee), Entry("outside", lamports), Entry("network_fee", fee)]
 
 
 def trade_entries(

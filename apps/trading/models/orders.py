@@ -103,14 +103,27 @@ class Order(models.Model):
     message = models.TextField(default="", blank=True)
     decided_at = models.DateTimeField(help_text="feed time")
     due_at = models.DateTimeField(null=True, help_text="feed time at which the venue executes it (decision + latency)")
+    sent_at = models.DateTimeField(
+        null=True, help_text="wall clock: a real order was claimed for sending, once for ever"
+    )
+    signature = models.CharField(
+        max_length=100, null=True, help_text="of a real order's transaction, before it is sent"
+    )
+    receipt = models.JSONField(default=dict, blank=True, help_text="what its venue needs to find it again")
     finished_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "orders"
         ordering = ["-decided_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["signature"], name="order_signature_once", condition=Q(signature__isnull=False)
+            )
+        ]
         indexes = [
             models.Index(fields=["due_at", "id"], name="orders_in_flight", condition=Q(status="SUBMITTED")),
+            models.Index(fields=["id"], name="orders_unknown", condition=Q(status="UNKNOWN")),
             models.Index(fields=["-decided_at", "-id"], name="orders_newest"),
         ]
 

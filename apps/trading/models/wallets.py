@@ -54,3 +54,17 @@ class Wallet(models.Model):
 
     def __str__(self) -> str:
         return self.alias
+
+    @property
+    def cash_field(self) -> str:
+        """The column that holds what the wallet can spend."""
+        return "real_balance_lamports" if self.wallet_type == self.Type.REAL else "virtual_balance_lamports"
+
+    @property
+    def cash_lamports(self) -> int:
+        """What the wallet can spend: virtual SOL of a test wallet, the booked balance of a real one."""
+        return int(getattr(self, self.cash_field))
+
+    @cash_lamports.setter
+    def cash_lamports(self, lamports: int) -> None:
+        setattr(self, self.cash_field, lamports)
