@@ -4,10 +4,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.errors import PlatformError
-from apps.predictions import services
+from apps.predictions import champions, services
 from apps.predictions.models import ActiveModel, ScorerState
 
 
@@ -52,6 +53,17 @@ class ActiveModelAdmin(admin.ModelAdmin):
     list_filter = ["is_active", "webhook_enabled"]
     search_fields = ["custom_name", "model__name"]
     list_select_related = ["model"]
+
+    def get_queryset(self, request: Any) -> QuerySet[ActiveModel]:
+        """Without shadows: they follow the model they challenge."""
+        return super().get_queryset(request).filter(shadow_of=None)
+
+    def delete_model(self, request: Any, obj: ActiveModel) -> None:
+        champions.place_delete(place=obj, by=request.user.get_username())
+
+    def delete_queryset(self, request: Any, queryset: QuerySet[ActiveModel]) -> None:
+        for place in queryset:
+            self.delete_model(request, place)
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return obj is not None and not obj.is_active and super().has_delete_permission(request, obj)

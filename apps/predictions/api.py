@@ -16,7 +16,7 @@ from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
-from apps.predictions import api_champions, api_webhooks, queries, services
+from apps.predictions import api_champions, api_webhooks, champions, queries, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction, ScorerState
 from apps.predictions.schemas import (
     ActiveOut,
@@ -29,6 +29,7 @@ from apps.predictions.schemas import (
     HealthOut,
     IgnoreSettings,
     ImportIn,
+    LatestQuery,
     LogLimits,
     ModelStatsOut,
     N8nOut,
@@ -74,14 +75,14 @@ def model_import(request: HttpRequest, body: ImportIn) -> tuple[int, ActiveModel
 
 @router.get("/models", response=Page[ActiveOut], auth=read)
 def models(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """All models put to work, also stopped ones."""
+    """All models put to work, also stopped ones, and the shadows of those that are challenged (`shadow_of_id`)."""
     return paginate(ActiveModel.objects.select_related("model"), page)
 
 
 @router.get("/models/active", response=Page[ActiveOut], auth=read)
 def models_active(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """The models that score now."""
-    return paginate(ActiveModel.objects.filter(is_active=True).select_related("model"), page)
+    """The models that score now, and their challengers in the shadow (`shadow_of_id`)."""
+    return paginate(ActiveModel.objects.scoring().select_related("model"), page)
 
 
 @router.get("/models/{active_id}", response=ActiveOut, auth=read)
@@ -148,15 +149,17 @@ def model_n8n_status(request: HttpRequest, active_id: int) -> dict[str, Any]:
 
 @router.delete("/models/{active_id}", response={204: None}, auth=admin)
 def model_delete(request: HttpRequest, active_id: int) -> tuple[int, None]:
-    """Take a stopped model out of the list; its scores and alerts stay."""
-    services.model_delete(active=_active(active_id))
+    """Take a stopped model out of the list; its scores and alerts stay, what is pending is still judged, and an open
+    challenge ends."""
+    champions.place_delete(place=_active(active_id), by=api_champions.who(request))
     return 204, None
 
 
 # --- Scores and alerts ---------------------------------------------------------------------------------
 @router.post("/predict", response=PredictOut, auth=read)
 def predict(request: HttpRequest, body: PredictIn, page: Query[PageQuery]) -> dict[str, Any]:
-    """Score one coin now, as of its newest closed window, with all or chosen models at work; nothing is stored."""
+    """Score one coin now, as of its newest closed window, with all models at work or chosen ones (also a shadow);
+    nothing is stored."""
     said = services.coin_predict(mint=body.mint, active_model_ids=body.active_model_ids)
     return {**said, **paginate(said["scores"], page)}
 
@@ -164,14 +167,18 @@ def predict(request: HttpRequest, body: PredictIn, page: Query[PageQuery]) -> di
 @router.get("/predictions", response=Page[PredictionOut], auth=read)
 def predictions(request: HttpRequest, page: Query[PredictionQuery]) -> dict[str, Any]:
     """Scores, newest first."""
-    rows = Prediction.objects.order_by("-as_of", "mint", "active_model_id")
-    return paginate(_filtered(rows, page), page)
+    rows, shadows = Prediction.objects.order_by("-as_of", "mint", "active_model_id"), queries.shadow_ids()
+    if not page.shadows and page.active_model_id not in shadows:
+        rows = rows.exclude(active_model_id__in=shadows)
+    return paginate(_filtered(rows, page), page, lambda row: _score(row, shadows))
 
 
 @router.get("/predictions/latest/{mint}", response=Page[PredictionOut], auth=read)
-def predictions_latest(request: HttpRequest, mint: str, page: Query[PageQuery]) -> dict[str, Any]:
+def predictions_latest(request: HttpRequest, mint: str, page: Query[LatestQuery]) -> dict[str, Any]:
     """The newest score of a coin by each model."""
-    return paginate(queries.latest_of_coin(mint), page)
+    shadows = queries.shadow_ids()
+    rows = [{**row, "is_shadow": row["active_model_id"] in shadows} for row in queries.latest_of_coin(mint)]
+    return paginate([row for row in rows if page.shadows or not row["is_shadow"]], page)
 
 
 @router.get("/alerts", response=Page[AlertOut], auth=read)
@@ -191,12 +198,12 @@ def alerts_statistics(request: HttpRequest, page: Query[FiguresQuery]) -> dict[s
 @router.get("/stats", response=StatsOut, auth=read)
 def stats(request: HttpRequest, hours: float = Query(1.0, gt=0, le=168)) -> dict[str, Any]:
     """How much was scored in the last hours of feed time, per model."""
-    found = queries.score_statistics(_now() - timedelta(hours=hours))
-    names = list(ModelStatsOut.model_fields)
+    found, shadows = queries.score_statistics(_now() - timedelta(hours=hours)), queries.shadow_ids()
+    names = [name for name in ModelStatsOut.model_fields if name != "is_shadow"]
     return {
         "feed_at": queries.feed_time(),
         "hours": hours,
-        "models": [dict(zip(names, row, strict=True)) for row in found],
+        "models": [{**dict(zip(names, row, strict=True)), "is_shadow": row[0] in shadows} for row in found],
     }
 
 
@@ -216,7 +223,7 @@ def health(request: HttpRequest) -> dict[str, Any]:
         "rows_skipped": state.skipped_total,
         "rows_off_curve": state.skipped_curve,
         "rows_untraded": state.skipped_untraded,
-        "active_models": ActiveModel.objects.filter(is_active=True).count(),
+        "active_models": ActiveModel.objects.scoring().filter(shadow_of=None).count(),
     }
 
 
@@ -271,6 +278,11 @@ def _available_out(model: Model) -> dict[str, Any]:
 def _filtered(rows: QuerySet[Any], page: PredictionQuery | AlertQuery) -> QuerySet[Any]:
     wanted = page.model_dump(exclude_none=True, exclude={"limit", "offset", "shadows"})
     return rows.filter(**wanted)
+
+
+def _score(row: Prediction, shadows: set[int]) -> dict[str, Any]:
+    plain = [name for name in PredictionOut.model_fields if name != "is_shadow"]
+    return {**{name: getattr(row, name) for name in plain}, "is_shadow": row.active_model_id in shadows}
 
 
 def _figures(row: tuple[Any, ...]) -> dict[str, Any]:

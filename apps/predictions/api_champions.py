@@ -248,26 +248,26 @@ def model_challenge(request: HttpRequest, active_id: int, body: ChallengeIn) -> 
     """Let a trained model score in the shadow; it answers with the shadow's settings."""
     model = training_services.model_get(model_id=body.model_id)
     place = champions.place_get(active_id=active_id)
-    return 201, champions.challenge_start(place=place, model=model, by=_who(request))
+    return 201, champions.challenge_start(place=place, model=model, by=who(request))
 
 
 @router.post("/{active_id}/challenge/end", response={204: None}, auth=admin)
 def model_challenge_end(request: HttpRequest, active_id: int) -> tuple[int, None]:
     """End the challenge; the champion stays."""
-    champions.challenge_end(place=champions.place_get(active_id=active_id), note="dismissed", by=_who(request))
+    champions.challenge_end(place=champions.place_get(active_id=active_id), note="dismissed", by=who(request))
     return 204, None
 
 
 @router.post("/{active_id}/promote", response=EventOut, auth=admin)
 def model_promote(request: HttpRequest, active_id: int) -> ChampionEvent:
     """Let the challenger take the place, where the gate let it pass."""
-    return champions.promote(place=champions.place_get(active_id=active_id), by=_who(request))
+    return champions.promote(place=champions.place_get(active_id=active_id), by=who(request))
 
 
 @router.post("/{active_id}/rollback", response=EventOut, auth=admin)
 def model_rollback(request: HttpRequest, active_id: int) -> ChampionEvent:
     """Give the place back to the model it had before its last promotion."""
-    return champions.roll_back(place=champions.place_get(active_id=active_id), by=_who(request))
+    return champions.roll_back(place=champions.place_get(active_id=active_id), by=who(request))
 
 
 # --- Retraining --------------------------------------------------------------------------------------------
@@ -290,7 +290,8 @@ def model_retrain(request: HttpRequest, active_id: int) -> tuple[int, dict[str, 
     return 201, {"job_id": retraining.retrain(place=champions.place_get(active_id=active_id)).pk}
 
 
-def _who(request: HttpRequest) -> str:
+def who(request: HttpRequest) -> str:
+    """The name of the user who calls."""
     return str(request.auth.user.get_username())  # type: ignore[attr-defined]
 
 

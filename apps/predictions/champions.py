@@ -43,10 +43,7 @@ def active_get(*, active_id: int) -> ActiveModel:
 def place_get(*, active_id: int) -> ActiveModel:
     """A place at work that is no shadow. Raises ACTIVE_MODEL_NOT_FOUND, PLACE_IS_SHADOW."""
     place = active_get(active_id=active_id)
-    if place.shadow_of_id:
-        raise ConflictError(
-            "PLACE_IS_SHADOW", f"This is the shadow of the model {place.shadow_of_id} at work: ask for that one."
-        )
+    services.place_check(place)
     return place
 
 
@@ -114,7 +111,7 @@ def challenge_start(*, place: ActiveModel, model: Model, by: str = "") -> Active
     shadow.save()
     if not model.alias:
         training_services.alias_set(model=model, alias=Model.Alias.CHALLENGER)
-    _event(place, Kind.CHALLENGED, challenger=model, by=by)
+    _event(place, Kind.CHALLENGED, challenger=model, by=by, figures={"shadow_id": shadow.pk})
     services.scorer_notify()
     return shadow
 
@@ -159,6 +156,24 @@ def _shadow_rest(shadow: ActiveModel) -> None:
     shadow.save(update_fields=["is_active"])
     if shadow.model.alias == Model.Alias.CHALLENGER:
         training_services.alias_set(model=shadow.model, alias=Model.Alias.NONE)
+    services.scorer_notify()
+
+
+@transaction.atomic
+def place_delete(*, place: ActiveModel, by: str = "") -> None:
+    """Take a stopped model out of the list, and its shadow with it; an open challenge ends.
+
+    The history, the scores and the alerts stay, and what is pending is still judged. Raises ACTIVE_MODEL_NOT_FOUND,
+    PLACE_IS_SHADOW, MODEL_IS_ACTIVE.
+    """
+    place = _locked(place)
+    if place.is_active:
+        raise ConflictError("MODEL_IS_ACTIVE", "Deactivate the model before you delete it.")
+    if challenge_open(place):
+        challenge_end(place=place, note="deleted", by=by)
+    elif shadow := shadow_of(place):
+        _shadow_rest(shadow)
+    place.delete()
     services.scorer_notify()
 
 
@@ -320,7 +335,7 @@ def _swap(
 
 def _locked(place: ActiveModel) -> ActiveModel:
     """The place as it is now, held against others until the transaction ends."""
-    ActiveModel.objects.select_for_update().get(pk=place.pk)
+    ActiveModel.objects.select_for_update().filter(pk=place.pk).first()
     return place_get(active_id=place.pk)
 
 

@@ -10,14 +10,17 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core import display, svg
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
+from apps.predictions import queries
 from apps.predictions.models import AlertEvaluation, ModelPrediction, Prediction, Tag
 from apps.predictions.pages_alerts import STATUS, TAGS, alert_row, market_now, outcomes_of, work_names
 from apps.predictions.wording import reason_lines
 
 MOST_SCORES, SCORES_LISTED, MOST_MARKS, ALERTS_EXPLAINED = 400, 15, 200, 3
+SHADOW = "", gettext_lazy("shadow")
 LINES = ("line", "line two", "line three", "line four")
 
 
@@ -69,19 +72,23 @@ def _table(mint: str, scores: Sequence[Prediction], names: dict[int, str]) -> Ta
         Column(_("Outcome")),
         Column(_("Highest"), WIDE_NUMBER),
     ]
-    rows = [_row(one, names, outcomes.get((one.active_model_id, one.mint, one.as_of))) for one in shown]
+    shadows = queries.shadow_ids()
+    rows = [
+        _row(one, names, outcomes.get((one.active_model_id, one.mint, one.as_of)), one.active_model_id in shadows)
+        for one in shown
+    ]
     more = (f"{reverse('predictions:log')}?{urlencode({'mint': mint})}", _("all scores")) if scores else None
     hint = _("A model at work scores every window that closes in its phases.")
     return Table(columns, rows, _("Scores"), _("No score yet."), hint, "brain", more)
 
 
-def _row(one: Prediction, names: dict[int, str], outcome: ModelPrediction | None) -> Row:
+def _row(one: Prediction, names: dict[int, str], outcome: ModelPrediction | None, is_shadow: bool) -> Row:
     return Row(
         [
             Cell(display.clock(one.as_of)),
             Cell(names.get(one.active_model_id, _("removed"))),
             Cell(display.number(one.probability, 3), bar=one.probability * 100),
-            Cell(pills=[TAGS[one.tag]]),
+            Cell(pills=[TAGS[one.tag], *([SHADOW] if is_shadow else [])]),
             Cell(pills=[STATUS[outcome.status]]) if outcome else Cell(display.NONE, css="muted"),
             Cell(display.signed_pct(outcome.highest_pct) if outcome else ""),
         ],

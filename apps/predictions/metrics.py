@@ -13,7 +13,9 @@ ALERTS = Counter("server_alerts_total", "Alerts by status: pending when fired, t
 GATE_LOOKS = Counter("predictions_gate_looks_total", "Looks at a challenger, by what they found", ["verdict"])
 PROMOTIONS = Counter("predictions_promotions_total", "Changes of the model at a place at work", ["kind"])
 ALERTS_EVALUATED = Counter("server_alerts_evaluated_total", "Alerts judged")
-ACTIVE_MODELS = Gauge("server_active_models", "Models at work", multiprocess_mode="mostrecent")
+ACTIVE_MODELS = Gauge(
+    "server_active_models", "Models at work, without those in the shadow", multiprocess_mode="mostrecent"
+)
 COINS_TRACKED = Gauge("server_coins_tracked", "Coins in the scorer's memory", multiprocess_mode="mostrecent")
 
 # One series a place at work; `measure` is precision or expected_value, `side` live or promised.

@@ -150,6 +150,7 @@ def model_page(active: ActiveModel) -> dict[str, Any]:
         "calibration": calibration_of([row[:2] for row in queries.live_calibration(active.pk, since, 10)]),
         "life_note": pages_life.notes([active]).get(active.pk),
         "is_shadow": active.shadow_of_id is not None,
+        "shadow_of": active.shadow_of_id,
         "webhook_state": WEBHOOK_STATES[webhook["status"]],
         "webhook_counts": webhook,
     }

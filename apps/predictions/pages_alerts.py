@@ -175,8 +175,12 @@ def log_page(request: HttpRequest) -> Page:
         rows = rows.filter(tag=tag)
     page = page_of(request, _of_model_and_coin(request, rows)[:MOST_LISTED])
     names, symbols = work_names(), symbols_of(row.mint for row in page.items)
-    outcomes = outcomes_of(page.items)
-    return replace(page, items=[log_row(row, names, symbols, outcomes) for row in page.items])
+    outcomes, shadows = outcomes_of(page.items), queries.shadow_ids()
+    rows_shown = [log_row(row, names, symbols, outcomes) for row in page.items]
+    marked = [
+        {**shown, "shadow": row.active_model_id in shadows} for shown, row in zip(rows_shown, page.items, strict=True)
+    ]
+    return replace(page, items=marked)
 
 
 def outcomes_of(rows: Sequence[Prediction]) -> dict[tuple[int, str, datetime], ModelPrediction]:

@@ -37,6 +37,7 @@ NOTES: dict[str, Text] = {
     "dismissed": gettext_lazy("Sent away."),
     "timed_out": gettext_lazy("Not decided in its time."),
     "rolled_back": gettext_lazy("The place was rolled back."),
+    "deleted": gettext_lazy("The model was taken out of the list."),
     "worse": gettext_lazy("It earns less."),
     "not_better": gettext_lazy("All looks are used up."),
 }

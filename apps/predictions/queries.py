@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,36 @@ def alert_statistics(since: datetime, *, shadows: bool = True) -> list[tuple[Any
     with connection.cursor() as cursor:
         cursor.execute(ALERT_STATISTICS, {"since": since, "shadows": shadows})
         return cursor.fetchall()
+
+
+# A shadow's id is its own for good; the event that began its first challenge remembers it after the place is deleted.
+SHADOW_IDS = """
+    SELECT id FROM active_models WHERE shadow_of_id IS NOT NULL
+    UNION SELECT (figures->>'shadow_id')::bigint FROM champion_events
+    WHERE kind = 'challenged' AND figures ? 'shadow_id'"""
+
+
+def shadow_ids() -> set[int]:
+    """The ids under which challengers score or have scored in the shadow."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHADOW_IDS)
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+RECIPES_OF_DELETED = """
+    SELECT DISTINCT ON (a.active_model_id) a.active_model_id, m.recipe::text
+    FROM alert_evaluations a
+    JOIN predictions p ON p.active_model_id = a.active_model_id AND p.mint = a.mint AND p.as_of = a.as_of
+    JOIN ml_models m ON m.id = p.model_id
+    WHERE a.status = 'pending' AND NOT EXISTS (SELECT FROM active_models w WHERE w.id = a.active_model_id)
+    ORDER BY a.active_model_id"""
+
+
+def recipes_of_deleted() -> list[tuple[int, dict[str, Any]]]:
+    """Id and recipe of each model that is no longer at work but has alerts that wait for their outcome."""
+    with connection.cursor() as cursor:
+        cursor.execute(RECIPES_OF_DELETED)
+        return [(pk, json.loads(recipe)) for pk, recipe in cursor.fetchall()]
 
 
 SCORE_STATISTICS = """

@@ -125,6 +125,7 @@ class ScoreOut(Schema):
     active_model_id: int
     model_id: int
     custom_name: str
+    is_shadow: bool = Field(description="a challenger that scores in the shadow and tells nobody")
     mint: str
     as_of: datetime
     probability: float
@@ -156,6 +157,7 @@ class PredictionOut(Schema):
     is_late: bool
     duration_ms: float
     model_id: int | None
+    is_shadow: bool = Field(description="a challenger that scores in the shadow and tells nobody")
 
 
 class AlertOut(Schema):
@@ -201,6 +203,7 @@ class AlertFiguresOut(Schema):
 
 class ModelStatsOut(Schema):
     active_model_id: int
+    is_shadow: bool
     predictions: int
     coins: int
     negative: int
@@ -254,9 +257,13 @@ class PreloadOut(Schema):
     unusable: list[str]
 
 
-class PredictionQuery(PageQuery):
+class LatestQuery(PageQuery):
+    shadows: bool = Field(False, description="also challengers that score in the shadow")
+
+
+class PredictionQuery(LatestQuery):
     mint: str | None = None
-    active_model_id: int | None = None
+    active_model_id: int | None = Field(None, description="a shadow's own id shows its scores, too")
     tag: Tag | None = None
 
 

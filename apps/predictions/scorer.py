@@ -112,7 +112,7 @@ class Scorer:
         self._recall(self.memory.mints())
         self._settings = found
         self._find_unexplained()
-        metrics.ACTIVE_MODELS.set(len(self.workers))
+        metrics.ACTIVE_MODELS.set(sum(not worker.is_shadow for worker in self.workers))
         logger.info("models at work: %s", ", ".join(worker.name for worker in self.workers) or "none")
 
     def step(self) -> int:

@@ -78,16 +78,16 @@ def model_configure(*, active: ActiveModel, fields: Mapping[str, Any]) -> Active
     return _change(active, fields)
 
 
-def model_delete(*, active: ActiveModel) -> None:
-    """Take it out of the list. Its scores and alerts stay; a model at work must be stopped first."""
-    if active.is_active:
-        raise ConflictError("MODEL_IS_ACTIVE", "Deactivate the model before you delete it.")
-    with transaction.atomic():
-        active.delete()
-        scorer_notify()
+def place_check(active: ActiveModel) -> None:
+    """Raise PLACE_IS_SHADOW for a shadow: it follows the model it challenges and has no settings of its own."""
+    if active.shadow_of_id:
+        raise ConflictError(
+            "PLACE_IS_SHADOW", f"This is the shadow of the model {active.shadow_of_id} at work: ask for that one."
+        )
 
 
 def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
+    place_check(active)
     for name, value in fields.items():
         setattr(active, name, value)
     model_check(active=active)
@@ -181,7 +181,7 @@ def demo_activate() -> ActiveModel | None:
         return None
     with transaction.atomic():
         for before in ActiveModel.objects.select_for_update().filter(
-            custom_name__startswith=DEMO_PREFIX, is_active=True
+            custom_name__startswith=DEMO_PREFIX, is_active=True, shadow_of=None
         ):
             model_deactivate(active=before)
         return model_import(model=job.model, custom_name=(DEMO_PREFIX + job.model.name)[:100])
@@ -250,9 +250,10 @@ def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[s
 
 
 def model_targets() -> list[Target]:
-    """What each model at work, also a stopped one, is measured by."""
-    found = ActiveModel.objects.order_by("id").values_list("id", "model__recipe")
-    return [target_of(pk, Label.model_validate(recipe["label"]).rule()) for pk, recipe in found]
+    """What each model at work is measured by, also a stopped one, and a deleted one while alerts of it are pending."""
+    found = dict(ActiveModel.objects.values_list("id", "model__recipe"))
+    found |= dict(queries.recipes_of_deleted())
+    return [target_of(pk, Label.model_validate(found[pk]["label"]).rule()) for pk in sorted(found)]
 
 
 def _gaps(since: datetime, now: datetime) -> tuple[list[datetime], list[datetime]]:
@@ -264,7 +265,8 @@ def _gaps(since: datetime, now: datetime) -> tuple[list[datetime], list[datetime
 
 # --- On request ----------------------------------------------------------------------------------------
 def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) -> dict[str, Any]:
-    """What models at work (all that score now, or the chosen ones) say of a coin as of its newest window, and why.
+    """What models at work say of a coin as of its newest window, and why: all that score now but those in the shadow,
+    or the chosen ones.
 
     Raises COIN_UNKNOWN, CURVE_NOT_STANDARD, COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL, ACTIVE_MODEL_NOT_FOUND,
     MODEL_UNUSABLE.
@@ -315,6 +317,7 @@ def _score_of(worker: inference.Worker, scores: inference.Scores) -> dict[str, A
         "active_model_id": worker.id,
         "model_id": worker.model_id,
         "custom_name": worker.name,
+        "is_shadow": worker.is_shadow,
         "probability": float(said[0]),
         "threshold": worker.rules.threshold,
         "tag": rules.TAGS[rules.tags_of(said, worker.rules.threshold)[0]],
@@ -325,7 +328,7 @@ def _score_of(worker: inference.Worker, scores: inference.Scores) -> dict[str, A
 def _chosen_workers(ids: Sequence[int] | None) -> Sequence[inference.Worker]:
     """Models at work that can be used: those named, or all that score now."""
     if ids is None:
-        workers = _workers(ActiveModel.objects.scoring())
+        workers = _workers(ActiveModel.objects.scoring().filter(shadow_of=None))
         if not workers:
             raise ConflictError("NO_ACTIVE_MODEL", "No model at work can be used: put one to work first.")
         return workers

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
-from apps.predictions import coin_page, pages, pages_alerts, services
+from apps.predictions import champions, coin_page, pages, pages_alerts, services
 from apps.predictions.forms import ActiveForm, FileForm, ImportForm
 from apps.predictions.models import ActiveModel
 from apps.training import pages as training_pages
@@ -53,7 +53,7 @@ def model_switch(request: HttpRequest, active_id: int) -> HttpResponse:
 def model_delete(request: HttpRequest, active_id: int) -> HttpResponse:
     """Take a stopped model out of the list."""
     try:
-        services.model_delete(active=get_object_or_404(_active_models(), pk=active_id))
+        champions.place_delete(place=get_object_or_404(_active_models(), pk=active_id), by=request.user.get_username())
     except PlatformError as error:
         messages.error(request, error.message)
         return redirect("predictions:model", active_id)

@@ -100,7 +100,7 @@ def _write_trades(cursor: Any, trades: list[tuple[str, FakeTrade, int]]) -> None
 def set_feed(cursor: Any, moment: datetime) -> None:
     cursor.execute(
         'INSERT INTO stream_state (id, segment, "offset", next_seq, feed_at, mode, connected, state, detail,'
-        " frames_total, oddities) VALUES (1, '', 0, 0, %s, 'replay', true, 'live', '', 0, '{}')"
+        " frames_total, oddities, journal_id) VALUES (1, '', 0, 0, %s, 'replay', true, 'live', '', 0, '{}', '')"
         " ON CONFLICT (id) DO UPDATE SET feed_at = excluded.feed_at, mode = excluded.mode",
         (moment,),
     )

@@ -14,11 +14,13 @@ from django.utils import timezone
 
 from apps.core.tokens import token_create
 from apps.discovery.models import CoinMetric
-from apps.predictions import services
+from apps.predictions import champions, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, mint_of, trained
+from apps.predictions.tests.matches import Match
+from apps.predictions.tests.matches import match as match
 from apps.training import containers
 from apps.training.models import Model
 
@@ -213,6 +215,38 @@ def test_alerts_say_why_and_leave_out_shadows(api: Api, scored: ActiveModel) -> 
     count = AlertEvaluation.objects.count()
     assert api("get", "alerts")["count"] == count - 1
     assert api("get", "alerts?shadows=true")["count"] == count
+
+
+def test_shadows_are_left_out_or_marked(api: Api, scored: ActiveModel) -> None:
+    shadow = champions.challenge_start(place=scored, model=trained("rival", seed=2))
+    Prediction.objects.filter(mint=mint_of(2)).update(active_model_id=shadow.pk)
+    of_place = Prediction.objects.filter(mint=mint_of(1)).count()
+    assert api("get", "predictions")["count"] == of_place
+    seen = api("get", "predictions?shadows=true&limit=500")["items"]
+    assert {(one["active_model_id"], one["is_shadow"]) for one in seen} == {(scored.pk, False), (shadow.pk, True)}
+    assert api("get", f"predictions?active_model_id={shadow.pk}&limit=1")["items"][0]["is_shadow"] is True
+    assert api("get", f"predictions/latest/{mint_of(2)}")["count"] == 0
+    assert api("get", f"predictions/latest/{mint_of(2)}?shadows=true")["items"][0]["is_shadow"] is True
+    assert [one["is_shadow"] for one in api("get", "stats")["models"]] == [False, True]
+    assert [one["is_shadow"] for one in api("post", "predict", {"mint": mint_of(1)})["items"]] == [False]
+    chosen = api("post", "predict", {"mint": mint_of(1), "active_model_ids": [shadow.pk]})
+    assert [one["is_shadow"] for one in chosen["items"]] == [True]
+    assert api("get", "health")["active_models"] == 1
+
+
+def test_the_plain_routes_refuse_a_shadow(api: Api, match: Match) -> None:
+    path = f"models/{match.shadow.pk}"
+    for method, rest, body in [
+        ("delete", "", None),
+        ("post", "/activate", None),
+        ("post", "/deactivate", None),
+        ("patch", "/rename", {"custom_name": "own"}),
+        ("patch", "/alert-config", {"threshold": 0.1}),
+        ("patch", "/ignore-settings", {"ignore_bad_seconds": 1}),
+        ("patch", "/max-log-entries", {"alert": 1}),
+    ]:
+        assert api(method, path + rest, body, status=409)["code"] == "PLACE_IS_SHADOW"
+    assert api("get", path)["shadow_of_id"] == match.place.pk
 
 
 def test_reading_needs_the_scope_read_and_changing_admin(db: None) -> None:

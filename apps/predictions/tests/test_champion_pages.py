@@ -13,8 +13,8 @@ from django.urls import reverse
 from apps.predictions import champions, model_days, services
 from apps.predictions.models import AlertEvaluation, ChampionEvent, ModelDay, Prediction, RetrainingPlan
 from apps.predictions.tests.feed import START, Feed, at, mint_of
-from apps.predictions.tests.test_champions import Match, fresh, plain_model, values
-from apps.predictions.tests.test_champions import match as match
+from apps.predictions.tests.matches import Match, fresh, plain_model, values
+from apps.predictions.tests.matches import match as match
 from apps.predictions.tests.test_model_days import TEST
 from apps.training.models import Job, Model
 

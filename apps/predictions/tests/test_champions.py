@@ -2,111 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 
-from apps.core.errors import PlatformError
-from apps.predictions import champions, demo, retraining, services
+from apps.predictions import champions, queries, retraining, services
 from apps.predictions.models import (
     ActiveModel,
     AlertEvaluation,
     ChampionEvent,
-    ModelPrediction,
     Prediction,
-    RetrainingPlan,
 )
 from apps.predictions.scorer import Scorer
-from apps.predictions.tests.feed import LABEL, Feed, at, at_work, mint_of, trained
+from apps.predictions.tests.feed import LABEL, Feed, at, at_work, trained
+from apps.predictions.tests.matches import Match, code_of, fresh, kinds, plain_model, values
+from apps.predictions.tests.matches import match as match
 from apps.training import services as training_services
-from apps.training.models import Job, Model
+from apps.training.models import Model
 
 pytestmark = pytest.mark.django_db
 
 Kind = ChampionEvent.Kind
-
-
-def plain_model(name: str, *, threshold: float = 0.5, **fields: Any) -> Model:
-    """A trained model that nobody lets score."""
-    recipe = {"name": name, "label": fields.pop("label", LABEL), "costs": {"flat_pct": 2.0}}
-    given = {"label_name": "path", "train_from": at(-7200), "train_to": at(0), **fields}
-    return Model.objects.create(
-        name=name, recipe=recipe, feature_names=["price_close"], horizon_seconds=60, data_hash="", rows_train=1,
-        rows_validation=1, rows_test=1, scores={}, threshold=threshold, artifact=b"", artifact_sha256="",
-        xgboost_version="", **given,
-    )  # fmt: skip
-
-
-@dataclass
-class Match:
-    """A champion at work and its challenger, and alerts that each of them has had."""
-
-    place: ActiveModel
-    shadow: ActiveModel
-
-    def play(
-        self, champion: list[float], challenger: list[float], *, after: float = 0.0, coins: int = 50, both: bool = True
-    ) -> None:
-        """Judged alerts worth so much after costs, one an instant; the other one scored the same instant unless not
-        `both`."""
-        outcomes, alerts = list[ModelPrediction](), list[AlertEvaluation]()
-        sides = [(self.place, self.shadow, champion), (self.shadow, self.place, challenger)]
-        for number, (place, other, values) in enumerate(sides):
-            for turn, value in enumerate(values):
-                told = (turn % coins, after + 10 + 2 * turn + number, value)
-                alerts.append(self._alert(place, *told[:2]))
-                outcomes.append(self._outcome(place, *told, alert=True))
-                if both:
-                    outcomes.append(self._outcome(other, *told, alert=False))
-        ModelPrediction.objects.bulk_create(outcomes)
-        AlertEvaluation.objects.bulk_create(alerts)
-
-    @staticmethod
-    def _outcome(place: ActiveModel, coin: int, seconds: float, value: float, *, alert: bool) -> ModelPrediction:
-        return ModelPrediction(
-            active_model_id=place.pk, mint=mint_of(coin), as_of=at(seconds), horizon_at=at(seconds + 62),
-            probability=0.9, tag="alert" if alert else "negative", status="success", model_id=place.model_id,
-            entry_price_sol=1e-8, exit_price_sol=1e-8 * (1.02 + value), exit_at=at(seconds + 64), quoted_price_sol=1e-8,
-        )  # fmt: skip
-
-    @staticmethod
-    def _alert(place: ActiveModel, coin: int, seconds: float) -> AlertEvaluation:
-        return AlertEvaluation(
-            active_model_id=place.pk, mint=mint_of(coin), as_of=at(seconds), fired_at=at(seconds), probability=0.9,
-            price_sol=1e-8, phase_id=1, horizon_at=at(seconds + 62), status="success", alert_id=None,
-        )  # fmt: skip
-
-
-@pytest.fixture
-def match() -> Match:
-    Feed().run_to(0)
-    place = services.model_import(
-        model=plain_model("old", threshold=0.6), custom_name="place", fields={"phases": [1], "ignore_bad_seconds": 7}
-    )
-    retraining.plan_set(place=place, fields={"min_alerts": 30, "shadow_hours": 2})
-    shadow = champions.challenge_start(place=place, model=plain_model("new", threshold=0.7), by="ann")
-    return Match(place, shadow)
-
-
-def values(mean: float, count: int = 30, seed: int = 1) -> list[float]:
-    return np.random.default_rng(seed).normal(mean, 0.05, count).tolist()
-
-
-def kinds() -> list[str]:
-    return list(ChampionEvent.objects.order_by("id").values_list("kind", flat=True))
-
-
-def code_of(call: Any, **arguments: Any) -> str:
-    with pytest.raises(PlatformError) as caught:
-        call(**arguments)
-    return caught.value.code
-
-
-def fresh(active: ActiveModel) -> ActiveModel:
-    return ActiveModel.objects.select_related("model").get(pk=active.pk)
 
 
 # --- Challenge -----------------------------------------------------------------------------------------
@@ -307,130 +223,37 @@ def test_the_shadow_of_a_scorer_alerts_without_being_heard() -> None:
     assert set(made) == {Model.objects.get(name="challenger").pk}
 
 
-# --- Demo ------------------------------------------------------------------------------------------------
-def demo_model(name: str, number: int, **scores: Any) -> Model:
-    model = plain_model(name)
-    Model.objects.filter(pk=model.pk).update(scores=scores)
-    Job.objects.create(job_type="TRAIN", status="COMPLETED", model=model, finished_at=at(number))
-    return Model.objects.get(pk=model.pk)
+@pytest.mark.parametrize(
+    "change",
+    [
+        services.model_activate,
+        services.model_deactivate,
+        champions.place_delete,
+        lambda active: services.model_rename(active=active, custom_name="own"),
+        lambda active: services.model_configure(active=active, fields={"threshold": 0.1}),
+    ],
+)
+def test_nothing_changes_a_shadow_but_its_place(match: Match, change: Any) -> None:
+    before = ActiveModel.objects.filter(pk=match.shadow.pk).values().get()
+    argument = "place" if change is champions.place_delete else "active"
+    assert code_of(change, **{argument: match.shadow}) == "PLACE_IS_SHADOW"
+    assert ActiveModel.objects.filter(pk=match.shadow.pk).values().get() == before
 
 
-def test_in_the_demo_a_tested_model_stays_and_newer_ones_challenge_it(settings: Any) -> None:
-    settings.DEMO = True
-    Feed().run_to(0)
-    for number, scores in enumerate([{}, {"test": {"rows": 1}}], start=1):
-        demo_model(f"demo-{number}", number, **scores)
-        assert services.demo_activate().model.name == f"demo-{number}"
-        assert demo.challenge() is None
-    demo_model("demo-3", 3, test={"rows": 1})
-    assert services.demo_activate() is None
-    assert demo.challenge().model.name == "demo-3"
-    assert demo.challenge() is None
-    place = services.demo_place()
-    assert (place.model.name, place.plan.promote_automatically) == ("demo-2", True)
-    champions.challenge_end(place=place, note="dismissed")
-    assert demo.challenge() is None, "it was sent away"
+def test_who_deletes_a_champion_ends_its_challenge(match: Match) -> None:
+    assert code_of(champions.place_delete, place=match.place) == "MODEL_IS_ACTIVE"
+    services.model_deactivate(active=match.place)
+    champions.place_delete(place=match.place, by="ann")
+    assert not ActiveModel.objects.exists()
+    ended = ChampionEvent.objects.order_by("id").last()
+    assert (ended.kind, ended.note, ended.by, ended.active_model_id) == (Kind.ENDED, "deleted", "ann", match.place.pk)
+    assert set(Model.objects.values_list("name", "alias")) == {("old", ""), ("new", "")}
+    assert queries.shadow_ids() == {match.shadow.pk}, "its scores are still those of a shadow"
+    assert code_of(champions.place_delete, place=match.place) == "ACTIVE_MODEL_NOT_FOUND"
 
 
-def test_outside_the_demo_nobody_challenges_by_himself(settings: Any) -> None:
-    settings.DEMO = False
-    demo_model("demo-1", 1, test={"rows": 1})
-    assert demo.challenge() is None
-    assert services.demo_activate() is None
-
-
-def test_a_deleted_shadow_leaves_no_open_challenge(match: Match) -> None:
-    services.model_deactivate(active=match.shadow)
-    services.model_delete(active=match.shadow)
+def test_a_lost_shadow_leaves_no_open_challenge(match: Match) -> None:
+    match.shadow.delete()
     assert champions.challenge_open(match.place) is None
     assert champions.gates_look() == []
     assert champions.challenge_start(place=match.place, model=plain_model("third")).is_active
-
-
-# --- Retraining --------------------------------------------------------------------------------------------
-@pytest.fixture
-def planned() -> ActiveModel:
-    feed = Feed()
-    feed.coin(1)
-    feed.run_to(300)
-    place = services.model_import(model=plain_model("old"), custom_name="place")
-    retraining.plan_set(place=place, fields={"every_hours": 6, "window_hours": 3})
-    return place
-
-
-def plan() -> RetrainingPlan:
-    return RetrainingPlan.objects.get()
-
-
-def finish(job: Job, status: str, **fields: Any) -> None:
-    Job.objects.filter(pk=job.pk).update(status=status, **fields)
-
-
-def test_a_plan_trains_the_recipe_on_newer_data(planned: ActiveModel) -> None:
-    retraining.plans_run()
-    retraining.plans_run()
-    job = Job.objects.get()
-    data = job.params["recipe"]["data"]
-    length = timedelta(hours=3).total_seconds()
-    moments = [np.datetime64(data[name].replace("Z", "")) for name in ("from", "to")]
-    assert (moments[1] - moments[0]) / np.timedelta64(1, "s") == length
-    assert job.params["lineage"]["parent_id"] == planned.model_id
-    assert code_of(retraining.retrain, place=planned) == "RETRAINING_RUNS"
-
-
-def test_the_model_of_its_job_challenges(planned: ActiveModel) -> None:
-    retraining.plans_run()
-    finish(Job.objects.get(), "COMPLETED", model=plain_model("newer", parent=planned.model))
-    retraining.plans_run()
-    assert (champions.challenge_open(planned).challenger_name, plan().job) == ("newer", None)
-    assert champions.shadow_of(planned).is_active
-    Feed().run_to(7 * 3600)
-    retraining.plans_run()
-    assert Job.objects.count() == 1, "an open challenge is waited for"
-    champions.challenge_end(place=planned, note="dismissed", by="ann")
-    retraining.plans_run()
-    assert Job.objects.count() == 2
-
-
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
-def test_a_job_without_a_model_is_told_and_tried_at_the_next_turn(planned: ActiveModel, status: str) -> None:
-    retraining.plans_run()
-    finish(Job.objects.get(), status, error="not enough positives")
-    retraining.plans_run()
-    assert (plan().job, champions.challenge_open(planned)) == (None, None)
-    assert "not enough positives" in plan().note
-    retraining.plans_run()
-    assert Job.objects.count() == 1
-    Feed().run_to(300 + 6 * 3600)
-    retraining.plans_run()
-    assert Job.objects.count() == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "jobs"),
-    [({"every_hours": 0}, 0), ({"every_hours": 1}, 1)],
-)
-def test_only_a_plan_with_hours_runs_by_itself(planned: ActiveModel, change: dict[str, int], jobs: int) -> None:
-    retraining.plan_set(place=planned, fields=change)
-    retraining.plans_run()
-    assert Job.objects.count() == jobs
-
-
-def test_a_stopped_place_is_not_retrained(planned: ActiveModel) -> None:
-    services.model_deactivate(active=planned)
-    retraining.plans_run()
-    assert not Job.objects.exists()
-
-
-def test_a_recipe_that_cannot_be_read_is_told_once_a_turn(planned: ActiveModel) -> None:
-    Model.objects.filter(pk=planned.model_id).update(recipe={"label": LABEL, "name": "x", "odd": 1})
-    retraining.plans_run()
-    assert "odd" in plan().note
-    assert plan().requested_at == at(300)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"every_hours": -1}, {"min_alerts": 1}, {"shadow_hours": 0}, {"window_hours": 10**6}]
-)
-def test_a_plan_has_limits(planned: ActiveModel, fields: dict[str, int]) -> None:
-    assert code_of(retraining.plan_set, place=planned, fields=fields) == "PLAN_OUT_OF_RANGE"

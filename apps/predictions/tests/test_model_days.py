@@ -14,7 +14,7 @@ from apps.predictions.metrics import OFF_BACKTEST
 from apps.predictions.models import ActiveModel, ModelDay, ModelPrediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import START, Feed, at, at_work, mint_of
-from apps.predictions.tests.test_champions import Match, plain_model
+from apps.predictions.tests.matches import Match, plain_model
 from apps.training import profiles, queries
 from apps.training.columns import load_columns
 from apps.training.features import NAMES, compute

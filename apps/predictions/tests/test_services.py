@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
-from apps.predictions import services
+from apps.predictions import champions, services
 from apps.predictions.models import ActiveModel, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, trained
@@ -63,8 +63,8 @@ def test_only_a_stopped_model_is_deleted_and_its_scores_stay() -> None:
     scorer = Scorer()
     scorer.refresh()
     scorer.step()
-    assert code_of(services.model_delete, active=active) == "MODEL_IS_ACTIVE"
-    services.model_delete(active=services.model_deactivate(active=active))
+    assert code_of(champions.place_delete, place=active) == "MODEL_IS_ACTIVE"
+    champions.place_delete(place=services.model_deactivate(active=active))
     assert not ActiveModel.objects.exists()
     assert Prediction.objects.exists()
 

@@ -19,7 +19,7 @@ from apps.discovery.tests.test_indexes import resolve
 from apps.predictions import endpoints, services, webhooks
 from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.predictions.tests.feed import LABEL, Feed
-from apps.predictions.tests.test_outcomes import RISE, beating_heart, model_with, predict, trade
+from apps.predictions.tests.judged import RISE, beating_heart, model_with, predict, trade
 from apps.predictions.webhooks import Hook, alert_messages, predictions_messages
 from apps.training.models import Model
 
