@@ -23,8 +23,6 @@ from tests import emptying
 from tests.browser.world import World, build
 from tests.servers import await_true, daphne
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 NAME, PASSWORD = "visitor", "correct horse battery"
@@ -62,6 +60,7 @@ def chromium() -> Iterator[Any]:
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip("no Chromium is here")
+    playwright_api = pytest.importorskip("playwright.sync_api")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)

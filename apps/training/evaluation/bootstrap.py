@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from apps.training.columns import Floats, Integers
 from apps.training.evaluation.measures import coins_so_far, is_probability, row_brier, row_log_loss
@@ -192,6 +191,8 @@ def _bins(score: Floats) -> tuple[Integers, Floats]:
 
 def _table(bins: Integers, coin: Integers, what: NDArray[Any], coins: int) -> Any:
     """Sums by (group, coin), sparse."""
+    from scipy.sparse import csr_matrix  # late: 0.1 s of every start, and only evaluations need it
+
     shape = (int(bins.max()) + 1, coins)
     return csr_matrix((np.asarray(what, dtype=np.float32), (bins, coin)), shape=shape)
 

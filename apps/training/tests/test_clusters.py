@@ -7,6 +7,7 @@ go together by more than 0.98.
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from apps.training import artifacts, clusters, fitting, services, tasks
 from apps.training.models import Job
 from apps.training.report import JobStopped
 
-pytest.importorskip("distributed", reason="Dask is optional: requirements-dask.txt")
-
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is optional: requirements-dask.txt"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from sklearn import metrics as sklearn_metrics
 
 from apps.core.errors import PlatformError
 from apps.training import features
@@ -89,6 +88,8 @@ def test_whole_coins_are_drawn_and_as_many_as_there_are():
 
 
 def test_every_draw_is_the_measure_of_the_rows_it_drew():
+    from sklearn import metrics as sklearn_metrics  # here, as each worker of the tests would import it: a second
+
     rows, probability = sample()
     coin, known = rows.coins(), ~np.isnan(rows.value)
     options = {"threshold": 0.4, "seed": 5, "resamples": 30}
