@@ -9,22 +9,25 @@ the sell quote.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.trading import backtest_figures, engine, entries
 from apps.trading.backtest_figures import Closed
+from apps.trading.backtest_extras import history_extend
 from apps.trading.backtest_queries import history_load, signals_stored, trades_count
 from apps.trading.book import Terms, terms_set
 from apps.trading.entries import Signal
+from apps.trading.facts import signals_informed
 from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
 from apps.trading.memory import History, MemoryBook
 from apps.trading.models import Position, Strategy, TradeLog, Wallet
-from apps.trading.valuation import equity_lamports, positions_valued
+from apps.trading.valuation import Valued, equity_lamports, positions_valued
 
 POINTS = 200
 Progress = Callable[[float], None]
@@ -32,13 +35,15 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be tried: a strategy over (`since`, `until`] with so many lamports, on these terms."""
+    """What is to be tried: a strategy over (`since`, `until`] with so many lamports, on these terms. `seed` is of the
+    Monte Carlo alone: the trading itself has no dice."""
 
     strategy: Strategy
     since: datetime
     until: datetime
     balance_lamports: int
     terms: Terms
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,16 @@ def strategy_get(name: str) -> Strategy:
     return strategy
 
 
-def task_of(*, strategy: Strategy, since: datetime, until: datetime, balance_lamports: int | None = None) -> Task:
-    """A task on the terms of the settings; the balance is what the wallet was given if none is named.
+def task_of(
+    *,
+    strategy: Strategy,
+    since: datetime,
+    until: datetime,
+    balance_lamports: int | None = None,
+    terms: Terms | None = None,
+    seed: int = 1,
+) -> Task:
+    """A task on the given terms or those of the settings; the balance is what the wallet was given if none is named.
 
     Raises RANGE_EMPTY, BALANCE_MISSING.
     """
@@ -68,7 +81,7 @@ def task_of(*, strategy: Strategy, since: datetime, until: datetime, balance_lam
     balance = strategy.wallet.deposited_lamports if balance_lamports is None else balance_lamports
     if balance <= 0:
         raise PlatformError("BALANCE_MISSING", "Give a balance to trade with: the wallet was never given any.")
-    return Task(strategy, since, until, balance, terms_set())
+    return Task(strategy, since, until, balance, terms or terms_set(), seed)
 
 
 def backtest(
@@ -83,6 +96,8 @@ def backtest(
         signals = signals_stored(task.strategy, task.since, task.until)
     if history is None:
         history = history_load([signal.mint for signal in signals], task.since, task.until)
+    history_extend(history, task.strategy, task.since, task.until)
+    signals = signals_informed(signals, [task.strategy])
     strategy = copy(task.strategy)
     strategy.wallet = _wallet_fresh(task.strategy.wallet, task.balance_lamports)
     book = MemoryBook(strategy, history, task.terms)
@@ -150,16 +165,38 @@ def summary(run: Run) -> dict[str, Any]:
         "pnl_lamports": end - task.balance_lamports,
         "return_ratio": end / task.balance_lamports - 1,
         "drawdown_ratio": backtest_figures.drawdown_ratio(value for _, value in run.equity),
+        "booked_drawdown_ratio": backtest_figures.drawdown_ratio(_booked(closed, task.balance_lamports)),
         "closed_positions": len(closed),
         "winners": sum(one.pnl_lamports > 0 for one in closed),
         "open_positions": len(held),
         "unrealized_pnl_lamports": sum(one.unrealized_pnl_lamports for one in held),
         "orders": _orders(book),
+        "held": [_held(one) for one in held],
         "costs_lamports": {part: sum(getattr(one, f"{part}_lamports") for one in book.trades) for part in COSTS},
         "ledger": ledger_of(task.balance_lamports, book.trades),
         "exits": backtest_figures.by_exit(closed),
-        "monte_carlo": backtest_figures.monte_carlo([one.pnl_lamports for one in closed], task.balance_lamports),
+        "monte_carlo": backtest_figures.monte_carlo(
+            [one.pnl_lamports for one in closed], task.balance_lamports, seed=task.seed
+        ),
         "equity": [[at.isoformat(), value] for at, value in run.equity],
+    }
+
+
+def _booked(closed: Sequence[Closed], start_lamports: int) -> Iterable[int]:
+    """The balance after each position that was left, as if nothing else were held."""
+    return accumulate((one.pnl_lamports for one in closed), initial=start_lamports)
+
+
+def _held(one: Valued) -> dict[str, Any]:
+    """A position that was still held at the end; without known reserves it is valued at its cost."""
+    return {
+        "mint": one.position.mint,
+        "opened_at": one.position.opened_at.isoformat(),
+        "cost_lamports": one.cost_lamports,
+        "value_lamports": one.value_lamports,
+        "blocked_code": one.position.blocked_code,
+        "is_priced": one.market.reserves is not None,
+        "is_in_gap": one.market.gap_ended_at is not None,
     }
 
 
@@ -183,23 +220,51 @@ def ledger_of(deposited_lamports: int, trades: Sequence[TradeLog]) -> dict[str, 
 
 def trades_told(book: MemoryBook) -> list[dict[str, Any]]:
     """Every fill and failure with its parts, in order."""
-    names = ("mint", "action", "status", "code", "token_base_units", "curve_lamports", "balance_change_lamports")
-    parts = tuple(f"{part}_lamports" for part in COSTS)
-    return [{"at": one.at.isoformat(), **{name: getattr(one, name) for name in names + parts}} for one in book.trades]
+    return [{"at": one.at.isoformat(), **trade_parts(one)} for one in book.trades]
 
 
-def sensitivity(task: Task, *, progress: Progress = lambda share: None) -> list[dict[str, Any]]:
-    """The same backtest with other latencies (none, half, double) and slippage limits (half, double)."""
-    signals = signals_stored(task.strategy, task.since, task.until)
-    history = history_load([signal.mint for signal in signals], task.since, task.until)
-    cases = [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0)]
+TRADE_PARTS = (
+    "mint", "action", "status", "code", "token_base_units", "curve_lamports", "balance_change_lamports",
+    *(f"{part}_lamports" for part in COSTS), "price_sol", "price_impact_bps", "slippage_bps",
+)  # fmt: skip
+
+
+def trade_parts(one: TradeLog) -> dict[str, Any]:
+    """A fill or failure without its time; `exit_reason` is that of its order."""
+    return {**{name: getattr(one, name) for name in TRADE_PARTS}, "exit_reason": one.order.exit_reason}
+
+
+CASES = [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0)]
+
+
+def sensitivity(
+    task: Task,
+    *,
+    signals: Sequence[Signal] | None = None,
+    history: History | None = None,
+    progress: Progress = lambda share: None,
+) -> list[dict[str, Any]]:
+    """The same backtest with other latencies (none, half, double) and slippage limits (half, double), the same signals
+    and trades."""
+    if signals is None:
+        signals = signals_stored(task.strategy, task.since, task.until)
+    if history is None:
+        history = history_load([signal.mint for signal in signals], task.since, task.until)
     rows = []
-    for number, (slower, wider) in enumerate(cases, 1):
-        figures = summary(backtest(_varied(task, slower, wider), signals=signals, history=history))
-        names = ("slippage_bps", "pnl_lamports", "drawdown_ratio", "closed_positions", "winners")
-        rows.append({**figures["terms"], **{name: figures[name] for name in names}})
-        progress(number / len(cases))
+    for number, (slower, wider) in enumerate(CASES):
+        part = _part(progress, number / len(CASES), 1 / len(CASES))
+        rows.append(_case(_varied(task, slower, wider), signals, history, part))
     return rows
+
+
+def _part(progress: Progress, low: float, width: float) -> Progress:
+    return lambda share: progress(low + width * share)
+
+
+def _case(task: Task, signals: Sequence[Signal], history: History, progress: Progress) -> dict[str, Any]:
+    figures = summary(backtest(task, signals=signals, history=history, progress=progress))
+    names = ("slippage_bps", "pnl_lamports", "drawdown_ratio", "closed_positions", "winners")
+    return {**figures["terms"], **{name: figures[name] for name in names}}
 
 
 def _varied(task: Task, slower: float, wider: float) -> Task:
@@ -207,7 +272,7 @@ def _varied(task: Task, slower: float, wider: float) -> Task:
     strategy.slippage_bps = round(strategy.slippage_bps * wider)
     terms = task.terms
     slow = Terms(round(terms.latency_ms * slower), round(terms.latency_max_ms * slower), terms.failure_rate)
-    return Task(strategy, task.since, task.until, task.balance_lamports, slow)
+    return replace(task, strategy=strategy, terms=slow)
 
 
 def coverage(task: Task) -> dict[str, int]:

@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Lamports = NDArray[np.int64]
+Ratios = NDArray[np.float64]
+RUNS = 1000
+LEAST_DRAWN = 10
+SHARES = (0.05, 0.5, 0.95)
+_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ def drawdown_ratio(equity: Iterable[int]) -> float:
 
 
 def by_exit(closed: Iterable[Closed]) -> list[dict[str, Any]]:
-    """One row a reason: positions, winners, result, mean time held."""
+    """One row a reason: positions, winners, result, the best and the worst, mean time held."""
     groups: dict[str, list[Closed]] = defaultdict(list)
     for one in closed:
         groups[one.reason].append(one)
@@ -41,10 +50,14 @@ def by_exit(closed: Iterable[Closed]) -> list[dict[str, Any]]:
 
 
 def _group(rows: Sequence[Closed]) -> dict[str, Any]:
+    results, cost = [one.pnl_lamports for one in rows], sum(one.cost_lamports for one in rows)
     return {
         "positions": len(rows),
-        "winners": sum(one.pnl_lamports > 0 for one in rows),
-        "pnl_lamports": sum(one.pnl_lamports for one in rows),
+        "winners": sum(result > 0 for result in results),
+        "pnl_lamports": sum(results),
+        "best_lamports": max(results),
+        "worst_lamports": min(results),
+        "return_ratio": sum(results) / cost if cost else None,
         "mean_held_seconds": sum(one.held_seconds for one in rows) / len(rows),
     }
 
@@ -54,29 +67,58 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+# --- Monte Carlo --------------------------------------------------------------------------------------
 def monte_carlo(
-    pnl_lamports: Sequence[int], start_lamports: int, *, runs: int = 1000, seed: int = 1
+    pnl_lamports: Sequence[int], start_lamports: int, *, runs: int = RUNS, seed: int = 1
 ) -> dict[str, Any] | None:
-    """How deep the fall could have been had the same results come in another order; None without any result.
+    """How it could have gone with the same results in another order, and with results drawn from them.
 
-    The end is the same in every order; `ruined_share` is the share of orders in which the money would have run out.
+    None without any result.
+    In another order the end is the same and only the way there differs; `ruined_share` is the share of ways on which
+    the money would have run out. `drawn` takes as many results with replacement: its end scatters too. Too few results
+    (LEAST_DRAWN) say nothing of those that could have come: then `drawn` is None.
     """
     if not pnl_lamports:
         return None
-    dice, results = random.Random(seed), list(pnl_lamports)
-    falls, ruined = [], 0
-    for _ in range(runs):
-        dice.shuffle(results)
-        path = _path(results, start_lamports)
-        falls.append(min(1.0, drawdown_ratio(path)))
-        ruined += min(path) <= 0
-    falls.sort()
-    quantiles = {f"drawdown_p{round(share * 100)}": quantile(falls, share) for share in (0.05, 0.5, 0.95)}
-    return {"runs": runs, **quantiles, "ruined_share": ruined / runs}
+    results = np.array(pnl_lamports, np.int64)
+    order, chance = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    shuffled = _ways(start_lamports, (order.permuted(tiled, axis=1) for tiled in _tiles(results, runs)))
+    drawn = None
+    if len(results) >= LEAST_DRAWN:
+        picked = (chance.choice(results, size=tiled.shape) for tiled in _tiles(results, runs))
+        drawn = _ways(start_lamports, picked)
+    way = {name: value for name, value in shuffled.items() if name.startswith(("drawdown", "ruined"))}
+    return {"runs": runs, "seed": seed, "results": len(results), **way, "drawn": drawn}
 
 
-def _path(results: Iterable[int], start: int) -> list[int]:
-    path = [start]
-    for result in results:
-        path.append(path[-1] + result)
-    return path
+def _tiles(results: Lamports, runs: int) -> Iterator[Lamports]:
+    """The results as rows, a row a run, some runs at a time."""
+    step = max(1, _AT_ONCE // len(results))
+    for begin in range(0, runs, step):
+        yield np.tile(results, (min(step, runs - begin), 1))
+
+
+def _ways(start: int, parts: Iterable[Lamports]) -> dict[str, Any]:
+    """Quantiles of end and deepest fall over all ways (a row each), and how many of them lost all or some."""
+    falls, ends, lowest = (
+        np.concatenate(column) for column in zip(*(_way(start, part) for part in parts), strict=True)
+    )
+    return {
+        **_quantiles("end_lamports", ends),
+        **_quantiles("drawdown", falls),
+        "ruined_share": float((lowest <= 0).mean()),
+        "lost_share": float((ends < start).mean()),
+    }
+
+
+def _way(start: int, results: Lamports) -> tuple[Ratios, Lamports, Lamports]:
+    """Per row: deepest fall (at most 1), end, lowest point."""
+    path = np.cumsum(results, axis=1) + start
+    peak = np.maximum(np.maximum.accumulate(path, axis=1), start)
+    fall: Ratios = np.clip(((peak - path) / peak).max(axis=1), 0.0, 1.0)
+    return fall, path[:, -1], np.minimum(path.min(axis=1), start)
+
+
+def _quantiles(name: str, values: NDArray[Any]) -> dict[str, Any]:
+    ordered = np.sort(values).tolist()
+    return {f"{name}_p{round(share * 100)}": quantile(ordered, share) for share in SHARES}

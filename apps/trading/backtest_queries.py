@@ -8,16 +8,24 @@ from datetime import datetime
 import numpy as np
 from django.db import connection
 
-from apps.discovery.curve import Reserves
+from apps.discovery.curve import INITIAL, Reserves
+from apps.discovery.pumpportal.parse import PRODUCT_TOLERANCE
 from apps.predictions.models import AlertEvaluation
-from apps.trading.entries import Signal, signal_of, wants
+from apps.trading.entries import Signal, concerns, signal_of
 from apps.trading.memory import CoinHistory, History, Known
 from apps.trading.models import Strategy
 from apps.trading.queries import LONGEST_LOOK_BACK
 from apps.training.queries import copy_records
 
+# When a coin was found to be off the standard curve is not kept: it is the first trade that shows it.
 COINS = """
-SELECT c.mint, c.first_seen_at, c.curve = 'standard' AND NOT c.is_mayhem,
+SELECT c.mint, c.first_seen_at,
+       CASE WHEN c.is_mayhem THEN c.first_seen_at WHEN c.curve <> 'standard' THEN coalesce(least(
+           (SELECT min(t."timestamp") FROM coin_transactions t
+            WHERE t.mint = c.mint AND (t.virtual_sol_lamports IS NULL OR t.virtual_token_base_units IS NULL
+               OR abs(t.virtual_sol_lamports::float8 * t.virtual_token_base_units / %s - 1) > %s)),
+           (SELECT min(m."timestamp") FROM coin_metrics m WHERE m.mint = c.mint AND m.bonding_curve_pct IS NULL)
+       ), c.first_seen_at) END,
        CASE WHEN c.graduated THEN coalesce(c.graduated_at, c.first_seen_at) END,
        c.virtual_sol_lamports, c.virtual_token_base_units, s.last_trade_at,
        coalesce(s.virtual_sol_lamports, c.virtual_sol_lamports),
@@ -25,6 +33,7 @@ SELECT c.mint, c.first_seen_at, c.curve = 'standard' AND NOT c.is_mayhem,
 FROM discovered_coins c LEFT JOIN coin_streams s ON s.mint = c.mint
 WHERE c.mint = ANY(%s)
 """
+_PRODUCT = float(INITIAL.virtual_sol * INITIAL.virtual_token)
 TRADES = """
 SELECT k.number, t."timestamp", coalesce(t.seq, -1), t.virtual_sol_lamports, t.virtual_token_base_units
 FROM unnest(%s::text[]) WITH ORDINALITY AS k(mint, number) JOIN coin_transactions t ON t.mint = k.mint
@@ -37,10 +46,10 @@ TRADES_COUNT = 'SELECT count(*) FROM coin_transactions WHERE "timestamp" > %s AN
 
 
 def signals_stored(strategy: Strategy, since: datetime, until: datetime) -> list[Signal]:
-    """The alerts that the strategy wants among those of (`since`, `until`], in the order of their commit."""
+    """The alerts that concern the strategy among those of (`since`, `until`], in the order of their commit."""
     alerts = AlertEvaluation.objects.filter(alert_id__isnull=False, fired_at__gt=since, fired_at__lte=until)
     signals = (signal_of(alert) for alert in alerts.order_by("alert_id").iterator())
-    return [signal for signal in signals if wants(strategy, signal)]
+    return [signal for signal in signals if concerns(strategy, signal)]
 
 
 def history_load(mints: Sequence[str], since: datetime, until: datetime) -> History:
@@ -48,7 +57,7 @@ def history_load(mints: Sequence[str], since: datetime, until: datetime) -> Hist
     wanted = sorted(set(mints))
     oldest = since - LONGEST_LOOK_BACK
     with connection.cursor() as cursor:
-        cursor.execute(COINS, [wanted])
+        cursor.execute(COINS, [_PRODUCT, PRODUCT_TOLERANCE, wanted])
         coins = {row[0]: _coin(*row[1:]) for row in cursor.fetchall()}
         cursor.execute(GAPS, [until, oldest])
         gaps = cursor.fetchall()
@@ -58,7 +67,7 @@ def history_load(mints: Sequence[str], since: datetime, until: datetime) -> Hist
 
 def _coin(
     first_seen_at: datetime,
-    is_standard: bool,
+    off_curve_at: datetime | None,
     graduated_at: datetime | None,
     sol: int | None,
     token: int | None,
@@ -67,7 +76,7 @@ def _coin(
     last_token: int | None,
 ) -> CoinHistory:
     streamed = Known(last_trade_at, _reserves(last_sol, last_token)) if last_trade_at else None
-    return CoinHistory(first_seen_at, is_standard, graduated_at, Known(first_seen_at, _reserves(sol, token)), streamed)
+    return CoinHistory(first_seen_at, off_curve_at, graduated_at, Known(first_seen_at, _reserves(sol, token)), streamed)
 
 
 def _reserves(sol: int | None, token: int | None) -> Reserves | None:

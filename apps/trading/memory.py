@@ -18,10 +18,11 @@ from apps.trading.book import Terms
 from apps.trading.fills import Standing
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
-from apps.trading.queries import LONGEST_LOOK_BACK, Tick
+from apps.trading.queries import LONGEST_LOOK_BACK, Score, Tick
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+NOTHING_SOLD = (0, 0)
 
 
 def to_us(at: datetime) -> int:
@@ -44,10 +45,11 @@ class Known:
 
 @dataclass(slots=True)
 class CoinHistory:
-    """All that is recorded of one coin; trades in order, as columns."""
+    """All that is recorded of one coin; trades in order, as columns. `off_curve_at`: when it was found not to be on the
+    standard curve."""
 
     first_seen_at: datetime
-    is_standard: bool
+    off_curve_at: datetime | None
     graduated_at: datetime | None
     created: Known
     streamed: Known | None
@@ -55,6 +57,10 @@ class CoinHistory:
     seq: list[int] = field(default_factory=list)
     virtual_sol: list[int] = field(default_factory=list)
     virtual_token: list[int] = field(default_factory=list)
+    initial_buy: int | None = None
+    began_at: datetime | None = None
+    creator_sold: dict[int, tuple[int, int]] = field(default_factory=dict)  # trade number: lamports, base units
+    scores: list[Score] = field(default_factory=list)
 
     def reserves(self, index: int) -> Reserves:
         """What the trade of that number left."""
@@ -63,7 +69,11 @@ class CoinHistory:
     def ticks(self, since: datetime, to: datetime) -> list[Tick]:
         """The trades in a stretch, both ends included."""
         first, last = bisect_left(self.at_us, to_us(since)), bisect_right(self.at_us, to_us(to))
-        return [Tick(from_us(self.at_us[i]), self.seq[i], self.reserves(i)) for i in range(first, last)]
+        sold = self.creator_sold
+        return [
+            Tick(from_us(self.at_us[i]), self.seq[i], self.reserves(i), *sold.get(i, NOTHING_SOLD))
+            for i in range(first, last)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +95,10 @@ class History:
             reserves=known.reserves,
             last_trade_at=known.since,
             last_seq=seq,
-            is_standard=coin.is_standard,
+            is_standard=coin.off_curve_at is None or at < coin.off_curve_at,
             is_graduated=coin.graduated_at is not None and coin.graduated_at <= at,
             gap_ended_at=max((end for start, end in self.gaps if start < at and end > known.since), default=None),
+            began_at=coin.began_at,
         )
 
     def _last_known(self, coin: CoinHistory, at: datetime) -> tuple[Known, int]:
@@ -108,11 +119,11 @@ class MemoryBook:
         self.orders: dict[str, Order] = {}
         self.positions: list[Position] = []
         self.trades: list[TradeLog] = []
+        self.filtered: Counter[str] = Counter()
         self._strategy, self._wallet = strategy, strategy.wallet
         self._by_id: dict[int, Order] = {}
         self._open: dict[str, Position] = {}
         self._due: list[tuple[datetime, str, Order]] = []
-        self._sales: Counter[int] = Counter()
         self._leaving: Counter[int] = Counter()
         self._progress: tuple[datetime | None, int] = (None, -1)
 
@@ -145,6 +156,19 @@ class MemoryBook:
     def _in_flight(self) -> list[Order]:
         return [order for _, _, order in self._due if order.status == Order.Status.SUBMITTED]
 
+    # Strategies
+
+    def strategy_of(self, order: Order) -> Strategy | None:
+        return self._strategy
+
+    def filtered_add(self, strategy: Strategy, at: datetime, reason: str) -> None:
+        self.filtered[reason] += 1
+
+    def exit_signal(self, wallet_id: int, mint: str, active_model_id: int, at: datetime) -> None:
+        held = self._open.get(mint)
+        if held is not None and held.leave_at is None and active_model_id in held.rules.get("exit_model_ids", ()):
+            held.leave_at = at
+
     # Orders
 
     def order_of_key(self, key: str) -> Order | None:
@@ -163,8 +187,6 @@ class MemoryBook:
         order.pk = len(self._by_id) + 1
         order.strategy, order.wallet = self._strategy, self._wallet
         self._by_id[order.pk] = self.orders[order.idempotency_key] = order
-        if order.position_id is not None:
-            self._sales[order.position_id] += 1
         if order.status == Order.Status.SUBMITTED and order.due_at is not None:
             heapq.heappush(self._due, (order.due_at, order.idempotency_key, order))
             if order.position_id is not None:
@@ -220,10 +242,9 @@ class MemoryBook:
     def _is_due(self, one: Position, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> bool:
         if one.blocked_code or self._leaving[one.pk] or (ids is not None and one.pk not in ids):
             return False
-        return one.mint in mints or (one.timeout_at is not None and one.timeout_at <= to)
-
-    def sales(self, position: Position) -> int:
-        return self._sales[position.pk]
+        if one.mint in mints or (one.timeout_at is not None and one.timeout_at <= to):
+            return True
+        return (one.leave_at is not None and one.leave_at <= to) or "model_below" in one.rules
 
     def is_being_sold(self, position: Position) -> bool:
         return self._leaving[position.pk] > 0
@@ -250,6 +271,14 @@ class MemoryBook:
         held = self._open.values() if ids is None else [self.position(number) for number in ids]
         found = {one.mint: self.history.coins[one.mint].ticks(since, to) for one in held}
         return {mint: ticks for mint, ticks in found.items() if ticks}
+
+    def scores_between(self, mints: Collection[str], since: datetime, to: datetime) -> Mapping[str, Sequence[Score]]:
+        return {
+            mint: [score for score in self.history.coins[mint].scores if since < score.as_of <= to] for mint in mints
+        }
+
+    def initial_buy(self, mint: str) -> int | None:
+        return self.history.coins[mint].initial_buy
 
     def held_graduated(self, to: datetime) -> Mapping[str, datetime]:
         ended = {mint: self.history.coins[mint].graduated_at for mint in self._open}
