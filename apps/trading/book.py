@@ -20,11 +20,11 @@ from django.db.models import Q
 from apps.core import live
 from apps.core.units import lamports_to_sol
 from apps.discovery.pins import coin_pin, coin_unpin
-from apps.trading import metrics, queries
+from apps.trading import metrics, queries, strategies
 from apps.trading.fills import Standing
 from apps.trading.market import Market
-from apps.trading.models import Order, Position, TradeLog, TraderProgress, Wallet
-from apps.trading.queries import Tick
+from apps.trading.models import Order, Position, Strategy, TradeLog, TraderProgress, Wallet
+from apps.trading.queries import Score, Tick
 from apps.trading.webhooks import trade_tell
 
 
@@ -60,10 +60,20 @@ class Book(Protocol):
     def wallet(self, wallet_id: int) -> Wallet:
         """The wallet, nobody else's until the transaction ends."""
 
-    def wallets_test(self) -> Sequence[int]: ...
+    def wallet_ids(self) -> Sequence[int]: ...
     def wallet_save(self, wallet: Wallet, *fields: str) -> None: ...
     def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]: ...
     def reserved(self, wallet: Wallet) -> int: ...
+
+    # Strategies
+    def strategy_of(self, order: Order) -> Strategy | None:
+        """The strategy in the version that made an order."""
+
+    def filtered_add(self, strategy: Strategy, at: datetime, reason: str) -> None:
+        """Count an alert that the strategy lets pass, decided at this feed time."""
+
+    def exit_signal(self, wallet_id: int, mint: str, active_model_id: int, at: datetime) -> None:
+        """A model has spoken: a position that this model says sell of is to be left from this feed time on."""
 
     # Orders
     def order_of_key(self, key: str) -> Order | None: ...
@@ -74,6 +84,7 @@ class Book(Protocol):
     def order_announce(self, order: Order) -> None: ...
     def order_next_due(self, to: datetime) -> Order | None: ...
     def trade_add(self, trade: TradeLog, order: Order) -> None: ...
+    def ledger_add(self, entry: LedgerEntry) -> None: ...
 
     # Positions
     def position(self, position_id: int) -> Position: ...
@@ -81,10 +92,8 @@ class Book(Protocol):
     def position_save(self, position: Position, *fields: str) -> None: ...
     def positions_open(self, wallet: Wallet) -> list[Position]: ...
     def positions_to_judge(self, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> list[Position]:
-        """Those that nothing blocks and that are not being left, of these coins or with a deadline until `to`."""
-
-    def sales(self, position: Position) -> int:
-        """How many sales of a position were ever ordered."""
+        """Those that nothing blocks and that are not being left, of these coins or with a deadline until `to`, and
+        those that ask for scores."""
 
     def is_being_sold(self, position: Position) -> bool: ...
     def is_idle(self) -> bool:
@@ -99,6 +108,12 @@ class Book(Protocol):
     def markets_at(self, mints: Iterable[str], at: datetime) -> Mapping[str, Market]: ...
     def ticks_between(self, since: datetime, to: datetime, ids: Sequence[int] | None) -> Mapping[str, Sequence[Tick]]:
         """The trades of held coins, ends included; of the coins of the positions `ids` at least."""
+
+    def scores_between(self, mints: Collection[str], since: datetime, to: datetime) -> Mapping[str, Sequence[Score]]:
+        """The scores of these coins with since < as_of <= to, in order."""
+
+    def initial_buy(self, mint: str) -> int | None:
+        """Base units that the creator bought with the creation."""
 
     def held_graduated(self, to: datetime) -> Mapping[str, datetime]: ...
 
@@ -120,9 +135,8 @@ class TableBook:
     def wallet(self, wallet_id: int) -> Wallet:
         return Wallet.objects.select_for_update().get(pk=wallet_id)
 
-    def wallets_test(self) -> Sequence[int]:
-        rows = Wallet.objects.filter(wallet_type=Wallet.Type.TEST).order_by("pk")
-        return list(rows.values_list("pk", flat=True))
+    def wallet_ids(self) -> Sequence[int]:
+        return list(Wallet.objects.order_by("pk").values_list("pk", flat=True))
 
     def wallet_save(self, wallet: Wallet, *fields: str) -> None:
         wallet.save(update_fields=fields)
@@ -132,6 +146,16 @@ class TableBook:
 
     def reserved(self, wallet: Wallet) -> int:
         return queries.reserved_lamports(wallet)
+
+    def strategy_of(self, order: Order) -> Strategy | None:
+        return strategies.strategy_of(order)
+
+    def filtered_add(self, strategy: Strategy, at: datetime, reason: str) -> None:
+        strategies.filtered_add(strategy, at, reason)
+
+    def exit_signal(self, wallet_id: int, mint: str, active_model_id: int, at: datetime) -> None:
+        held = Position.objects.filter(wallet_id=wallet_id, mint=mint, status="OPEN", leave_at=None)
+        held.filter(rules__exit_model_ids__contains=active_model_id).update(leave_at=at)
 
     def order_of_key(self, key: str) -> Order | None:
         return Order.objects.filter(idempotency_key=key).first()
@@ -157,6 +181,9 @@ class TableBook:
             sol = float(lamports_to_sol(trade.curve_lamports))
             transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(sol))
 
+    def ledger_add(self, entry: LedgerEntry) -> None:
+        entry.save(force_insert=True)
+
     def position(self, position_id: int) -> Position:
         return Position.objects.select_related("wallet").get(pk=position_id)
 
@@ -173,11 +200,8 @@ class TableBook:
         return list(queries.positions_open(wallet=wallet))
 
     def positions_to_judge(self, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> list[Position]:
-        due = Q(mint__in=mints) | Q(timeout_at__lte=to)
+        due = Q(mint__in=mints) | Q(timeout_at__lte=to) | Q(leave_at__lte=to) | Q(rules__has_key="model_below")
         return queries.positions_to_judge(due if ids is None else due & Q(id__in=ids))
-
-    def sales(self, position: Position) -> int:
-        return Order.objects.filter(position=position, side="sell").count()
 
     def is_being_sold(self, position: Position) -> bool:
         return queries.orders_in_flight(position=position, side="sell").exists()
@@ -199,7 +223,13 @@ class TableBook:
         return queries.markets_at(mints, at)
 
     def ticks_between(self, since: datetime, to: datetime, ids: Sequence[int] | None) -> Mapping[str, Sequence[Tick]]:
-        return queries.ticks_between(since, to)
+        return queries.ticks_between(since, to, ids)
+
+    def scores_between(self, mints: Collection[str], since: datetime, to: datetime) -> Mapping[str, Sequence[Score]]:
+        return queries.scores_between(mints, since, to)
+
+    def initial_buy(self, mint: str) -> int | None:
+        return queries.initial_buy_of(mint)
 
     def held_graduated(self, to: datetime) -> Mapping[str, datetime]:
         return queries.held_graduated(to)

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Scalar = float | str
 Value = Scalar | tuple[Scalar, ...]
@@ -69,6 +70,12 @@ class Condition:
 
 def _shown(value: Scalar) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def condition_of(row: Mapping[str, Any]) -> Condition:
+    """A condition from its JSON: fact, operator, value."""
+    value = row["value"]
+    return Condition(row["fact"], row["operator"], tuple(value) if isinstance(value, list) else value)
 
 
 def condition_check(condition: Condition) -> None:

@@ -20,11 +20,13 @@ from apps.predictions.models import AlertEvaluation
 from apps.trading import queries
 from apps.trading.book import TABLES, Book
 from apps.trading.entries import decision_time, signal_of, signal_take, signals_skip
-from apps.trading.execution import order_execute
+from apps.trading.execution import order_execute, order_settle
+from apps.trading.facts import signals_informed
 from apps.trading.judging import Exit, exits_judge, judge_again, leave
 from apps.trading.models import Order, Strategy, TraderProgress
 from apps.trading.orders import wallet_roll_day
 from apps.trading.risk import day_of
+from apps.trading.venues import Expired
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ def round_once() -> bool:
     """Take new alerts and bring everything up to the feed's present. True when more alerts wait already."""
     if not queries.feed_passes():
         return False
-    strategies = list(Strategy.objects.filter(is_active=True).order_by("name"))
+    strategies = queries.strategies_at_work()
     decided = min((strategy.last_alert_id for strategy in strategies), default=0)
     alerts = queries.alerts_after(decided, ALERTS_A_ROUND) if strategies else []
     feed_at = queries.feed_at()  # after the alerts: so it covers the moment each of them was made
@@ -57,7 +59,15 @@ def _begin(feed_at: datetime) -> None:
     if processed_at is None or feed_at < processed_at:
         if processed_at is not None:
             logger.warning("the feed went back from %s to %s: trading goes on from there", processed_at, feed_at)
+            orders_forget(feed_at)
         _progress_write(feed_at, -1)
+
+
+def orders_forget(feed_at: datetime) -> None:
+    """Let paper orders expire that were made later than the time the feed has gone back to: it never comes now."""
+    answer = Expired("FEED_WENT_BACK", "the feed began anew before the order was made; it will not come to its time")
+    for order in queries.orders_in_flight(decided_at__gt=feed_at, wallet__wallet_type="TEST"):
+        order_settle(order_id=order.pk, answer=answer, at=feed_at)
 
 
 def _progress_write(processed_at: datetime, seq: int) -> None:
@@ -78,7 +88,7 @@ def alerts_take(alerts: Sequence[AlertEvaluation], strategies: Sequence[Strategy
             for strategy in strategies:
                 signals_skip(strategy, late, feed_at)
             continue
-        for signal in group:
+        for signal in signals_informed(list(group), strategies):
             decided_at = min(decision_time(signal), feed_at)
             advance(to=decided_at)
             for strategy in strategies:
@@ -150,18 +160,17 @@ def _execute_and_judge(order_id: int, waiting: dict[int, Exit], until: datetime,
 
 
 def _roll_days(since: datetime, until: datetime, book: Book) -> None:
-    """Begin the risk day of every test wallet when the feed passes midnight in RISK_TIMEZONE."""
+    """Begin the risk day of every wallet when the feed passes midnight in RISK_TIMEZONE."""
     if day_of(since, settings.RISK_TIMEZONE) == day_of(until, settings.RISK_TIMEZONE):
         return
-    for wallet_id in book.wallets_test():
+    for wallet_id in book.wallet_ids():
         with book.atomic():
             wallet_roll_day(wallet=book.wallet(wallet_id), at=until, book=book)
 
 
 def _execute(order_id: int, book: Book) -> Order:
-    """Execute a due order; a refused exit is repeated in the same transaction, so that it is never forgotten."""
+    """Execute a due order; an exit that was refused or expired is repeated in the same transaction, so that it is never forgotten."""
     with book.atomic():
         order = order_execute(order_id=order_id, book=book)
-        if order.status == Order.Status.REJECTED and order.side == "sell":
-            judge_again(order, book)
+        judge_again(order, book)
         return order

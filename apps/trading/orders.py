@@ -13,9 +13,9 @@ from django.conf import settings
 
 from apps.core.units import sol_to_lamports
 from apps.discovery import curve
-from apps.trading import risk
+from apps.trading import bookings, risk
 from apps.trading.book import TABLES, Book
-from apps.trading.fills import FillRejectedError, RejectCode, Standing, buy_budget, quote_buy, quote_sell
+from apps.trading.fills import NOTHING_STANDING, FillRejectedError, RejectCode, Standing, buy_budget, quote_buy, quote_sell
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, Wallet
 from apps.trading.risk import DenyCode
@@ -33,6 +33,7 @@ class BuyIntent:
     slippage_bps: int
     decided_at: datetime
     strategy_id: int | None = None
+    strategy_version: int | None = None
     alert_id: int | None = None
     may_add: bool = False
 
@@ -47,6 +48,7 @@ class SellIntent:
     slippage_bps: int
     decided_at: datetime
     reason: str
+    rungs: int | None = None
 
 
 def wallet_locked(wallet_id: int) -> Wallet:
@@ -72,7 +74,7 @@ def _order_buy(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
     quote = None
     if denied is None and market.reserves is not None:
         try:
-            standing = book.standing_of(intent.mint)
+            standing = book.standing_of(intent.mint) if wallet.is_test else NOTHING_STANDING
             quote = quote_buy(market.reserves, standing, intent.lamports, curve.fees_at(intent.decided_at))
         except FillRejectedError as refusal:
             denied = _denial_of(refusal)
@@ -80,7 +82,7 @@ def _order_buy(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
     if quote is not None:
         order.quoted_base_units, order.quoted_lamports = quote.token_base_units, quote.total_lamports
         _reserve(order, wallet, needed, book)
-    book.order_save(order)
+    _save(order, wallet, book)
     book.order_announce(order)
     return order
 
@@ -94,6 +96,7 @@ def _buy_order(intent: BuyIntent, denied: DenyCode | None, book: Book) -> Order:
         idempotency_key=intent.key,
         wallet_id=intent.wallet_id,
         strategy_id=intent.strategy_id,
+        strategy_version=intent.strategy_version,
         mint=intent.mint,
         side="buy",
         status=Order.Status.DENIED if denied else Order.Status.SUBMITTED,
@@ -132,7 +135,7 @@ def _wallet_state(wallet: Wallet) -> risk.WalletState:
         is_test=wallet.wallet_type == Wallet.Type.TEST,
         is_active=wallet.status == Wallet.Status.ACTIVE,
         trading_enabled=wallet.trading_enabled,
-        cash_lamports=wallet.virtual_balance_lamports,
+        cash_lamports=wallet.cash_lamports,
         max_position_lamports=wallet.max_position_lamports,
         max_open_positions=wallet.max_open_positions,
         max_consecutive_losses=wallet.max_consecutive_losses,
@@ -144,8 +147,15 @@ def _wallet_state(wallet: Wallet) -> risk.WalletState:
 
 def _reserve(order: Order, wallet: Wallet, lamports: int, book: Book) -> None:
     order.reserved_lamports = lamports
-    wallet.virtual_balance_lamports -= lamports
-    book.wallet_save(wallet, "virtual_balance_lamports")
+    wallet.cash_lamports -= lamports
+    book.wallet_save(wallet, wallet.cash_field)
+
+
+def _save(order: Order, wallet: Wallet, book: Book) -> None:
+    """Write a new order, and book what it sets aside."""
+    book.order_save(order)
+    if order.reserved_lamports:
+        book.ledger_add(bookings.reserved(order, wallet))
 
 
 def wallet_roll_day(*, wallet: Wallet, at: datetime, book: Book = TABLES) -> bool:
@@ -180,7 +190,7 @@ def _order_sell(intent: SellIntent, book: Book) -> Order:
             held_base_units=position.quantity_base_units if position.status == Position.Status.OPEN else 0,
             base_units=intent.base_units,
             sale_in_flight=book.is_being_sold(position),
-            cash_lamports=wallet.virtual_balance_lamports,
+            cash_lamports=wallet.cash_lamports,
             needed_lamports=needed,
         )
     )
@@ -189,7 +199,9 @@ def _order_sell(intent: SellIntent, book: Book) -> Order:
         order.quoted_base_units = intent.base_units
         order.quoted_lamports = _quoted_proceeds(position, intent, book)
         _reserve(order, wallet, needed, book)
-    book.order_save(order)
+    _save(order, wallet, book)
+    position.sales += 1
+    book.position_save(position, "sales")
     book.order_announce(order)
     return order
 
@@ -215,6 +227,7 @@ def _sell_order(intent: SellIntent, position: Position, denied: DenyCode | None,
         idempotency_key=intent.key,
         wallet_id=position.wallet_id,
         strategy_id=position.strategy_id,
+        strategy_version=position.strategy_version,
         position=position,
         mint=position.mint,
         side="sell",
@@ -222,6 +235,7 @@ def _sell_order(intent: SellIntent, position: Position, denied: DenyCode | None,
         base_units=intent.base_units,
         slippage_bps=intent.slippage_bps,
         exit_reason=intent.reason,
+        rungs=intent.rungs,
         deny_code=denied or "",
         decided_at=intent.decided_at,
         due_at=None if denied else intent.decided_at + book.terms.latency(intent.key),

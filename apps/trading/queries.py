@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +14,11 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.discovery.curve import Reserves
-from apps.discovery.models import StreamState
+from apps.discovery.models import Coin, StreamState
 from apps.predictions.models import AlertEvaluation
 from apps.trading.fills import Standing
 from apps.trading.market import Market
-from apps.trading.models import Order, Position, TraderProgress, TradingState, Wallet
+from apps.trading.models import Order, Position, Strategy, TraderProgress, TradingState, Wallet
 
 LONGEST_LOOK_BACK = timedelta(days=2)  # bounds the chunks to plan for; no coin is tracked for longer than a day
 MARKETS_AT = """
@@ -29,7 +29,8 @@ SELECT c.mint, c.curve = 'standard' AND NOT c.is_mayhem,
        coalesce(t.virtual_token_base_units, s.virtual_token_base_units, c.virtual_token_base_units),
        coalesce(t."timestamp", s.last_trade_at, c.first_seen_at),
        (SELECT max(g.ended_at) FROM stream_gaps g
-        WHERE g.started_at < %(at)s AND g.ended_at > coalesce(t."timestamp", s.last_trade_at, c.first_seen_at))
+        WHERE g.started_at < %(at)s AND g.ended_at > coalesce(t."timestamp", s.last_trade_at, c.first_seen_at)),
+       coalesce(c.created_at, c.first_seen_at)
 FROM discovered_coins c
 LEFT JOIN coin_streams s ON s.mint = c.mint AND s.last_trade_at <= %(at)s
 LEFT JOIN LATERAL (
@@ -55,7 +56,7 @@ def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
     with connection.cursor() as cursor:
         cursor.execute(MARKETS_AT, {"mints": wanted, "at": at, "oldest": at - LONGEST_LOOK_BACK})
         rows = cursor.fetchall()
-    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at in rows:
+    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at, began_at in rows:
         reserves = Reserves(virtual_sol, virtual_token) if virtual_sol and virtual_token else None
         markets[mint] = Market(
             mint=mint,
@@ -66,6 +67,7 @@ def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
             is_standard=standard,
             is_graduated=graduated,
             gap_ended_at=gap_ended_at,
+            began_at=began_at,
         )
     return markets
 
@@ -77,31 +79,69 @@ def market_at(mint: str, at: datetime) -> Market:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A trade of a held coin: when, in which order, and the reserves it left."""
+    """A trade of a held coin: when, in which order, the reserves it left, and what its creator sold with it."""
 
     at: datetime
     seq: int
     reserves: Reserves
+    creator_sold_lamports: int = 0
+    creator_sold_base_units: int = 0
 
 
 TICKS_BETWEEN = """
-SELECT mint, "timestamp", seq, virtual_sol_lamports, virtual_token_base_units
-FROM coin_transactions
-WHERE "timestamp" >= %(since)s AND "timestamp" <= %(to)s
-  AND mint IN (SELECT mint FROM positions WHERE status = 'OPEN')
-  AND virtual_sol_lamports IS NOT NULL AND virtual_token_base_units > 0
-ORDER BY "timestamp", seq, trade_key
+SELECT t.mint, t."timestamp", t.seq, t.virtual_sol_lamports, t.virtual_token_base_units,
+       CASE WHEN t.tx_type = 'sell' AND t.trader_public_key = held.creator THEN t.sol_amount ELSE 0 END,
+       CASE WHEN t.tx_type = 'sell' AND t.trader_public_key = held.creator THEN t.token_amount ELSE 0 END
+FROM (SELECT DISTINCT p.mint, c.creator FROM positions p JOIN discovered_coins c ON c.mint = p.mint
+      WHERE p.status = 'OPEN' AND (%(ids)s::bigint[] IS NULL OR p.id = ANY(%(ids)s::bigint[]))) held
+JOIN coin_transactions t ON t.mint = held.mint
+WHERE t."timestamp" >= %(since)s AND t."timestamp" <= %(to)s
+  AND t.virtual_sol_lamports IS NOT NULL AND t.virtual_token_base_units > 0
+ORDER BY t."timestamp", t.seq, t.trade_key
 """
 
 
-def ticks_between(since: datetime, to: datetime) -> dict[str, list[Tick]]:
-    """The trades of held coins from `since` to `to`, both included, in order; only coins that traded."""
+def ticks_between(since: datetime, to: datetime, ids: Sequence[int] | None = None) -> dict[str, list[Tick]]:
+    """The trades of held coins (of the positions `ids` alone) from `since` to `to`, both included, in order; only
+    coins that traded."""
     ticks: dict[str, list[Tick]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(TICKS_BETWEEN, {"since": since, "to": to})
-        for mint, at, seq, virtual_sol, virtual_token in cursor.fetchall():
-            ticks[mint].append(Tick(at, seq, Reserves(virtual_sol, virtual_token)))
+        cursor.execute(TICKS_BETWEEN, {"since": since, "to": to, "ids": None if ids is None else list(ids)})
+        for mint, at, seq, virtual_sol, virtual_token, sold_lamports, sold_units in cursor.fetchall():
+            reserves = Reserves(virtual_sol, virtual_token)
+            ticks[mint].append(Tick(at, seq, reserves, sold_lamports, sold_units))
     return ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model said of a coin as of the end of a window."""
+
+    active_model_id: int
+    as_of: datetime
+    probability: float
+
+
+SCORES_BETWEEN = """
+SELECT mint, active_model_id, as_of, probability FROM predictions
+WHERE mint = ANY(%(mints)s) AND as_of > %(since)s AND as_of <= %(to)s
+ORDER BY as_of, active_model_id, mint
+"""
+
+
+def scores_between(mints: Iterable[str], since: datetime, to: datetime) -> dict[str, list[Score]]:
+    """The scores of these coins with since < as_of <= to, in order."""
+    scores: dict[str, list[Score]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(SCORES_BETWEEN, {"mints": list(mints), "since": since, "to": to})
+        for mint, active_model_id, as_of, probability in cursor.fetchall():
+            scores[mint].append(Score(active_model_id, as_of, probability))
+    return scores
+
+
+def initial_buy_of(mint: str) -> int | None:
+    """What the creator bought with the creation, in base units; None where it was not seen."""
+    return Coin.objects.filter(mint=mint).values_list("initial_buy_base_units", flat=True).first()
 
 
 def standing_of(mint: str) -> Standing:
@@ -149,6 +189,12 @@ def order_next_due(to: datetime) -> Order | None:
 def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
     """Alerts in the order of their commit."""
     return list(AlertEvaluation.objects.filter(alert_id__gt=alert_id).order_by("alert_id")[:limit])
+
+
+def strategies_at_work() -> list[Strategy]:
+    """Those that alerts can move, by name: the active ones, and resting ones that hold what a model may say sell of."""
+    held = Position.objects.filter(status="OPEN", rules__exit_model_ids__0__isnull=False).values("strategy_id")
+    return list(Strategy.objects.filter(Q(is_active=True) | Q(pk__in=held)).order_by("name"))
 
 
 def alert_newest_id() -> int:

@@ -11,7 +11,7 @@ from apps.core.units import sol_to_lamports
 from apps.discovery import curve
 from apps.discovery.curve import Reserves
 from apps.trading.book import TABLES, Book
-from apps.trading.exits import Mark
+from apps.trading.exits import BPS, Mark
 from apps.trading.fills import Costs, Standing, liquidation_lamports
 from apps.trading.market import Market
 from apps.trading.models import Position, Wallet
@@ -47,8 +47,21 @@ def value_lamports(holding: Holding, reserves: Reserves, at: datetime, costs: Co
 def mark_of(position: Position, reserves: Reserves, at: datetime, costs: Costs) -> Mark:
     """A position as its exit rules see it right after a trade left `reserves`."""
     holding = holding_of(position)
-    value = value_lamports(holding, reserves, at, costs)
-    return Mark(at=at, cost=cost_of_remaining(holding), value=value, is_complete=curve.is_complete(reserves))
+    return Mark(
+        at=at,
+        cost=cost_of_remaining(holding),
+        value=value_lamports(holding, reserves, at, costs),
+        curve_bps=curve_bps(reserves),
+        price_sol=curve.spot_price_sol(reserves),
+        peak_price_sol=position.peak_price_sol or 0.0,
+        creator_sold_lamports=position.creator_sold_lamports,
+        creator_sold_base_units=position.creator_sold_base_units,
+    )
+
+
+def curve_bps(reserves: Reserves) -> int:
+    """How much of a curve is sold; 10,000 when it is complete."""
+    return BPS + -BPS * curve.tokens_left(reserves) // curve.REAL_TOKENS_INITIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +102,4 @@ def _valued(position: Position, market: Market) -> Valued:
 def equity_lamports(wallet: Wallet, at: datetime, book: Book = TABLES) -> int:
     """Cash, what orders in flight have reserved, and open positions at the sell quote."""
     held = sum(valued.value_lamports for valued in positions_valued(book.positions_open(wallet), at, book))
-    return wallet.virtual_balance_lamports + book.reserved(wallet) + held
+    return wallet.cash_lamports + book.reserved(wallet) + held

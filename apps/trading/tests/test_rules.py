@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.trading import keys
-from apps.trading.exits import Levels, Mark, Trigger, decide, first_trigger, return_bps
+from apps.trading.exits import Levels, Mark, Trigger, deadline, decide, first_trigger, return_bps
 from apps.trading.positions import units_for_percent
 from apps.trading.risk import (
     BuySnapshot,
@@ -53,7 +53,8 @@ def at(seconds: float) -> datetime:
     ],
 )
 def test_exit_follows_the_table(levels: Levels, seconds: float, value: int, complete: bool, reason: str | None) -> None:
-    assert decide(levels, Mark(at(seconds), 1000, value, complete)) == reason
+    decision = decide(levels, Mark(at(seconds), 1000, value, 10_000 if complete else 9_999))
+    assert (decision.reason if decision else None) == reason
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,8 @@ def test_first_trigger_follows_the_table(
 ) -> None:
     rows = [Mark(at(seconds), 1000, value) for seconds, value in marks]
     graduated_at = at(graduated) if graduated is not None else None
-    assert first_trigger(LEVELS, rows, since=at(since), to=at(to), graduated_at=graduated_at) == expected
+    limit = deadline(LEVELS, since=at(since), to=at(to), graduated_at=graduated_at)
+    assert first_trigger(LEVELS, rows, limit) == expected
 
 
 COIN = CoinState(True, True, False, False, False, 1.0)
