@@ -1,4 +1,4 @@
-"""Admin of trading: strategies and limits may be changed; money, orders and logs are only looked at."""
+"""Admin of trading: limits may be changed; strategies, money, orders and logs are only looked at."""
 
 from typing import Any
 
@@ -6,7 +6,17 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyAdmin
-from apps.trading.models import Order, Position, Strategy, TradeLog, TraderProgress, TradingState, TransferLog, Wallet
+from apps.trading.models import (
+    Order,
+    Position,
+    Strategy,
+    StrategyVersion,
+    TradeLog,
+    TraderProgress,
+    TradingState,
+    TransferLog,
+    Wallet,
+)
 
 
 class ChangedFieldsAdmin(admin.ModelAdmin):
@@ -52,12 +62,19 @@ class WalletAdmin(ChangedFieldsAdmin):
 
 
 @admin.register(Strategy)
-class StrategyAdmin(ChangedFieldsAdmin):
-    list_display = ["name", "is_active", "wallet", "stake_lamports", "stop_loss_bps", "take_profit_bps"]
+class StrategyAdmin(ReadOnlyAdmin):
+    """Looked at only: every change is a version, made on the pages or by the API."""
+
+    list_display = ["name", "is_active", "version", "wallet", "stake_lamports", "stop_loss_bps", "take_profit_bps"]
     list_filter = ["is_active"]
     list_select_related = ["wallet"]
     search_fields = ["name"]
-    readonly_fields = ["last_alert_id", "created_at"]
+
+
+@admin.register(StrategyVersion)
+class StrategyVersionAdmin(ReadOnlyAdmin):
+    list_display = ["strategy", "number", "sha256", "note", "created_at"]
+    list_select_related = ["strategy"]
 
 
 @admin.register(Position)

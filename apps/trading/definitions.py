@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -98,7 +99,7 @@ class Rules(Part):
 
     ladder: Annotated[list[RungIn], Field(max_length=10)] = []
     trailing_bps: Annotated[int, Field(ge=1, le=9_999)] | None = None
-    trailing_from_bps: int = Field(default=0, ge=0, le=1_000_000, description="above the entry price; 0: from the start")
+    trailing_from_bps: int = Field(default=0, ge=0, le=1_000_000, description="above the entry; 0: from the start")
     model_below: Probability | None = Field(default=None, description="leave when a score falls below it")
     model_below_ids: Ids = Field(default=[], description="whose scores; none: of all models")
     exit_model_ids: Ids = Field(default=[], description="an alert of these is a reason to leave")
@@ -111,7 +112,7 @@ class Rules(Part):
     @field_validator("ladder")
     @classmethod
     def _climbs(cls, value: list[RungIn]) -> list[RungIn]:
-        if any(below.gain_bps >= above.gain_bps for below, above in zip(value, value[1:], strict=False)):
+        if any(below.gain_bps >= above.gain_bps for below, above in pairwise(value)):
             raise ValueError("every rung must lie above the one before")
         if sum(rung.share_bps for rung in value) > 10_000:
             raise ValueError("the rungs' shares must not add up to more than 10000")

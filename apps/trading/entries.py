@@ -122,7 +122,7 @@ def _reason_to_pass(strategy: Strategy, signal: Signal, decided_at: datetime, bo
 
 
 def _stake(strategy: Strategy, signal: Signal, decided_at: datetime, book: Book) -> int:
-    """Lamports to spend; 0 where the sizing sees no entry. The equity is that of the moment, under the wallet's lock."""
+    """Lamports to spend; 0 where the sizing sees no entry. The equity is read under the wallet's lock."""
     sizing = sizing_of(strategy.stake_lamports, strategy.sizing)
     equity = 0
     if not isinstance(sizing, FixedStake):

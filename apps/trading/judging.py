@@ -75,7 +75,9 @@ def _scored(held: Sequence[Position], since: datetime, to: datetime, book: Book)
     asking = [position for position in held if position.rules.get("model_below") is not None]
     if not asking:
         return {}
-    scores = book.scores_between({position.mint for position in asking}, since - MODEL_EXIT_DELAY, to - MODEL_EXIT_DELAY)
+    scores = book.scores_between(
+        {position.mint for position in asking}, since - MODEL_EXIT_DELAY, to - MODEL_EXIT_DELAY
+    )
     found = ((position.pk, _sells_at(position, scores.get(position.mint, ()), since)) for position in asking)
     return {number: at for number, at in found if at is not None}
 
@@ -91,9 +93,7 @@ def _sells_at(position: Position, scores: Sequence[Score], since: datetime) -> d
     return None
 
 
-def _marks(
-    position: Position, ticks: Sequence[Tick], start: tuple[datetime, int], until: datetime
-) -> Iterator[Mark]:
+def _marks(position: Position, ticks: Sequence[Tick], start: tuple[datetime, int], until: datetime) -> Iterator[Mark]:
     """What the exits are judged on after `start`; what is watched is watched from where it was seen last."""
     costs = costs_of(position.wallet)
     for tick in ticks:
@@ -140,9 +140,7 @@ def leave(position: Position, trigger: Trigger, book: Book) -> None:
     if trigger.rungs is None:
         units = held
     else:
-        units = exits.units_of_rungs(
-            levels_of(position), trigger.rungs, bought=position.bought_base_units, held=held
-        )
+        units = exits.units_of_rungs(levels_of(position), trigger.rungs, bought=position.bought_base_units, held=held)
     opened_ms = round(position.opened_at.timestamp() * 1000)
     intent = SellIntent(
         key=f"exit:{position.wallet.alias}:{position.mint}:{opened_ms}:{position.sales}",

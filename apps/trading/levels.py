@@ -41,9 +41,7 @@ def levels_of(position: Position) -> Levels:
     """The exit rules of a position as values."""
     rules = position.rules
     if not rules:  # most positions by hand and of simple strategies
-        return Levels(
-            position.stop_loss_bps, position.take_profit_bps, position.timeout_at, position.leave_at
-        )
+        return Levels(position.stop_loss_bps, position.take_profit_bps, position.timeout_at, position.leave_at)
     return Levels(
         stop_loss_bps=position.stop_loss_bps,
         take_profit_bps=position.take_profit_bps,

@@ -17,7 +17,8 @@ from django.utils import timezone
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.units import LAMPORTS_PER_SOL, sol_to_lamports
-from apps.trading import queries
+from apps.trading import queries, strategies
+from apps.trading.bookings import deposit_book, transfer_book
 from apps.trading.denials import DENIALS
 from apps.trading.models import Order, Position, Strategy, TradingState, TransferLog, Wallet
 from apps.trading.orders import BuyIntent, SellIntent, order_buy, order_sell, wallet_locked
@@ -50,6 +51,9 @@ STRATEGY_FIELDS = frozenset(
         "stop_loss_bps",
         "take_profit_bps",
         "timeout_seconds",
+        "conditions",
+        "sizing",
+        "exits",
     }
 )
 
@@ -104,6 +108,8 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
     try:
         with transaction.atomic():
             wallet.save(force_insert=True)
+            if balance_lamports:
+                deposit_book(wallet, balance_lamports, _now())
     except IntegrityError as error:
         raise ConflictError("ALIAS_TAKEN", f"There is a wallet called {alias} already.", alias=alias) from error
     _changed()
@@ -169,6 +175,7 @@ def wallet_add_balance(*, alias: str, lamports: int) -> Wallet:
     _require_amount(wallet.virtual_balance_lamports + lamports)
     wallet.deposited_lamports += lamports
     _move(wallet, lamports)
+    deposit_book(wallet, lamports, _now())
     _changed()
     return wallet
 
@@ -200,6 +207,8 @@ def transfer(*, from_alias: str, to_alias: str, lamports: int | None = None) -> 
         status="SUCCESS",
         at=_now(),
     )
+    transfer_book(giver, row, amount, fee)
+    transfer_book(taker, row, -amount)
     _changed()
     return row
 
@@ -338,37 +347,25 @@ def trading_state_set(*, state: str, reason: str = "") -> TradingState:
     return row
 
 
-def strategy_create(*, name: str, wallet_alias: str, stake_lamports: int, **fields: Any) -> Strategy:
-    """A new strategy; it trades on alerts made from now on. Raises STRATEGY_EXISTS, REAL_TRADING_LOCKED."""
-    _require_fields(fields, STRATEGY_FIELDS)
+def strategy_create(
+    *, name: str, wallet_alias: str, stake_lamports: int, is_active: bool = True, **columns: Any
+) -> Strategy:
+    """A new strategy with a fixed stake by its columns; see `strategies.strategy_make`, whose errors it raises."""
+    _require_fields(columns, STRATEGY_FIELDS)
     _require_amount(stake_lamports)
-    wallet = wallet_get(alias=wallet_alias)
-    _require_test(wallet)
-    cursor = queries.alert_newest_id()
-    strategy = Strategy(name=name, wallet=wallet, stake_lamports=stake_lamports, last_alert_id=cursor, **fields)
-    try:
-        with transaction.atomic():
-            strategy.save(force_insert=True)
-    except IntegrityError as error:
-        raise ConflictError("STRATEGY_EXISTS", f"There is a strategy called {name} already.", name=name) from error
-    _changed()
-    return strategy
+    definition = strategies.flat(Strategy(stake_lamports=stake_lamports), columns)
+    return strategies.strategy_make(name=name, wallet_alias=wallet_alias, definition=definition, is_active=is_active)
 
 
 @transaction.atomic
 def strategy_update(*, name: str, **changes: Any) -> Strategy:
-    """Change a strategy; open positions keep their exits. Switched on again it skips the alerts of the meantime."""
+    """Change columns of a strategy, which makes a new version; open positions keep their exits."""
     _require_fields(changes, STRATEGY_FIELDS)
-    strategy = Strategy.objects.select_for_update().filter(name=name).first()
-    if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
-    if changes.get("is_active") and not strategy.is_active:
-        strategy.last_alert_id = max(strategy.last_alert_id, queries.alert_newest_id())
-    for field, value in changes.items():
-        setattr(strategy, field, value)
-    strategy.save()
-    _changed()
-    return strategy
+    is_active = changes.pop("is_active", None)
+    if is_active is not None:
+        strategies.strategy_switch(name=name, is_active=is_active)
+    definition = strategies.flat(strategies.strategy_get(name), changes)
+    return strategies.strategy_change(name=name, definition=definition)
 
 
 def demo_setup() -> Strategy:
@@ -376,11 +373,6 @@ def demo_setup() -> Strategy:
     if not Wallet.objects.filter(alias="demo").exists():
         wallet_create(alias="demo", balance_lamports=10 * LAMPORTS_PER_SOL, tag="demo", max_consecutive_losses=25)
     existing = Strategy.objects.filter(name="demo").first()
-    return existing or strategy_create(
-        name="demo",
-        wallet_alias="demo",
-        stake_lamports=LAMPORTS_PER_SOL // 10,
-        stop_loss_bps=2000,
-        take_profit_bps=3000,
-        timeout_seconds=90,
+    return existing or strategies.strategy_make(
+        name="demo", wallet_alias="demo", definition=strategies.demo_definition()
     )
