@@ -4,8 +4,9 @@
     model.ubj     XGBoost's own UBJSON
     SHA256SUMS    the SHA-256 of the two, as `sha256sum -c` reads them
 
-The same model gives the same bytes. The sums recognise a damaged or edited file; they are no signature: who edits the
-sums too is believed, so import files of people you trust. Nothing in the file is run or unpickled.
+The same model gives the same bytes. The sums recognise a damaged file; they are no signature. Who edits the sums too
+can lie, but only as far as it could be true: every part is checked by schema (`manifest`). Import files of people you
+trust. Nothing in the file is run or unpickled.
 """
 
 from __future__ import annotations
@@ -15,81 +16,21 @@ import io
 import json
 import zipfile
 import zlib
-from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.training import artifact_check, features
+from apps.training import artifact_check
+from apps.training.manifest import FORMAT, VERSION, Manifest
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
 
-FORMAT: Final = "pump-platform-model"
-VERSION: Final = 1
 MANIFEST, ARTIFACT, SUMS = "model.json", "model.ubj", "SHA256SUMS"
 MOST_FILE_BYTES = 64 * 2**20
 MOST_BYTES = {MANIFEST: 16 * 2**20, ARTIFACT: 256 * 2**20, SUMS: 1000}
 OBJECTIVE = "binary:logistic"
 MEDIA_TYPE = "application/zip"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
-
-
-class PartScores(BaseModel):
-    """What pages and lists read of the scores of one part; curves, slices and the like come along as they are."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-
-    rows: int = Field(ge=0)
-    positives: int = Field(ge=0)
-    alerts: int = Field(ge=0)
-    base_rate: float | None
-    pr_auc: float | None
-    roc_auc: float | None
-    precision: float | None
-    recall: float | None
-    expected_value: float | None
-
-
-class Scores(BaseModel):
-    """The judged parts, and the folds of a walk forward."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    validation: PartScores | None = None
-    test: PartScores | None = None
-    walk_forward: list[dict[str, Any]] = []
-
-
-class Manifest(BaseModel):
-    """The file model.json. Fields of a later version are refused, not dropped."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    format: Literal["pump-platform-model"] = FORMAT
-    version: Literal[1] = VERSION
-    name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=2000)
-    recipe: dict[str, Any]
-    feature_names: list[str] = Field(min_length=1, max_length=5000)
-    label_name: str = Field(max_length=100)
-    horizon_seconds: int = Field(ge=1)
-    train_from: AwareDatetime
-    train_to: AwareDatetime
-    data_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
-    rows_train: int = Field(ge=0, lt=2**31)
-    rows_validation: int = Field(ge=0, lt=2**31)
-    rows_test: int = Field(ge=0, lt=2**31)
-    scores: Scores
-    judging: dict[str, Any]
-    profile: dict[str, Any]
-    threshold: float = Field(ge=0, le=1)
-    importances: dict[str, float]
-    made_with: dict[str, Any]
-    artifact_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    xgboost_version: str = Field(max_length=20)
-    origin: str = Field(max_length=10)
-    parent_name: str = Field(default="", max_length=100)
-    created_at: AwareDatetime
 
 
 def pack(model: Model) -> bytes:
@@ -104,7 +45,10 @@ def pack(model: Model) -> bytes:
     except ValidationError as error:
         raise ConflictError("MODEL_NOT_EXPORTABLE", f"What is stored is no whole model: {_first(error)}") from None
     text = json.dumps(
-        manifest.model_dump(mode="json", exclude_unset=True), indent=1, sort_keys=True, ensure_ascii=False
+        manifest.model_dump(mode="json", exclude_unset=True, by_alias=True),
+        indent=1,
+        sort_keys=True,
+        ensure_ascii=False,
     )
     members = {MANIFEST: text.encode(), ARTIFACT: bytes(model.artifact)}
     members[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in members.items()).encode()
@@ -128,7 +72,7 @@ def unpack(data: bytes) -> Model:
     _check_artifact(manifest, members[ARTIFACT])
     fields = manifest.model_dump(exclude={"format", "version", "origin", "parent_name", "recipe", "created_at"})
     made_with = {
-        **manifest.made_with,
+        **manifest.made_with.model_dump(exclude_unset=True),
         "imported": {
             "origin": manifest.origin,
             "parent": manifest.parent_name,
@@ -136,7 +80,8 @@ def unpack(data: bytes) -> Model:
             "file_sha256": _sha256(data),
         },
     }
-    fields |= {"scores": manifest.scores.model_dump(mode="json", exclude_unset=True)}
+    for part in ("scores", "judging", "profile"):
+        fields[part] = getattr(manifest, part).model_dump(mode="json", exclude_unset=True, by_alias=True)
     fields |= {"recipe": recipe.as_json(), "made_with": made_with, "origin": Model.Origin.IMPORTED}
     return Model(**fields, artifact=members[ARTIFACT])
 
@@ -202,7 +147,6 @@ def _no_constant(name: str) -> None:
 
 def _check_recipe(manifest: Manifest, recipe: Recipe) -> None:
     """The question and the columns are those of the recipe, and the columns are known here."""
-    features.positions(manifest.feature_names)
     if manifest.label_name != recipe.label.rule().name or manifest.horizon_seconds != recipe.label.horizon_seconds:
         raise PlatformError("MODEL_FILE_INVALID", "Its label is not the one of its recipe.")
     if manifest.train_from >= manifest.train_to:

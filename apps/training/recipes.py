@@ -22,12 +22,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from apps.core.errors import PlatformError
 from apps.training import features
 from apps.training.evaluation.costs import Costs
 from apps.training.recipe_parts import Data, Label, Part, Split
+
+ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]*[\w.:+-][\w .:+-]*$")]
 
 
 class Booster(Part):
@@ -103,7 +105,7 @@ class TradeCosts(Part):
 class Recipe(Part):
     """A whole recipe. `costs` and `min_alerts` choose the threshold on validation."""
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]*[\w.:+-][\w .:+-]*$")
+    name: ModelName
     description: str = Field(default="", max_length=2000)
     features: Literal["all"] | list[str] = "all"
     label: Label = Label()
@@ -153,6 +155,15 @@ def recipe_parse(source: dict[str, Any]) -> Recipe:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "recipe"
         raise PlatformError("RECIPE_INVALID", f"{where}: {first['msg']}.", field=where) from None
+
+
+def name_possible(name: str) -> bool:
+    """Whether a model may have this name."""
+    try:
+        TypeAdapter(ModelName).validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 def recipe_load(path: Path) -> Recipe:

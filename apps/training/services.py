@@ -20,7 +20,7 @@ from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.training import containers, metrics
 from apps.training.models import Comparison, Job, Lineage, Model, TestResult
-from apps.training.recipes import Recipe, Tune, recipe_parse
+from apps.training.recipes import Recipe, Tune, name_possible, recipe_parse
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,12 @@ def recipe_request(*, recipe: Recipe, priority: int = 5) -> Job:
 
 
 def name_check(*, name: str) -> None:
-    """Raises ConflictError MODEL_NAME_TAKEN where a model or a job that will make one has this name."""
+    """Raises ConflictError MODEL_NAME_TAKEN where a model or a job that will make one has this name, and PlatformError
+    MODEL_NAME_INVALID for what no recipe could be named."""
+    if not name_possible(name):
+        raise PlatformError(
+            "MODEL_NAME_INVALID", "A name has 1 to 100 letters, digits, spaces and . : + - _, and not only spaces."
+        )
     asking = Job.objects.filter(job_type__in=(Job.Type.TRAIN, Job.Type.TUNE), status__in=_OPEN)
     if Model.objects.filter(name=name).exists() or asking.filter(params__recipe__name=name).exists():
         raise ConflictError("MODEL_NAME_TAKEN", f"There is a model or a job named {name!r}: choose another name.")

@@ -162,6 +162,66 @@ def wrong_files(file: bytes) -> dict[str, tuple[str, str]]:
     }
 
 
+SPREAD = {"cuts": [1.0, 2.0], "shares": [0.5, 0.25, 0.25, 0.0], "rows": 4}
+# A part of the manifest, what it is set to (a path and a value within it), and what the refusal names.
+EVIL: list[tuple[str, Any, str]] = [
+    ("name", "<b>x</b>", "name"),
+    ("name", "   ", "name"),
+    ("judging.baselines.momentum.feature", "price_tomorrow", "no baseline looks at"),
+    ("judging.baselines.momentum.threshold", "low", "threshold"),
+    ("judging.baselines.curve_position", {"kind": "constant"}, "curve_position"),
+    ("judging.baselines.logistic.scale", [1.0, 1.0, 0.0, 1.0, 1.0], "scale"),
+    ("judging.baselines.logistic.weights", [1.0], "a number for each feature"),
+    ("judging.baselines.logistic.features", ["age_seconds"], "its features are"),
+    ("judging.baselines.mine", {"kind": "constant", "value": 0.5, "threshold": 0.5}, "mine"),
+    ("judging.baselines.always_no", None, "always_no"),
+    ("judging.regime", {"feature": "age_seconds", "edges": [1.0, 2.0]}, "regime"),
+    ("judging.regime", {"feature": "market_volume_sol_300s", "edges": [2.0, 1.0]}, "edges"),
+    ("judging.permutation", {"day_sine": 0.1}, "none of its features"),
+    ("importances", {"price_close": -1.0}, "importances"),
+    ("importances", {"price_tomorrow": 1.0}, "none of its features"),
+    ("profile.features.price_close.cuts", [3.0, 2.0], "rise"),
+    ("profile.features", {"price_close": SPREAD}, "every feature"),
+    ("profile.features.price_close", {**SPREAD, "shares": [0.5]}, "two more shares"),
+    ("profile.features.price_close", {**SPREAD, "shares": [0.5, 0.5, 0.5, 0.5]}, "add up"),
+    ("profile.score", None, "belong together"),
+    ("made_with.threads", "many", "threads"),
+    ("scores.validation.curves", {"pr": [[0.1]]}, "curves"),
+    ("scores.validation.calibration", [{"predicted": 2.0, "observed": 0.1, "rows": 3}], "predicted"),
+    ("scores.validation.slices", {"phase": [{"key": "1"}]}, "slices"),
+    ("scores.validation.intervals", {"pr_auc": [0.1]}, "intervals"),
+    ("scores.validation.pr_auc", 1.5, "pr_auc"),
+    ("scores.validation.other", {"deep": [1]}, "other"),
+]
+
+
+def test_what_could_not_be_true_is_refused_although_the_sums_are_right(model):
+    file = containers.pack(model)
+    for path, value, said in EVIL:
+        manifest = json.loads(members_of(file)[containers.MANIFEST])
+        *way, last = path.split(".")
+        part = manifest
+        for step in way:
+            part = part[step]
+        part[last] = value
+        with pytest.raises(PlatformError) as caught:
+            containers.unpack(edited(file, **manifest))
+            pytest.fail(f"{path} = {value} is believed")
+        assert caught.value.code == "MODEL_FILE_INVALID", path
+        assert said in caught.value.message, (path, caught.value.message)
+
+
+@pytest.mark.parametrize("name", ["<script>", " ", "x" * 101, "a/b"])
+def test_nobody_gets_a_name_that_no_recipe_could_have(model, name):
+    for give in (
+        lambda: services.model_import(data=containers.pack(model), name=name),
+        lambda: services.model_update(model=model, name=name),
+    ):
+        with pytest.raises(PlatformError) as caught:
+            give()
+        assert caught.value.code == "MODEL_NAME_INVALID"
+
+
 def test_a_model_that_is_not_whole_is_not_exported():
     with pytest.raises(ConflictError, match="no whole model"):
         containers.pack(Model(name="half"))
