@@ -32,7 +32,7 @@ FROM (
 WHERE (cash <> 0 OR reserved <> 0 OR deposited <> 0 OR network_fee <> 0)
   AND NOT EXISTS (SELECT 1 FROM ledger_entries l WHERE l.wallet_id = found.id);
 
-COMMENT ON INDEX ledger_newest IS 'the entries of a wallet, newest first: apps.trading.books.entries_of';
+COMMENT ON INDEX ledger_newest IS 'the entries of a wallet, newest first: apps.trading.ledger_queries.entries_of';
 COMMENT ON INDEX ledger_order_once IS 'an order is booked once: apps.trading.book.TableBook.ledger_add';
 COMMENT ON INDEX orders_unknown IS 'real orders whose end is not known: apps.trading.queries.orders_in_flight';
 COMMENT ON INDEX order_signature_once IS 'a transaction belongs to one order: apps.trading.dispatch.receipt_note';

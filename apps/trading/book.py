@@ -23,7 +23,7 @@ from apps.discovery.pins import coin_pin, coin_unpin
 from apps.trading import metrics, queries, strategies
 from apps.trading.fills import Standing
 from apps.trading.market import Market
-from apps.trading.models import Order, Position, Strategy, TradeLog, TraderProgress, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, TraderProgress, Wallet
 from apps.trading.queries import Score, Tick
 from apps.trading.webhooks import trade_tell
 

@@ -169,7 +169,7 @@ def _roll_days(since: datetime, until: datetime, book: Book) -> None:
 
 
 def _execute(order_id: int, book: Book) -> Order:
-    """Execute a due order; an exit that was refused or expired is repeated in the same transaction, so that it is never forgotten."""
+    """Execute a due order; a failed exit is repeated in the same transaction, so that it is never forgotten."""
     with book.atomic():
         order = order_execute(order_id=order_id, book=book)
         judge_again(order, book)

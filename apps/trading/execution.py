@@ -6,6 +6,7 @@ An order that has ended is never executed again: its status is read under its lo
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from apps.trading import bookings

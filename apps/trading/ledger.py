@@ -1,8 +1,8 @@
 """Double-entry bookkeeping of a wallet: every lamport that moves leaves one account and enters another. Pure.
 
 Accounts: `cash` (what the wallet can spend), `reserved` (set aside for orders under way), `curve` (what stands in
-coins' reserves, by what we paid and took), one for each kind of cost, `deposits` (where its money came from) and `outside`
-(other wallets and addresses). Each booking sums to zero, and so does any number of them.
+coins' reserves, by what we paid and took), one for each kind of cost, `deposits` (where its money came from) and
+`outside` (other wallets and addresses). Each booking sums to zero, and so does any number of them.
 """
 
 from __future__ import annotations

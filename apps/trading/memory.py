@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 
 from apps.discovery.curve import Reserves
 from apps.trading.book import Terms
+from apps.trading.bookings import released
 from apps.trading.fills import Standing
 from apps.trading.market import Market
-from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, Wallet
 from apps.trading.queries import LONGEST_LOOK_BACK, Score, Tick
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,6 +120,7 @@ class MemoryBook:
         self.orders: dict[str, Order] = {}
         self.positions: list[Position] = []
         self.trades: list[TradeLog] = []
+        self.ledger: list[LedgerEntry] = []
         self.filtered: Counter[str] = Counter()
         self._strategy, self._wallet = strategy, strategy.wallet
         self._by_id: dict[int, Order] = {}
@@ -135,7 +137,7 @@ class MemoryBook:
     def wallet(self, wallet_id: int) -> Wallet:
         return self._wallet
 
-    def wallets_test(self) -> Sequence[int]:
+    def wallet_ids(self) -> Sequence[int]:
         return [self._wallet.pk]
 
     def wallet_save(self, wallet: Wallet, *fields: str) -> None:
@@ -204,11 +206,17 @@ class MemoryBook:
         trade.pk = len(self.trades) + 1
         self.trades.append(trade)
 
+    def ledger_add(self, entry: LedgerEntry) -> None:
+        entry.pk = len(self.ledger) + 1
+        self.ledger.append(entry)
+
     def expire(self, at: datetime) -> int:
         """End what is in flight when the recorded time ends: its market never came. Returns how many."""
         left = self._in_flight()
         for order in left:
-            self._wallet.virtual_balance_lamports += order.reserved_lamports
+            self._wallet.cash_lamports += order.reserved_lamports
+            if order.reserved_lamports:
+                self.ledger_add(released(order, self._wallet, order.reserved_lamports, at))
             order.reserved_lamports = 0
             order.status, order.finished_at = Order.Status.EXPIRED, at
             self.order_save(order)

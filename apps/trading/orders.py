@@ -15,7 +15,15 @@ from apps.core.units import sol_to_lamports
 from apps.discovery import curve
 from apps.trading import bookings, risk
 from apps.trading.book import TABLES, Book
-from apps.trading.fills import NOTHING_STANDING, FillRejectedError, RejectCode, Standing, buy_budget, quote_buy, quote_sell
+from apps.trading.fills import (
+    NOTHING_STANDING,
+    FillRejectedError,
+    RejectCode,
+    Standing,
+    buy_budget,
+    quote_buy,
+    quote_sell,
+)
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, Wallet
 from apps.trading.risk import DenyCode

@@ -28,7 +28,7 @@ from apps.discovery.curve import INITIAL, Fees, Reserves
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, StreamState
 from apps.predictions.models import AlertEvaluation
 from apps.trading import queries, services
-from apps.trading.models import Order, Position, Strategy, TradeLog, TraderProgress, TransferLog, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, TraderProgress, TransferLog, Wallet
 
 START = datetime(2026, 7, 4, 12, tzinfo=UTC)
 SOL = curve.LAMPORTS_PER_SOL
@@ -99,7 +99,17 @@ def stage(*, coins: int, wallet_sol: int = 10_000, at: datetime = START, mode: s
 
 def unstage() -> None:
     """Remove everything that `stage` and the beats have written."""
-    for model in (TradeLog, Order, Position, TransferLog, Strategy, Wallet, TraderProgress, AlertEvaluation):
+    for model in (
+        LedgerEntry,
+        TradeLog,
+        Order,
+        Position,
+        TransferLog,
+        Strategy,
+        Wallet,
+        TraderProgress,
+        AlertEvaluation,
+    ):
         model.objects.all().delete()
     for discovered in (CoinTransaction, CoinStream, Coin):
         discovered.objects.all().delete()

@@ -80,6 +80,8 @@ class Order(models.Model):
         EXPIRED = "EXPIRED"
         UNKNOWN = "UNKNOWN"
 
+    IN_FLIGHT = (Status.SUBMITTED, Status.UNKNOWN)
+
     idempotency_key = models.CharField(max_length=150, unique=True)
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="orders")
     strategy = models.ForeignKey(Strategy, models.PROTECT, null=True, blank=True, related_name="orders")

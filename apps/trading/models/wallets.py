@@ -56,9 +56,14 @@ class Wallet(models.Model):
         return self.alias
 
     @property
+    def is_test(self) -> bool:
+        """Whether it holds virtual SOL."""
+        return self.wallet_type == self.Type.TEST
+
+    @property
     def cash_field(self) -> str:
         """The column that holds what the wallet can spend."""
-        return "real_balance_lamports" if self.wallet_type == self.Type.REAL else "virtual_balance_lamports"
+        return "virtual_balance_lamports" if self.is_test else "real_balance_lamports"
 
     @property
     def cash_lamports(self) -> int:

@@ -86,7 +86,7 @@ def test_sale_inside_a_gap_waits_for_its_end(started: World) -> None:
     StreamGap.objects.create(started_at=at(90), ended_at=at(400), reason="closed")
     run(started, 500)
     first, second = Order.objects.filter(side="sell").order_by("id")
-    assert (first.status, first.deny_code, first.due_at) == ("REJECTED", "COIN_IN_GAP", at(97))
+    assert (first.status, first.deny_code, first.due_at) == ("EXPIRED", "COIN_IN_GAP", at(97))
     assert (second.status, second.decided_at) == ("FILLED", at(400))
     books_balance()
 
