@@ -3,17 +3,25 @@
 from apps.trading.models.backtests import Backtest, BacktestTrade
 from apps.trading.models.ledger import LedgerEntry
 from apps.trading.models.orders import Order, Position, TradeLog
+from apps.trading.models.reconciliation import ChainCheck, Difference
+from apps.trading.models.shadows import ShadowFill
 from apps.trading.models.state import TraderProgress, TradingState
 from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
-from apps.trading.models.transfers import TransferLog
+from apps.trading.models.transfers import SavedAddress, TransferLog
+from apps.trading.models.unlocks import RealUnlock
 from apps.trading.models.wallets import Wallet
 
 __all__ = [
     "Backtest",
     "BacktestTrade",
+    "ChainCheck",
+    "Difference",
     "LedgerEntry",
     "Order",
     "Position",
+    "RealUnlock",
+    "SavedAddress",
+    "ShadowFill",
     "Strategy",
     "StrategyFiltered",
     "StrategyVersion",

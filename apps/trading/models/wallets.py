@@ -36,6 +36,12 @@ class Wallet(models.Model):
     )
     max_position_lamports = models.BigIntegerField(default=500_000_000)
     max_open_positions = models.PositiveIntegerField(default=10)
+    max_transfer_lamports = models.BigIntegerField(
+        default=0, help_text="of one transfer; 0: none is set, and a real wallet then sends nothing"
+    )
+    max_transfer_day_lamports = models.BigIntegerField(
+        default=0, help_text="of all transfers of 24 hours; 0: none is set, and a real wallet then sends nothing"
+    )
     consecutive_losses = models.PositiveIntegerField(default=0)
     day_start_on = models.DateField(null=True)
     day_start_equity_lamports = models.BigIntegerField(null=True)
