@@ -9,7 +9,7 @@ the sell quote.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -18,19 +18,21 @@ from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.trading import backtest_figures, engine, entries
-from apps.trading.backtest_figures import Closed
 from apps.trading.backtest_extras import history_extend
-from apps.trading.backtest_queries import history_load, signals_stored, trades_count
+from apps.trading.backtest_figures import Closed
+from apps.trading.backtest_queries import history_load, signals_stored
 from apps.trading.book import Terms, terms_set
 from apps.trading.entries import Signal
 from apps.trading.facts import signals_informed
 from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
 from apps.trading.memory import History, MemoryBook
-from apps.trading.models import Position, Strategy, TradeLog, Wallet
+from apps.trading.models import BacktestTrade, Position, Strategy, TradeLog, Wallet
+from apps.trading.queries import Score
 from apps.trading.valuation import Valued, equity_lamports, positions_valued
 
 POINTS = 200
 Progress = Callable[[float], None]
+Scores = Mapping[str, Sequence[Score]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,20 @@ def backtest(
     *,
     signals: Sequence[Signal] | None = None,
     history: History | None = None,
+    scores: Scores | None = None,
     progress: Progress = lambda share: None,
 ) -> Run:
-    """Run the strategy over its signals (by default the stored alerts) and the recorded trades of their coins."""
+    """Run the strategy over its signals (by default the stored alerts) and the recorded trades of their coins.
+
+    `scores` by coin replace the stored ones where the strategy leaves by scores."""
     if signals is None:
         signals = signals_stored(task.strategy, task.since, task.until)
     if history is None:
         history = history_load([signal.mint for signal in signals], task.since, task.until)
     history_extend(history, task.strategy, task.since, task.until)
+    if scores is not None:
+        for mint, coin in history.coins.items():
+            coin.scores[:] = scores.get(mint, ())
     signals = signals_informed(signals, [task.strategy])
     strategy = copy(task.strategy)
     strategy.wallet = _wallet_fresh(task.strategy.wallet, task.balance_lamports)
@@ -231,7 +239,14 @@ TRADE_PARTS = (
 
 def trade_parts(one: TradeLog) -> dict[str, Any]:
     """A fill or failure without its time; `exit_reason` is that of its order."""
-    return {**{name: getattr(one, name) for name in TRADE_PARTS}, "exit_reason": one.order.exit_reason}
+    reason = one.order.exit_reason if one.order else ""
+    return {**{name: getattr(one, name) for name in TRADE_PARTS}, "exit_reason": reason}
+
+
+def trade_told(one: BacktestTrade) -> dict[str, Any]:
+    """The same of a stored run."""
+    names = (*TRADE_PARTS, "exit_reason")
+    return {"number": one.number, "at": one.at.isoformat(), **{name: getattr(one, name) for name in names}}
 
 
 CASES = [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0)]
@@ -242,6 +257,7 @@ def sensitivity(
     *,
     signals: Sequence[Signal] | None = None,
     history: History | None = None,
+    scores: Scores | None = None,
     progress: Progress = lambda share: None,
 ) -> list[dict[str, Any]]:
     """The same backtest with other latencies (none, half, double) and slippage limits (half, double), the same signals
@@ -253,7 +269,8 @@ def sensitivity(
     rows = []
     for number, (slower, wider) in enumerate(CASES):
         part = _part(progress, number / len(CASES), 1 / len(CASES))
-        rows.append(_case(_varied(task, slower, wider), signals, history, part))
+        run = backtest(_varied(task, slower, wider), signals=signals, history=history, scores=scores, progress=part)
+        rows.append(_case(run))
     return rows
 
 
@@ -261,8 +278,8 @@ def _part(progress: Progress, low: float, width: float) -> Progress:
     return lambda share: progress(low + width * share)
 
 
-def _case(task: Task, signals: Sequence[Signal], history: History, progress: Progress) -> dict[str, Any]:
-    figures = summary(backtest(task, signals=signals, history=history, progress=progress))
+def _case(run: Run) -> dict[str, Any]:
+    figures = summary(run)
     names = ("slippage_bps", "pnl_lamports", "drawdown_ratio", "closed_positions", "winners")
     return {**figures["terms"], **{name: figures[name] for name in names}}
 
@@ -273,8 +290,3 @@ def _varied(task: Task, slower: float, wider: float) -> Task:
     terms = task.terms
     slow = Terms(round(terms.latency_ms * slower), round(terms.latency_max_ms * slower), terms.failure_rate)
     return replace(task, strategy=strategy, terms=slow)
-
-
-def coverage(task: Task) -> dict[str, int]:
-    """How many trades of all coins the range holds."""
-    return {"trades_in_range": trades_count(task.since, task.until)}

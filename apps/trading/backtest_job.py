@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.trading import backtest, backtest_coverage, backtest_runs
 from apps.trading.backtest import Run, Task
 from apps.trading.backtest_queries import history_load, signals_stored
-from apps.trading.entries import Signal, wants
+from apps.trading.entries import Signal, concerns
 from apps.trading.memory import History
 from apps.trading.models import Backtest, BacktestTrade
 from apps.training import services as jobs
@@ -30,7 +30,8 @@ class Found:
 
     signals: Sequence[Signal]
     history: History
-    scores: dict[str, Any] | None
+    scores: backtest.Scores | None = None
+    recomputed: dict[str, Any] | None = None
 
 
 def run(job: Job, report: Report) -> None:
@@ -46,13 +47,14 @@ def run(job: Job, report: Report) -> None:
         task,
         signals=found.signals,
         history=found.history,
+        scores=found.scores,
         progress=lambda share: report.progress(0.3 + (high - 0.3) * share, "trading"),
     )
     seconds = time.perf_counter() - clock
     figures = _figures(row, done, found) | {"overlaps_training": seen}
     if row.terms["sensitivity"]:
         figures["sensitivity"] = backtest.sensitivity(
-            task, signals=found.signals, history=found.history,
+            task, signals=found.signals, history=found.history, scores=found.scores,
             progress=lambda share: report.progress(0.5 + 0.45 * share, "other latencies and slippage limits"),
         )  # fmt: skip
     _store(job, row, done, figures, seconds)
@@ -69,21 +71,20 @@ def _seen(row: Backtest, task: Task) -> backtest_coverage.Seen:
 def _load(row: Backtest, task: Task, report: Report) -> Found:
     """Signals, stored or recomputed, and all that is recorded of their coins."""
     report.progress(0.0, "reading alerts")
-    signals, scores = _signals(row, task, report)
+    scores, recomputed = None, None
+    if row.scores == Backtest.Scores.STORED:
+        signals = signals_stored(task.strategy, task.since, task.until)
+    else:
+        from apps.trading.backtest_scores import signals_recomputed  # loads XGBoost
+
+        delay = timedelta(milliseconds=row.terms["alert_delay_ms"])
+        again = signals_recomputed(task.strategy, task.since, task.until, delay, report.part(0.0, 0.25))
+        signals = [signal for signal in again.signals if concerns(task.strategy, signal)]
+        scores, recomputed = again.scores, again.as_json()
+        report.log(f"recomputed: {recomputed}")
     report.progress(0.25, "reading trades")
     history = history_load([signal.mint for signal in signals], task.since, task.until)
-    return Found(signals, history, scores)
-
-
-def _signals(row: Backtest, task: Task, report: Report) -> tuple[Sequence[Signal], dict[str, Any] | None]:
-    if row.scores == Backtest.Scores.STORED:
-        return signals_stored(task.strategy, task.since, task.until), None
-    from apps.trading.backtest_scores import signals_recomputed  # loads XGBoost
-
-    delay = timedelta(milliseconds=row.terms["alert_delay_ms"])
-    found = signals_recomputed(task.strategy, task.since, task.until, delay, report.part(0.0, 0.25))
-    report.log(f"recomputed: {found.as_json()}")
-    return [signal for signal in found.signals if wants(task.strategy, signal)], found.as_json()
+    return Found(signals, history, scores, recomputed)
 
 
 def _figures(row: Backtest, done: Run, found: Found) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _figures(row: Backtest, done: Run, found: Found) -> dict[str, Any]:
         **backtest_coverage.coverage(task.strategy, task.since, task.until),
         **backtest_coverage.signals_counted(found.signals, found.history),
     }
-    figures["scores"] = found.scores
+    figures["recomputed"] = found.recomputed
     figures["cost_terms"] = backtest_runs.costs_json(task.strategy.wallet)
     figures["why"] = backtest_coverage.why(figures, recomputed=row.scores == Backtest.Scores.RECOMPUTED)
     return figures

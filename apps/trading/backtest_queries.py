@@ -42,7 +42,6 @@ WHERE t."timestamp" > %s AND t."timestamp" <= %s
 """
 TRADE = np.dtype([(name, np.int64) for name in ("coin", "at_us", "seq", "virtual_sol", "virtual_token")])
 GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE started_at < %s AND ended_at > %s ORDER BY started_at"
-TRADES_COUNT = 'SELECT count(*) FROM coin_transactions WHERE "timestamp" > %s AND "timestamp" <= %s'
 
 
 def signals_stored(strategy: Strategy, since: datetime, until: datetime) -> list[Signal]:
@@ -94,10 +93,3 @@ def _trades_fill(mints: Sequence[str], coins: dict[str, CoinHistory], since: dat
         if coin is not None:
             for name, values in columns.items():
                 setattr(coin, name, values[ends[number] : ends[number + 1]])
-
-
-def trades_count(since: datetime, until: datetime) -> int:
-    """How many trades of all coins were recorded in (`since`, `until`]."""
-    with connection.cursor() as cursor:
-        cursor.execute(TRADES_COUNT, [since, until])
-        return int(cursor.fetchone()[0])

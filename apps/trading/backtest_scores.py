@@ -28,6 +28,7 @@ from apps.predictions.scorer import HISTORY, LONGEST_LIFE, UNTRADED_PHASES
 from apps.predictions.watch import Watch
 from apps.trading.entries import Signal
 from apps.trading.models import Strategy
+from apps.trading.queries import Score
 from apps.training import artifacts, queries
 from apps.training.columns import Integers, MetricColumns, load_columns
 from apps.training.market import Market
@@ -37,11 +38,13 @@ from apps.training.sampling import passing
 
 ROWS_AT_ONCE = 50_000
 Progress = Callable[[float, str], None]
+Said = dict[tuple[str, datetime], tuple[float, str]]  # probability and tag by coin and end of the window
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Windows that end in (since, until] count; those from `begin` on are scored to know what was said before."""
+    """Windows that end in (since, until] count; those of the same coins from `begin` on are scored to know what was
+    said before."""
 
     begin: datetime
     since: datetime
@@ -50,9 +53,12 @@ class Stretch:
 
 @dataclass(slots=True)
 class Recomputed:
-    """The alerts of a stretch in the order in which a scorer commits them, and how they compare to what is stored."""
+    """The alerts of a stretch in the order in which a scorer commits them, and how they compare to what is stored.
+
+    `scores` by coin are those that count by the models' rules, in order, where the strategy leaves by scores."""
 
     signals: list[Signal] = field(default_factory=list)
+    scores: dict[str, list[Score]] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     largest_difference: float | None = None
 
@@ -62,10 +68,13 @@ class Recomputed:
 
 
 def places_of(strategy: Strategy) -> list[ActiveModel]:
-    """The models at work whose alerts the strategy wants. Raises NO_MODEL_TO_RECOMPUTE."""
+    """The models at work that the strategy listens to, to enter or to leave. Raises NO_MODEL_TO_RECOMPUTE."""
     found = ActiveModel.objects.filter(shadow_of=None, model__is_deleted=False).select_related("model")
-    wanted = found.filter(pk__in=strategy.active_model_ids) if strategy.active_model_ids else found.scoring()
-    places = list(wanted.order_by("pk"))
+    entry, exits = strategy.active_model_ids, strategy.exits
+    below = exits.get("model_below_ids", [])
+    wants_all = not entry or ("model_below" in exits and not below)
+    named = found.filter(pk__in=[*entry, *below, *exits.get("exit_model_ids", [])])
+    places = list((named | found.scoring() if wants_all else named).order_by("pk"))
     if not places:
         raise ConflictError(
             "NO_MODEL_TO_RECOMPUTE",
@@ -85,13 +94,17 @@ def signals_recomputed(
     workers = [_worker(place) for place in places_of(strategy)]
     stretch = _stretch(workers, since - delay, until - delay)
     market = MarketReader().between(to_us(stretch.begin), to_us(stretch.until))
-    found = Recomputed()
+    found = Recomputed(scores={} if "model_below" in strategy.exits else None)
     signals: list[tuple[Any, ...]] = []
     for columns, mints, share in _batches(stretch):
         progress(share, "scoring")
         signals += _alerts(workers, columns, mints, market, stretch, found)
     signals.sort(key=lambda one: (one[0], -one[1], one[2], one[3]))  # as scorer._soonest_then_surest
-    found.signals = [Signal(worker, mint, at, at + delay, sure) for at, sure, mint, worker in signals]
+    found.signals = [
+        Signal(worker, mint, at, at + delay, sure, phase_id=phase) for at, sure, mint, worker, phase in signals
+    ]
+    for scores in (found.scores or {}).values():
+        scores.sort(key=lambda one: (one.as_of, one.active_model_id))
     return found
 
 
@@ -102,16 +115,15 @@ def _worker(place: ActiveModel) -> Worker:
 
 
 def _stretch(workers: Sequence[Worker], since: datetime, until: datetime) -> Stretch:
-    """With as much before it as the models' own scores matter to them."""
-    logged = any(any(worker.rules.max_log_entries) for worker in workers)
-    longest = max(timedelta(seconds=worker.rules.longest_memory_seconds) for worker in workers)
-    return Stretch(since - (LONGEST_LIFE if logged else longest), since, until)
+    """With the whole life of each coin before it where a model's own scores keep it quiet: each depends on the last."""
+    quiet = any(any(worker.rules.max_log_entries) or worker.rules.longest_memory_seconds for worker in workers)
+    return Stretch(since - LONGEST_LIFE if quiet else since, since, until)
 
 
 def _batches(stretch: Stretch) -> Iterator[tuple[MetricColumns, list[str], float]]:
     """Whole coins with their histories, some at a time, and which share of the rows comes before them."""
     phases = [phase for phase in queries.all_phases() if phase not in UNTRADED_PHASES]
-    coins = [(mint, rows) for mint, rows, *_ in queries.coins_between(stretch.begin, stretch.until, phases)]
+    coins = [(mint, rows) for mint, rows, *_ in queries.coins_between(stretch.since, stretch.until, phases)]
     total, done, sizes = sum(rows for _, rows in coins), 0, dict(coins)
     for mints in queries.batches(coins, ROWS_AT_ONCE):
         records = queries.metric_records(mints, stretch.begin - HISTORY, stretch.until)
@@ -128,7 +140,7 @@ def _alerts(
     stretch: Stretch,
     found: Recomputed,
 ) -> list[tuple[Any, ...]]:
-    """(as of, probability, mint, worker) of every alert; of coins that could be traded then."""
+    """(as of, probability, mint, worker, phase) of every alert; of coins that could be traded then."""
     fresh = columns.as_of_us > to_us(stretch.begin)
     on_curve = ~np.isnan(columns.bonding_curve_pct)  # as it was known at the row
     traded = ~np.isin(columns.phase_id, UNTRADED_PHASES)
@@ -145,8 +157,22 @@ def _alerts(
         counted = chosen & (columns.as_of_us[rows] > to_us(stretch.since))
         said = _said(columns, rows[counted], mints, scores.probability[worker.id][counted], tags[counted])
         _compare(said, stored.get(worker.id, {}), found)
-        alerts += [(at, sure, mint, worker.id) for (mint, at), (sure, tag) in said.items() if tag == "alert"]
+        _keep_scores(said, worker.id, found)
+        alerting = rows[counted & (tags == rules.ALERT)]
+        alerts += [
+            (to_datetime(us), said[mints[coin], to_datetime(us)][0], mints[coin], worker.id, int(phase))
+            for coin, us, phase in zip(
+                columns.coin[alerting].tolist(), columns.as_of_us[alerting].tolist(),
+                columns.phase_id[alerting].tolist(), strict=True,
+            )
+        ]  # fmt: skip
     return alerts
+
+
+def _keep_scores(said: Said, worker_id: int, found: Recomputed) -> None:
+    if found.scores is not None:
+        for (mint, at), (sure, _) in said.items():
+            found.scores.setdefault(mint, []).append(Score(worker_id, at, sure))
 
 
 def _choose(
@@ -161,9 +187,6 @@ def _choose(
         listed = np.array([mint in worker.whitelist for mint in mints], np.bool_)
         looked_at &= listed[slots]
     return watch.choose(worker.rules, slots, columns.as_of_us[rows] / 1e6, looked_at, probability)
-
-
-Said = dict[tuple[str, datetime], tuple[float, str]]
 
 
 def _said(

@@ -1,27 +1,31 @@
 """manage.py backtest STRATEGY --from --to"""
 
 import json
-import time
-from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import translation
 
 from apps.core.errors import PlatformError
 from apps.core.units import lamports_to_sol, sol_to_lamports
-from apps.trading import backtest
-from apps.trading.backtest import Task
+from apps.trading import backtest, backtest_runs
+from apps.trading.backtest_coverage import WHY
+from apps.trading.backtest_runs import ALERT_DELAY_MS, Wish
+from apps.trading.models import Backtest
 from apps.training.management import console
 from apps.training.recipes import range_parse
 
 
 class Command(BaseCommand):
     help = (
-        "Trade a strategy over the alerts and trades recorded in (FROM, TO], with the engine that trades on paper: the "
-        "same orders, fills, fees and exits, in memory; nothing is written. It begins with the limits of the "
-        "strategy's wallet and what that was given (--balance for another sum). Prints equity, drawdown, orders by "
-        "code, costs, results by exit and the drawdown had the trades come in other orders; --json adds the equity "
-        "curve. Status 0: done; 2: wrong name, range or value."
+        "Trade a strategy over what is recorded in (FROM, TO], with the engine that trades on paper: the same orders, "
+        "fills, fees and exits, in memory. The run is stored with its figures, as a job that the pages show; no wallet "
+        "and no position changes. It goes by the stored alerts, or with --scores recomputed by what the strategy's "
+        "models at work would have said. It begins with the limits of the strategy's wallet and what that was given "
+        "(--balance for another sum). A range out of a model's training data is refused unless --allow-overlap is "
+        "given. Prints equity, drawdown, orders by code, costs, results by exit, how it could have gone by chance and "
+        "what was not known; --json adds the equity curve. Status 0: done; 1: failed or cancelled, with a code; 2: "
+        "wrong name, range or value."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,48 +35,40 @@ class Command(BaseCommand):
         parser.add_argument("--balance", metavar="SOL", help="SOL to begin with")
         parser.add_argument("--slippage-bps", type=int, help="another slippage limit than the strategy's")
         parser.add_argument("--latency-ms", type=int, nargs=2, metavar=("LEAST", "MOST"), help="other latencies")
+        parser.add_argument("--failure-rate", type=float, help="another share of orders that fail on their way, 0 to 1")
+        parser.add_argument("--scores", choices=Backtest.Scores.values, default="stored", help="where alerts come from")
+        parser.add_argument("--alert-delay-ms", type=int, default=ALERT_DELAY_MS,
+                            help="with recomputed scores: from the end of a window to its alert")  # fmt: skip
+        parser.add_argument("--allow-overlap", action="store_true", help="also in a model's training data")
+        parser.add_argument("--seed", type=int, default=1, help="of what is drawn by chance (not of the trading)")
+        parser.add_argument("--note", default="", help="a word to find the run again")
         parser.add_argument("--sensitivity", action="store_true", help="also with other latencies and slippage limits")
         parser.add_argument("--trades", action="store_true", help="with --json: every fill with its parts")
         console.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            task = _task(options)
-        except PlatformError as error:
-            raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
-        began = time.perf_counter()
-        try:
-            run = backtest.backtest(task, progress=lambda share: console.show_progress(share, "backtest"))
-            rows = None
-            if options["sensitivity"]:
-                rows = backtest.sensitivity(task, progress=lambda share: console.show_progress(share, "sensitivity"))
-        finally:
-            console.clear_progress()
-        result = backtest.summary(run) | {"seconds": round(time.perf_counter() - began, 3)}
-        result |= backtest.coverage(task)
-        if rows is not None:
-            result["sensitivity"] = rows
+        job = console.job_here(lambda: backtest_runs.run_request(wish=_wish(options)).job, as_json=options["json"])
+        run = Backtest.objects.get(job=job)
+        result = _result(run)
         if options["trades"]:
-            result["trades"] = backtest.trades_told(run.book)
+            result["trades"] = [backtest.trade_told(trade) for trade in run.trades.order_by("number")]
         self.stdout.write(json.dumps(result) if options["json"] else "\n".join(_text(result)))
 
 
-def _task(options: dict[str, Any]) -> Task:
+def _wish(options: dict[str, Any]) -> Wish:
     start, end = range_parse(console.moment(options["start"]), console.moment(options["end"]))
-    balance = _lamports(options["balance"]) if options["balance"] is not None else None
-    task = backtest.task_of(
-        strategy=backtest.strategy_get(options["strategy"]), since=start, until=end, balance_lamports=balance
+    least, most = options["latency_ms"] or (None, None)
+    same = ("slippage_bps", "failure_rate", "scores", "alert_delay_ms", "allow_overlap", "seed", "sensitivity")
+    return Wish(
+        strategy=backtest.strategy_get(options["strategy"]),
+        since=start,
+        until=end,
+        balance_lamports=_lamports(options["balance"]) if options["balance"] is not None else None,
+        latency_ms=least,
+        latency_max_ms=most,
+        note=options["note"][:200],
+        **{name: options[name] for name in same},
     )
-    if options["slippage_bps"] is not None:
-        if not 0 <= options["slippage_bps"] <= 10_000:
-            raise PlatformError("SLIPPAGE_OUT_OF_RANGE", "Choose a slippage limit between 0 and 10000 basis points.")
-        task.strategy.slippage_bps = options["slippage_bps"]
-    if options["latency_ms"] is not None:
-        least, most = options["latency_ms"]
-        if not 0 <= least <= most:
-            raise PlatformError("LATENCY_OUT_OF_RANGE", "Give the least and the most milliseconds, from 0 on.")
-        task = replace(task, terms=replace(task.terms, latency_ms=least, latency_max_ms=most))
-    return task
 
 
 def _lamports(sol: str) -> int:
@@ -82,9 +78,27 @@ def _lamports(sol: str) -> int:
         raise PlatformError("AMOUNT_OUT_OF_RANGE", "Give the balance in SOL, such as 10 or 2.5.") from None
 
 
+def _result(run: Backtest) -> dict[str, Any]:
+    speed = run.trades_per_second
+    return {
+        "id": run.pk,
+        **(run.figures or {}),
+        "trades_in_range": run.trades_covered,
+        "seconds": round(run.seconds or 0.0, 3),
+        "trades_per_second": None if speed is None else round(speed),
+        "equity": run.equity,
+    }
+
+
 def _text(result: dict[str, Any]) -> list[str]:
+    seen = result["coverage"]
     lines = [
-        f"{result['strategy']}: {result['from']} to {result['to']}, {result['trades_in_range']:,} trades recorded",
+        f"{result['strategy']}: {result['from']} to {result['to']}, {result['trades_in_range']:,} trades recorded, "
+        f"{result['seconds']:.1f} s (backtest {result['id']})",
+        f"{seen['signals']:,} signals on {seen['coins']:,} coins; {seen['gaps']} times without data "
+        f"({seen['gap_seconds']:,.0f} s), {seen['signals_touching_gaps']:,} signals touch one; "
+        f"{seen['trades_without_reserves']:,} trades without reserves",
+        *_warnings(result),
         f"equity {_sol(result['start_lamports'])} -> {_sol(result['end_equity_lamports'])} SOL "
         f"({result['return_ratio']:+.2%}), deepest fall {result['drawdown_ratio']:.2%}",
         f"{result['closed_positions']} positions left, {result['winners']} with a gain; "
@@ -96,15 +110,39 @@ def _text(result: dict[str, Any]) -> list[str]:
         for e in result["exits"]
     ]
     lines.append("costs: " + ", ".join(f"{part} {_sol(value)}" for part, value in result["costs_lamports"].items()))
-    if result["monte_carlo"]:
-        lines.append("other orders of the trades: deepest fall {drawdown_p5:.2%} / {drawdown_p50:.2%} / "
-                     "{drawdown_p95:.2%} (5, 50, 95 %)".format(**result["monte_carlo"]))  # fmt: skip
-    lines += [
+    return lines + _chance(result["monte_carlo"]) + _sensitivity(result.get("sensitivity", []))
+
+
+def _warnings(result: dict[str, Any]) -> list[str]:
+    with translation.override("en"):
+        lines = [str(WHY[code]) for code in result["why"]]
+    seen = result["overlaps_training"]
+    lines += [f"NOT A PROMISE: {one['name']} was trained until {one['train_to']}" for one in seen]
+    if (found := result["recomputed"]) and found.get("scores_both"):
+        lines.append(
+            "recomputed scores: {scores:,}; stored too {scores_both:,}, the same {scores_equal:,}; alerts {alerts:,}, "
+            "stored {alerts_stored:,}, both {alerts_both:,}".format(**found)
+        )
+    return lines
+
+
+def _chance(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    lines = ["other orders of the trades: deepest fall {drawdown_p5:.2%} / {drawdown_p50:.2%} / {drawdown_p95:.2%} "
+             "(5, 50, 95 %)".format(**found)]  # fmt: skip
+    if drawn := found["drawn"]:
+        ends = " / ".join(_sol(drawn[f"end_lamports_p{share}"]) for share in (5, 50, 95))
+        lines.append(f"as many results drawn from these: end {ends} SOL, lost in {drawn['lost_share']:.0%} of draws")
+    return lines
+
+
+def _sensitivity(rows: list[dict[str, Any]]) -> list[str]:
+    return [
         f"latency {r['latency_ms']}-{r['latency_max_ms']} ms, slippage {r['slippage_bps']} bps: "
         f"{_sol(r['pnl_lamports'])} SOL, {r['closed_positions']} positions"
-        for r in result.get("sensitivity", [])
+        for r in rows
     ]
-    return lines
 
 
 def _sol(lamports: int) -> str:
