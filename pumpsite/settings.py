@@ -226,6 +226,9 @@ TRADING_LATENCY_MS = env.int("TRADING_LATENCY_MS", default=400)
 TRADING_LATENCY_MAX_MS = env.int("TRADING_LATENCY_MAX_MS", default=2000)
 PAPER_FAILURE_RATE = env.float("PAPER_FAILURE_RATE", default=0.02)
 RISK_TIMEZONE = env.timezone("RISK_TIMEZONE")
+REAL_TRADING = env.bool("REAL_TRADING", default=False)
+REAL_UNLOCK_HOURS = env.int("REAL_UNLOCK_HOURS", default=12)
+ADDRESS_WAIT_HOURS = env.int("ADDRESS_WAIT_HOURS", default=24)
 
 # --- Language and time --------------------------------------------------------------------------------
 LANGUAGE_CODE = env.choice("LANGUAGE_CODE", ["en", "de"], default="en")
