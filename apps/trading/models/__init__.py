@@ -1,6 +1,7 @@
 """Tables of trading. Every amount is an integer: lamports, base units, basis points."""
 
 from apps.trading.models.backtests import Backtest, BacktestTrade
+from apps.trading.models.keys import KeyEvent
 from apps.trading.models.ledger import LedgerEntry
 from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.reconciliation import ChainCheck, Difference
@@ -16,6 +17,7 @@ __all__ = [
     "BacktestTrade",
     "ChainCheck",
     "Difference",
+    "KeyEvent",
     "LedgerEntry",
     "Order",
     "Position",

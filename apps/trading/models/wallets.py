@@ -42,6 +42,9 @@ class Wallet(models.Model):
     max_transfer_day_lamports = models.BigIntegerField(
         default=0, help_text="of all transfers of 24 hours; 0: none is set, and a real wallet then sends nothing"
     )
+    max_trade_lamports = models.BigIntegerField(default=0, help_text="most that one buy may cost in all; 0: no cap")
+    max_day_lamports = models.BigIntegerField(default=0, help_text="most that the buys of a risk day may cost; 0: no cap")
+    max_total_lamports = models.BigIntegerField(default=0, help_text="most that all buys ever may cost; 0: no cap")
     consecutive_losses = models.PositiveIntegerField(default=0)
     day_start_on = models.DateField(null=True)
     day_start_equity_lamports = models.BigIntegerField(null=True)
@@ -55,6 +58,9 @@ class Wallet(models.Model):
             models.CheckConstraint(name="wallet_balance_not_negative", condition=Q(virtual_balance_lamports__gte=0)),
             models.CheckConstraint(
                 name="wallet_test_has_no_key", condition=Q(wallet_type="REAL") | Q(encrypted_key__isnull=True)
+            ),
+            models.UniqueConstraint(
+                fields=["address"], name="wallet_address_once", condition=Q(wallet_type="REAL") & ~Q(address="")
             ),
         ]
 
