@@ -1,6 +1,5 @@
 """What the commands share: run a job in this process with a progress line, end with JSON or text and a status."""
 
-import json
 import os
 import re
 import socket
@@ -12,11 +11,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from apps.core.commands import FAILED, WRONG_USE, CommandStoppedError
 from apps.core.errors import PlatformError
 from apps.training import runner, services
 from apps.training.models import Job
 
-FAILED, WRONG_USE = 1, 2
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -30,14 +29,14 @@ def moment(text: str) -> str:
     return f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text
 
 
-def job_here(ask: Callable[[], Job], *, as_json: bool) -> Job:
+def job_here(ask: Callable[[], Job]) -> Job:
     """Queue a job by `ask`, take it before the trainer can, and do it here. Raises CommandError when it fails."""
     try:
         with transaction.atomic():
             job = ask()
             services.job_take(job=job, worker=f"{socket.gethostname()}:{os.getpid()}:command", now=timezone.now())
     except PlatformError as error:
-        raise stopped(error, as_json=as_json, status=WRONG_USE) from None
+        raise stopped(error, status=WRONG_USE) from None
     try:
         runner.run(job, show_progress)
     except KeyboardInterrupt:
@@ -47,14 +46,13 @@ def job_here(ask: Callable[[], Job], *, as_json: bool) -> Job:
         clear_progress()
     job.refresh_from_db()
     if job.status != Job.Status.COMPLETED:
-        raise stopped(PlatformError(job.error_code or job.status, job.error or job.message), as_json=as_json)
+        raise stopped(PlatformError(job.error_code or job.status, job.error or job.message))
     return job
 
 
-def stopped(error: PlatformError, *, as_json: bool, status: int = FAILED) -> CommandError:
-    """A failure as the command's end: the API's error shape with --json, else a sentence."""
-    text = json.dumps(error.as_dict(), default=str) if as_json else f"{error.code}: {error.message}"
-    return CommandError(text, returncode=status)
+def stopped(error: PlatformError, *, status: int = FAILED) -> CommandError:
+    """A failure as the command's end; what it prints is up to `core.commands.JsonCommand`."""
+    return CommandStoppedError(error, status)
 
 
 def show_progress(ratio: float, message: str) -> None:

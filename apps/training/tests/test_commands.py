@@ -1,8 +1,9 @@
 import json
+import sys
 from datetime import timedelta
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, execute_from_command_line
 
 from apps.training import services
 from apps.training.models import Job, Model
@@ -62,12 +63,48 @@ def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(recipe, capsys):
     assert Model.objects.filter(name="by-command", is_deleted=False).count() == 1
 
 
-def test_a_failed_training_says_why_as_json(recipe):
+def test_a_failed_training_says_why_as_json(recipe, capsys):
     recipe.write_text(recipe.read_text().replace("change_pct = 10", "change_pct = 5000"))
     with pytest.raises(CommandError) as failed:
         call_command("train", str(recipe), "--json")
-    assert json.loads(str(failed.value))["code"] == "NOT_ENOUGH_POSITIVES"
-    assert failed.value.returncode == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (set(told), told["code"]) == ({"status", "code", "message", "details"}, "NOT_ENOUGH_POSITIVES")
+    assert failed.value.returncode == 1 and str(failed.value).startswith("NOT_ENOUGH_POSITIVES: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["train", "nowhere.toml"], "RECIPE_UNREADABLE"),
+        (["test_model", "nobody", "--from", "2026-03-01", "--to", "2026-03-02"], "MODEL_NOT_FOUND"),
+        (["leakcheck", "--cuts", "0"], "TOO_FEW_COMPARED"),
+        (["leakcheck", "--cuts", "2", "--coins", "0"], "TOO_FEW_COMPARED"),
+        (["leakcheck"], "NO_DATA"),
+    ],
+)
+def test_wrong_use_is_told_as_json_too(db, capsys, command, code):
+    with pytest.raises(CommandError, match=code) as ended:
+        call_command(*command, "--json")
+    assert (json.loads(capsys.readouterr().out)["code"], ended.value.returncode) == (code, 2)
+    with pytest.raises(CommandError, match=code):
+        call_command(*command)
+    assert capsys.readouterr().out == "", "without --json the sentence is for people"
+
+
+@pytest.mark.parametrize("command", [["leakcheck", "--cuts", "many"], ["test_model"]])
+def test_arguments_that_cannot_be_are_told_as_json_too(capsys, monkeypatch, command):
+    monkeypatch.setattr("sys.argv", ["manage.py", *command, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(sys.argv)
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["code"], ended.value.code) == ("WRONG_USE", 2)
+    assert "usage:" in told.err
+
+
+def test_cuts_before_which_nothing_lies_prove_nothing(filled, capsys):
+    with pytest.raises(CommandError, match="NOTHING_TO_COMPARE") as ended:
+        call_command("leakcheck", "--cuts", "1", "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z")
+    assert ended.value.returncode == 2
 
 
 def test_a_model_that_was_to_be_replaced_comes_back_when_the_training_fails(recipe, capsys):

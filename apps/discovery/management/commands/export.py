@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from apps.core.commands import JsonCommand
 from apps.discovery import exports, formats
 from apps.discovery.candles import LONGEST_SECONDS
 from apps.discovery.exports import Chunk, Wanted
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Writes an export; a file appears under its name only when it is whole."""
 
     help = (

@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from apps.core.commands import JsonCommand
 from apps.discovery.delimited import CsvError
 from apps.discovery.importer import Imported, import_file
 from apps.discovery.services import stream_config_load
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Folds histories with the code of the live stream."""
 
     help = (

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError
 
+from apps.core.commands import JsonCommand
 from apps.discovery.excerpts import Exported, Selection, chosen, export, select
 from apps.discovery.inspection import SegmentInfo, describe_segment, verify_journal
 from apps.discovery.models import StreamState
@@ -31,7 +32,7 @@ TEXTS = {
 }
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Only `replay` writes to the database. All but `replay` may be used while the stream runs."""
 
     help = (

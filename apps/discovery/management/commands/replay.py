@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from apps.core.commands import JsonCommand
 from apps.discovery.delimited import CsvError
 from apps.discovery.pumpportal import replay
 from apps.discovery.pumpportal.replay import Played
 from apps.discovery.pumpportal.server import FeedServer, Frame, PortError, until_stopped
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Reads the files, waits for a client, plays, waits until the client has everything, ends."""
 
     requires_system_checks: tuple[str, ...] = ()  # touches neither database nor pages

@@ -14,16 +14,17 @@ from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.core.checks import require_settings
+from apps.core.commands import JsonCommand
 from apps.discovery.pumpportal import market_table, simulator
 from apps.discovery.pumpportal.faults import KINDS, Fault, FaultError, Faults, parse
 from apps.discovery.pumpportal.market_table import Row
 from apps.discovery.pumpportal.server import CONTROL_PATH, FeedServer, PortError, until_stopped
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Runs until SIGTERM or Ctrl-C, which end it cleanly."""
 
     requires_system_checks: tuple[str, ...] = ()  # touches neither database nor pages

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import translation
 
+from apps.core.commands import JsonCommand
 from apps.core.errors import PlatformError
 from apps.core.units import lamports_to_sol, sol_to_lamports
 from apps.trading import backtest, backtest_runs
@@ -16,7 +17,7 @@ from apps.training.management import console
 from apps.training.recipes import range_parse
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     help = (
         "Trade a strategy over what is recorded in (FROM, TO], with the engine that trades on paper: the same orders, "
         "fills, fees and exits, in memory. The run is stored with its figures, as a job that the pages show; no wallet "
@@ -47,7 +48,7 @@ class Command(BaseCommand):
         console.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        job = console.job_here(lambda: backtest_runs.run_request(wish=_wish(options)).job, as_json=options["json"])
+        job = console.job_here(lambda: backtest_runs.run_request(wish=_wish(options)).job)
         run = Backtest.objects.get(job=job)
         result = _result(run)
         if options["trades"]:

@@ -5,15 +5,21 @@ import sys
 from typing import Any
 
 import numpy as np
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from apps.core.commands import JsonCommand
 from apps.core.errors import PlatformError
 from apps.training import leakcheck, queries
 from apps.training.management import console
 from apps.training.recipes import range_parse
 
+NOTHING = PlatformError(
+    "NOTHING_TO_COMPARE",
+    "No row lies before these cuts, so nothing is proven: choose more cuts or another range.",
+)
 
-class Command(BaseCommand):
+
+class Command(JsonCommand):
     help = (
         "Look for leaks from the future: cut the stored data at random instants and compare, bit by bit, features from "
         "the cut data with features from all of it, the scorer's half hour with the whole history, labels known then "
@@ -34,19 +40,22 @@ class Command(BaseCommand):
         try:
             cuts = _instants(options)
         except PlatformError as error:
-            raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
+            raise console.stopped(error, status=console.WRONG_USE) from None
         findings = leakcheck.check(
             cuts, coins_per_cut=options["coins"], seed=options["seed"], on_cut=console.show_progress
         )
         console.clear_progress()
+        if findings.is_clean and not findings.rows_compared:
+            raise console.stopped(NOTHING, status=console.WRONG_USE)
         self.stdout.write(json.dumps(findings.as_json()) if options["json"] else _text(findings))
         if not findings.is_clean:
             sys.exit(console.FAILED)
-        if not findings.rows_compared:
-            sys.exit(console.WRONG_USE)
 
 
 def _instants(options: dict[str, Any]) -> list[Any]:
+    for name in ("cuts", "coins"):
+        if options[name] < 1:
+            raise PlatformError("TOO_FEW_COMPARED", f"With {options[name]} {name} nothing is proven: give at least 1.")
     span = queries.metrics_span()
     if span is None:
         raise PlatformError("NO_DATA", "There are no metric rows yet: let the stream run or import a history.")

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from apps.core.commands import JsonCommand
 from apps.core.errors import NotFoundError, PlatformError
 from apps.training import services
 from apps.training.management import console
@@ -12,7 +13,7 @@ from apps.training.models import Model, TestResult
 from apps.training.recipes import range_parse
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     help = (
         "Judge a trained model on the windows that end in (FROM, TO], in this process, as a job that the pages show. "
         "Coins that began before the model's data ended are left out; a range that overlaps training is marked. "
@@ -32,10 +33,8 @@ class Command(BaseCommand):
             model = _model(options["name"])
             start, end = range_parse(console.moment(options["start"]), console.moment(options["end"]))
         except PlatformError as error:
-            raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
-        job = console.job_here(
-            lambda: services.test_request(model=model, start=start, end=end), as_json=options["json"]
-        )
+            raise console.stopped(error, status=console.WRONG_USE) from None
+        job = console.job_here(lambda: services.test_request(model=model, start=start, end=end))
         result = TestResult.objects.get(pk=(job.result or {})["test_result_id"])
         if options["json"]:
             self.stdout.write(json.dumps(_result(model, result, job.result or {})))

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import F
 
+from apps.core.commands import JsonCommand
 from apps.core.errors import PlatformError
 from apps.training import services
 from apps.training.management import console
@@ -14,7 +15,7 @@ from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_load, recipe_parse
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     help = (
         "Train a model from a recipe (TOML; examples in docs/recipes) on the stored data, in this process, as a job "
         "that the pages show. With a part [tune] in the recipe a study comes first, and its best is trained. Prints "
@@ -37,9 +38,9 @@ class Command(BaseCommand):
                 recipe = recipe_parse({**recipe.as_json(), "name": options["name"]})
             replaced = _delete(recipe.name) if options["replace"] else []
         except PlatformError as error:
-            raise console.stopped(error, as_json=options["json"], status=console.WRONG_USE) from None
+            raise console.stopped(error, status=console.WRONG_USE) from None
         try:
-            job = _do(recipe, as_json=options["json"])
+            job = _do(recipe)
         except (CommandError, KeyboardInterrupt):
             _restore(replaced)
             raise
@@ -50,12 +51,12 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(_text(model, job.result or {})))
 
 
-def _do(recipe: Recipe, *, as_json: bool) -> Job:
+def _do(recipe: Recipe) -> Job:
     """The finished training, after a study where the recipe asks for one."""
     study = None
     if recipe.tune:
-        study = console.job_here(lambda: services.tune_request(recipe=recipe), as_json=as_json)
-    return console.job_here(lambda: _ask(recipe, study), as_json=as_json)
+        study = console.job_here(lambda: services.tune_request(recipe=recipe))
+    return console.job_here(lambda: _ask(recipe, study))
 
 
 def _ask(recipe: Recipe, study: Job | None) -> Job:
