@@ -13,7 +13,7 @@ from django.conf import settings
 
 from apps.core.units import sol_to_lamports
 from apps.discovery import curve
-from apps.trading import bookings, risk
+from apps.trading import bookings, risk, unlocking
 from apps.trading.book import TABLES, Book
 from apps.trading.fills import (
     NOTHING_STANDING,
@@ -140,7 +140,7 @@ def _buy_snapshot(
 
 def _wallet_state(wallet: Wallet) -> risk.WalletState:
     return risk.WalletState(
-        is_test=wallet.wallet_type == Wallet.Type.TEST,
+        is_test=unlocking.may_buy(wallet),
         is_active=wallet.status == Wallet.Status.ACTIVE,
         trading_enabled=wallet.trading_enabled,
         cash_lamports=wallet.cash_lamports,
@@ -194,7 +194,7 @@ def _order_sell(intent: SellIntent, book: Book) -> Order:
     denied = risk.deny_sell(
         risk.SellSnapshot(
             trading_state=book.trading_state(),
-            is_test=wallet.wallet_type == Wallet.Type.TEST,
+            is_test=unlocking.may_sell(wallet),
             held_base_units=position.quantity_base_units if position.status == Position.Status.OPEN else 0,
             base_units=intent.base_units,
             sale_in_flight=book.is_being_sold(position),
