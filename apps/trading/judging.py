@@ -152,7 +152,7 @@ def leave(position: Position, trigger: Trigger, book: Book) -> None:
         rungs=trigger.rungs,
     )
     order = order_sell(intent=intent, book=book)
-    if order.deny_code == DenyCode.INSUFFICIENT_BALANCE:
+    if order.deny_code in (DenyCode.INSUFFICIENT_BALANCE, DenyCode.REAL_TRADING_LOCKED):
         position.blocked_code = order.deny_code
         book.position_save(position, "blocked_code")
 

@@ -158,8 +158,8 @@ def positions_open(**filters: Any) -> QuerySet[Position]:
 
 def positions_to_judge(due: Q) -> list[Position]:
     """Open positions whose exits may be judged (none is being left already, nothing blocks them) and that are due."""
-    leaving = Order.objects.filter(side="sell", status="SUBMITTED")
-    rows = positions_open(wallet__wallet_type="TEST", blocked_code="").exclude(orders__in=leaving)
+    leaving = Order.objects.filter(side="sell", status__in=Order.IN_FLIGHT)
+    rows = positions_open(blocked_code="").exclude(orders__in=leaving)
     return list(rows.filter(due))
 
 
@@ -178,12 +178,13 @@ def held_graduated(to: datetime) -> dict[str, datetime]:
 
 def orders_in_flight(**filters: Any) -> QuerySet[Order]:
     """Orders that the venue has not ended yet, in the order in which it will."""
-    return Order.objects.filter(status="SUBMITTED", **filters).order_by("due_at", "idempotency_key")
+    return Order.objects.filter(status__in=Order.IN_FLIGHT, **filters).order_by("due_at", "idempotency_key")
 
 
 def order_next_due(to: datetime) -> Order | None:
     """The next order the venue executes at or before `to`."""
-    return orders_in_flight(due_at__lte=to, wallet__wallet_type="TEST").first()
+    waiting = Order.objects.filter(status="SUBMITTED", due_at__lte=to, wallet__wallet_type="TEST")
+    return waiting.order_by("due_at", "idempotency_key").first()
 
 
 def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
@@ -258,7 +259,8 @@ SELECT mint, sum(lamports)::bigint, bool_and(blocked) FROM (
     SELECT mint, cost_lamports AS lamports, blocked_code <> '' AS blocked FROM positions
     WHERE wallet_id = %(wallet)s AND status = 'OPEN'
     UNION ALL
-    SELECT mint, lamports, false FROM orders WHERE wallet_id = %(wallet)s AND status = 'SUBMITTED' AND side = 'buy'
+    SELECT mint, lamports, false FROM orders WHERE wallet_id = %(wallet)s AND status IN ('SUBMITTED', 'UNKNOWN')
+      AND side = 'buy'
 ) entered GROUP BY mint
 """
 
@@ -277,7 +279,7 @@ def invested_lamports(wallet: Wallet) -> tuple[dict[str, int], int]:
 
 def reserved_lamports(wallet: Wallet) -> int:
     """What orders in flight have taken out of the balance."""
-    total = Order.objects.filter(wallet=wallet, status="SUBMITTED").aggregate(total=Sum("reserved_lamports"))["total"]
+    total = orders_in_flight(wallet=wallet).order_by().aggregate(total=Sum("reserved_lamports"))["total"]
     return int(total or 0)
 
 
