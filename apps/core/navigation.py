@@ -69,8 +69,10 @@ SECTIONS = (
         (
             ("trading:overview", _("Overview")),
             ("trading:wallets", _("Wallets")),
+            ("trading:strategies", _("Strategies")),
             ("trading:positions", _("Positions")),
             ("trading:trades", _("Trades")),
+            ("trading:backtests", _("Backtests")),
             ("trading:transfers", _("Transfers")),
             ("trading:order", _("Manual order")),
         ),

@@ -18,7 +18,7 @@ from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read, trade
 from apps.core.units import sol_to_lamports
-from apps.trading import figures, queries, services
+from apps.trading import api_backtests, api_strategies, figures, queries, services
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
 from apps.trading.schemas import (
     BalanceIn,
@@ -42,6 +42,8 @@ from apps.trading.schemas import (
 from apps.trading.valuation import Valued, positions_valued
 
 router = Router(tags=["buy"])
+router.add_router("/backtests", api_backtests.router)
+router.add_router("/strategies", api_strategies.router)
 
 
 def _feed_now() -> datetime:
@@ -131,7 +133,7 @@ def sell_all(request: HttpRequest, data: SellAllIn) -> Any:
 @router.post("/transfer", response=TransferOut, auth=trade)
 def transfer(request: HttpRequest, data: TransferIn) -> Any:
     """Move SOL between test wallets, an amount or everything."""
-    return services.transfer(from_alias=data.from_wallet, to_alias=data.to_wallet, lamports=data.lamports())
+    return transfers_.transfer(from_alias=data.from_wallet, to_alias=data.to_wallet, lamports=data.lamports())
 
 
 @router.get("/wallets", response=Page[WalletOut], auth=read)

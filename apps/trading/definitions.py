@@ -105,8 +105,8 @@ class Rules(Part):
     exit_model_ids: Ids = Field(default=[], description="an alert of these is a reason to leave")
     creator_sold_bps: Bps | None = Field(default=None, description="of the creator's first buy, since our entry")
     creator_sold_lamports: Stake | None = Field(default=None, description="sold by the creator since our entry")
-    graduation_bps: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        default=10_000, description="leave when so much of the curve is sold; 10000: when it is complete"
+    graduation_bps: int = Field(
+        default=10_000, ge=0, le=10_000, description="leave when so much of the curve is sold; 0: never for that"
     )
 
     @field_validator("ladder")
@@ -169,19 +169,12 @@ class Definition(Part):
 
     def as_json(self) -> dict[str, Any]:
         """For a JSONField, an API answer or a file; what is not set is left out."""
-        return self.model_dump(mode="json", exclude_none=True) | _graduation_off(self.exits)
+        return self.model_dump(mode="json", exclude_none=True)
 
     @property
     def sha256(self) -> str:
         """Of the canonical JSON: the same for the same definition, however it was written down."""
         return digest(self.as_json())
-
-
-def _graduation_off(exits: Exits) -> dict[str, Any]:
-    """The one field whose absence means something else than its default has to be said."""
-    if exits.graduation_bps is not None:
-        return {}
-    return {"exits": exits.model_dump(mode="json", exclude_none=True) | {"graduation_bps": None}}
 
 
 def digest(definition: dict[str, Any]) -> str:

@@ -54,5 +54,5 @@ def levels_of(position: Position) -> Levels:
         rungs_done=position.rungs_done,
         creator_sold_lamports=rules.get("creator_sold_lamports"),
         creator_sold_base_units=rules.get("creator_sold_base_units"),
-        graduation_bps=rules.get("graduation_bps", BPS),
+        graduation_bps=rules.get("graduation_bps", BPS) or None,
     )

@@ -11,11 +11,12 @@ from copy import copy
 from datetime import datetime
 from typing import Any
 
+from django.core.validators import slug_re
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
 from apps.core import live
-from apps.core.errors import ConflictError, NotFoundError
+from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.trading import queries
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
@@ -23,6 +24,7 @@ from apps.trading.denials import DENIALS
 from apps.trading.levels import position_arm
 from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wallet
 from apps.trading.risk import DenyCode
+from apps.trading.strategy_files import StrategyFile, strategy_written
 from apps.training import features
 
 COLUMN_EXITS = ("stop_loss_bps", "take_profit_bps", "timeout_seconds")
@@ -210,6 +212,29 @@ def strategy_apply(*, name: str) -> int:
                                      "slippage_bps"])  # fmt: skip
     _changed()
     return len(held)
+
+
+def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: str | None = None) -> Strategy:
+    """Make a strategy of a file, resting until it is switched on, or give the one of this name a new version.
+
+    Raises STRATEGY_UNNAMED, WALLET_DIFFERS and what `strategy_make` and `strategy_change` raise.
+    """
+    name, alias = name or file.name, wallet_alias or file.wallet
+    if not slug_re.fullmatch(name) or len(name) > 50 or not alias:
+        message = "Give a wallet and a name of letters, digits, - and _, in the file or beside it."
+        raise PlatformError("STRATEGY_UNNAMED", message)
+    there = Strategy.objects.select_related("wallet").filter(name=name).first()
+    if there is None:
+        return strategy_make(name=name, wallet_alias=alias, definition=file.definition, is_active=False, note=file.note)
+    if there.wallet.alias != alias:
+        message = f"The strategy {name} trades for {there.wallet.alias} and keeps its wallet: choose another name."
+        raise ConflictError("WALLET_DIFFERS", message, name=name)
+    return strategy_change(name=name, definition=file.definition, note=file.note)
+
+
+def strategy_export(strategy: Strategy) -> str:
+    """A strategy as TOML."""
+    return strategy_written(StrategyFile(definition_of(strategy), strategy.name, strategy.wallet.alias))
 
 
 def strategy_delete(*, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.trading import views
+from apps.trading import backtest_views, views, views_strategies
 
 app_name = "trading"
 urlpatterns = [
@@ -18,4 +18,20 @@ urlpatterns = [
     path("coins/<str:mint>/", views.coin, name="coin"),
     path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
     path("order/", views.order, name="order"),
+    path("backtests/", backtest_views.backtests, name="backtests"),
+    path("backtests/new/", backtest_views.new, name="backtest_new"),
+    path("backtests/preview/", backtest_views.preview, name="backtest_preview"),
+    path("backtests/compare/", backtest_views.compare, name="backtest_compare"),
+    path("backtests/<int:backtest_id>/", backtest_views.backtest, name="backtest"),
+    path("backtests/<int:backtest_id>/trades/", backtest_views.trades, name="backtest_trades"),
+    path("backtests/<int:backtest_id>/cancel/", backtest_views.cancel, name="backtest_cancel"),
+    path("backtests/<int:backtest_id>/delete/", backtest_views.delete, name="backtest_delete"),
+    path("strategies/", views_strategies.strategy_list, name="strategies"),
+    path("strategies/<slug:name>/", views_strategies.strategy, name="strategy"),
+    path("strategies/<slug:name>/change/", views_strategies.change, name="strategy_change"),
+    path("strategies/<slug:name>/file/", views_strategies.export, name="strategy_export"),
+    path("strategies/<slug:name>/versions/<int:number>/", views_strategies.version, name="strategy_version"),
+    path("strategies/<slug:name>/do/<slug:action>/", views_strategies.action, name="strategy_action"),
+    path("new-strategy/", views_strategies.new, name="strategy_new"),
+    path("strategy-rows/<slug:kind>/", views_strategies.row, name="strategy_row"),
 ]
