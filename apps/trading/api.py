@@ -18,6 +18,7 @@ from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read, trade
 from apps.core.units import sol_to_lamports
+from apps.trading import api_ledger, ledger_queries
 from apps.trading import api_backtests, api_strategies, figures, queries, services
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
 from apps.trading.schemas import (
@@ -42,6 +43,7 @@ from apps.trading.schemas import (
 from apps.trading.valuation import Valued, positions_valued
 
 router = Router(tags=["buy"])
+router.add_router("/ledger", api_ledger.router)
 router.add_router("/backtests", api_backtests.router)
 router.add_router("/strategies", api_strategies.router)
 
@@ -83,6 +85,7 @@ def health(request: HttpRequest) -> dict[str, Any]:
         "feed_at": feed_at,
         "processed_at": progress.processed_at,
         "trading_state": state,
+        "ledger_difference_lamports": ledger_queries.difference_now(),
     }
 
 

@@ -276,6 +276,7 @@ class HealthOut(Schema):
     feed_at: datetime | None
     processed_at: datetime | None
     trading_state: str
+    ledger_difference_lamports: int
 
 
 class StatsOut(Schema):
