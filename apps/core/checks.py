@@ -37,6 +37,7 @@ ABOVE_ZERO = (
     "POLLING_INTERVAL_SECONDS",
     "MAX_ALERT_LAG_SECONDS",
     "WEBHOOK_TIMEOUT_SECONDS",
+    "SOLANA_TIMEOUT_SECONDS",
     "WEBHOOK_LOG_DAYS",
 )
 NOT_NEGATIVE = (
@@ -48,6 +49,8 @@ NOT_NEGATIVE = (
     "JOURNAL_RESERVE_MB",
     "DEFAULT_SLIPPAGE_BPS",
     "DEFAULT_JITO_TIP_LAMPORTS",
+    "JITO_TIP_CAP_LAMPORTS",
+    "PRIORITY_FEE_CAP_LAMPORTS",
     "NETWORK_FEE_SOL",
     "SAFETY_BUFFER_SOL",
     "TRADING_LATENCY_MS",
@@ -61,6 +64,7 @@ ADDRESSES = {
     "N8N_FIND_WEBHOOK_URL": ("http", "https"),
     "N8N_SERVER_WEBHOOK_URL": ("http", "https"),
     "SOLANA_RPC_URL": ("http", "https"),
+    "PUMPPORTAL_TRADE_URL": ("http", "https"),
     "JITO_BLOCK_ENGINE": ("http", "https"),
 }
 MAY_BE_EMPTY = ("N8N_FIND_WEBHOOK_URL", "N8N_SERVER_WEBHOOK_URL", "JITO_BLOCK_ENGINE")
@@ -109,6 +113,12 @@ def _is_address(address: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+def nodes_wrong() -> Iterator[str]:
+    for address in settings.SOLANA_RPC_FALLBACK_URLS:
+        if not _is_address(address, ("http", "https")):
+            yield "SOLANA_RPC_FALLBACK_URLS must hold addresses that begin with http:// or https://."
+
+
 def gateways_wrong() -> Iterator[str]:
     for gateway in settings.METADATA_GATEWAYS:
         if not _is_address(gateway, ("http", "https")) or not gateway.endswith("/ipfs/"):
@@ -118,12 +128,18 @@ def gateways_wrong() -> Iterator[str]:
 def secrets_wrong() -> Iterator[str]:
     if not settings.DEBUG and len(settings.SECRET_KEY) < SHORTEST_SECRET:
         yield f"SECRET_KEY must have at least {SHORTEST_SECRET} random characters."
+    for name in ("ENCRYPTION_KEY", "ENCRYPTION_KEY_OLD"):
+        if name == "ENCRYPTION_KEY" or _value(name):
+            yield from _key_wrong(name)
+
+
+def _key_wrong(name: str) -> Iterator[str]:
     try:
-        key = base64.b64decode(settings.ENCRYPTION_KEY, validate=True)
+        key = base64.b64decode(_value(name), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != ENCRYPTION_KEY_BYTES:
-        yield f"ENCRYPTION_KEY must be {ENCRYPTION_KEY_BYTES} bytes in base64 (44 characters)."
+        yield f"{name} must be {ENCRYPTION_KEY_BYTES} bytes in base64 (44 characters)."
 
 
 def pattern_wrong() -> Iterator[str]:
@@ -151,6 +167,7 @@ RULES: tuple[Callable[[], Iterator[str]], ...] = (
     numbers_wrong,
     addresses_wrong,
     gateways_wrong,
+    nodes_wrong,
     webhooks_wrong,
     secrets_wrong,
     pattern_wrong,

@@ -9,9 +9,7 @@ import os
 import re
 from datetime import datetime, timedelta
 
-from django.conf import settings
-
-from apps.core import envelope, signatures
+from apps.core import sealing, signatures
 from apps.core.envelope import SealedError
 from apps.core.errors import PlatformError
 from apps.core.models import WebhookEndpoint
@@ -75,11 +73,24 @@ def _bound(endpoint: WebhookEndpoint, place: str) -> bytes:
 
 
 def _sealed(endpoint: WebhookEndpoint, place: str, secret: bytes) -> bytes:
-    master = envelope.master_key(settings.ENCRYPTION_KEY)
-    return envelope.seal(secret, bound=_bound(endpoint, place), master=master)
+    return sealing.seal(secret, bound=_bound(endpoint, place))
+
+
+def secrets_rewrap(endpoint: WebhookEndpoint) -> bool:
+    """Seal what an endpoint keeps under the key of now, where it is not yet; whether anything was. The caller saves.
+
+    Raises SealedError for a secret that opens with neither key.
+    """
+    changed = False
+    for place in ("secret", "old_secret", "header_value"):
+        stored = getattr(endpoint, place)
+        fresh = None if stored is None else sealing.rewrap(bytes(stored), bound=_bound(endpoint, place))
+        if fresh is not None:
+            setattr(endpoint, place, fresh)
+            changed = True
+    return changed
 
 
 def _opened(endpoint: WebhookEndpoint, place: str) -> bytes:
     stored = bytes(getattr(endpoint, place))
-    master = envelope.master_key(settings.ENCRYPTION_KEY)
-    return envelope.unseal(stored, bound=_bound(endpoint, place), master=master)
+    return sealing.unseal(stored, bound=_bound(endpoint, place))

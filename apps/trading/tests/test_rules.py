@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.trading import keys
+from apps.core import envelope
 from apps.trading.exits import Levels, Mark, Trigger, deadline, decide, first_trigger, return_bps
+from apps.trading.keys import binding
 from apps.trading.positions import units_for_percent
 from apps.trading.risk import (
     BuySnapshot,
@@ -217,35 +218,32 @@ MASTER, OTHER = bytes(range(32)), bytes(range(1, 33))
 
 @given(st.binary(min_size=1, max_size=200), st.integers(1, 10**9), st.text(max_size=44))
 def test_sealed_key_opens_for_its_wallet(secret: bytes, wallet_id: int, address: str) -> None:
-    stored = keys.seal(secret, wallet_id=wallet_id, address=address, master=MASTER)
+    bound = binding(wallet_id, address)
+    stored = envelope.seal(secret, bound=bound, master=MASTER)
     assert secret not in stored or len(secret) < 4
-    assert keys.unseal(stored, wallet_id=wallet_id, address=address, master=MASTER) == secret
-    moved = keys.rewrap(stored, wallet_id=wallet_id, address=address, master=MASTER, new_master=OTHER)
-    assert keys.unseal(moved, wallet_id=wallet_id, address=address, master=OTHER) == secret
+    assert envelope.unseal(stored, bound=bound, master=MASTER) == secret
+    moved = envelope.rewrap(stored, bound=bound, master=MASTER, new_master=OTHER)
+    assert envelope.unseal(moved, bound=bound, master=OTHER) == secret
 
 
 @pytest.mark.parametrize("change", ["wallet", "address", "master", "bytes", "version", "cut"])
 def test_sealed_key_opens_for_nobody_else(change: str) -> None:
-    stored = keys.seal(b"secret key", wallet_id=1, address="A", master=MASTER)
+    stored = envelope.seal(b"secret key", bound=binding(1, "A"), master=MASTER)
     if change in ("bytes", "version", "cut"):
         place = {"bytes": len(stored) - 1, "version": 0, "cut": 0}[change]
         stored = stored[:40] if change == "cut" else stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :]
-    with pytest.raises(keys.SealedKeyError) as error:
-        keys.unseal(
-            stored,
-            wallet_id=2 if change == "wallet" else 1,
-            address="B" if change == "address" else "A",
-            master=OTHER if change == "master" else MASTER,
-        )
+    bound = binding(2 if change == "wallet" else 1, "B" if change == "address" else "A")
+    with pytest.raises(envelope.SealedError) as error:
+        envelope.unseal(stored, bound=bound, master=OTHER if change == "master" else MASTER)
     assert "secret" not in str(error.value)
 
 
 def test_same_secret_is_sealed_differently_each_time() -> None:
-    assert len({keys.seal(b"x", wallet_id=1, address="A", master=MASTER) for _ in range(5)}) == 5
+    assert len({envelope.seal(b"x", bound=b"A", master=MASTER) for _ in range(5)}) == 5
 
 
 @pytest.mark.parametrize("text", ["", "short", "!" * 44, "ab" * 31])
 def test_wrong_master_key_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="32 bytes") as error:
-        keys.master_key(text)
+        envelope.master_key(text)
     assert not text or text not in str(error.value)
