@@ -40,6 +40,7 @@ from apps.trading.schemas import (
     WalletOut,
     WalletPatch,
 )
+from apps.trading.transfers import transfer as sol_transfer
 from apps.trading.valuation import Valued, positions_valued
 
 router = Router(tags=["buy"])
@@ -136,7 +137,7 @@ def sell_all(request: HttpRequest, data: SellAllIn) -> Any:
 @router.post("/transfer", response=TransferOut, auth=trade)
 def transfer(request: HttpRequest, data: TransferIn) -> Any:
     """Move SOL between test wallets, an amount or everything."""
-    return transfers_.transfer(from_alias=data.from_wallet, to_alias=data.to_wallet, lamports=data.lamports())
+    return sol_transfer(from_alias=data.from_wallet, to_alias=data.to_wallet, lamports=data.lamports())
 
 
 @router.get("/wallets", response=Page[WalletOut], auth=read)

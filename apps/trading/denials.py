@@ -5,7 +5,7 @@ from apps.trading.risk import DenyCode
 DENIALS = {
     DenyCode.TRADING_HALTED: "Trading is halted: set it to ACTIVE first.",
     DenyCode.TRADING_REDUCING: "Trading only leaves positions now: set it to ACTIVE to buy.",
-    DenyCode.REAL_TRADING_LOCKED: "Real trading of this wallet is locked: unlock it (page Real money) or use a test wallet.",
+    DenyCode.REAL_TRADING_LOCKED: "Real trading of this wallet is locked: unlock it first, or use a test wallet.",
     DenyCode.WALLET_NOT_ACTIVE: "The wallet is not active: set its status to ACTIVE.",
     DenyCode.TRADING_DISABLED: "Trading is switched off for this wallet: switch it on.",
     DenyCode.FEED_STALE: "Nothing comes from the feed: wait until the stream is connected.",

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.htmx import StyledForm
 from apps.core.units import sol_to_lamports
-from apps.trading import services
+from apps.trading import services, transfers
 from apps.trading.models import Order, Wallet
 
 
@@ -125,7 +125,7 @@ class TransferForm(StyledForm):
     def save(self) -> None:
         values = self.cleaned_data
         amount = values["amount"]
-        services.transfer(
+        transfers.transfer(
             from_alias=values["source"],
             to_alias=values["target"],
             lamports=None if amount is None else sol_to_lamports(amount),

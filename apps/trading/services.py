@@ -1,6 +1,6 @@
-"""What people and programs may do with wallets, orders by hand, transfers, the kill switch and strategies.
+"""What people and programs may do with wallets, orders by hand, the kill switch and strategies.
 
-Expected refusals are `PlatformError`s with a stable code. Real wallets are refused everywhere: REAL_TRADING_LOCKED.
+Expected refusals are `PlatformError`s with a stable code.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from django.utils import timezone
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.units import LAMPORTS_PER_SOL, sol_to_lamports
+from apps.core.units import LAMPORTS_PER_SOL
 from apps.trading import queries, strategies
-from apps.trading.bookings import deposit_book, transfer_book
+from apps.trading.bookings import deposit_book
 from apps.trading.denials import DENIALS
-from apps.trading.models import Order, Position, Strategy, TradingState, TransferLog, Wallet
+from apps.trading.models import Order, Position, Strategy, TradingState, Wallet
 from apps.trading.orders import BuyIntent, SellIntent, order_buy, order_sell, wallet_locked
 from apps.trading.positions import units_for_percent
 from apps.trading.risk import DenyCode
 
-TRANSFER_FEE_LAMPORTS = 5_000  # one signature
 MOST_LAMPORTS = 10**9 * LAMPORTS_PER_SOL
 WALLET_FIELDS = frozenset(
     {
@@ -37,6 +36,8 @@ WALLET_FIELDS = frozenset(
         "max_daily_loss_bps",
         "max_position_lamports",
         "max_open_positions",
+        "max_transfer_lamports",
+        "max_transfer_day_lamports",
         "virtual_loss_percent",
         "consecutive_losses",
     }
@@ -58,12 +59,13 @@ STRATEGY_FIELDS = frozenset(
 )
 
 
-def _now() -> datetime:
+def feed_now() -> datetime:
     """The feed's present; the wall clock before the first frame."""
     return queries.feed_at() or timezone.now()
 
 
-def _changed() -> None:
+def changed() -> None:
+    """Tell the browsers, once it is committed."""
     for topic in ("trading", "dashboard"):
         transaction.on_commit(lambda topic=topic: live.publish(topic))  # type: ignore[misc]
 
@@ -81,7 +83,8 @@ def _require_test(wallet: Wallet) -> None:
         raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
 
 
-def _require_amount(lamports: int) -> None:
+def require_amount(lamports: int) -> None:
+    """Raises AMOUNT_OUT_OF_RANGE."""
     if not 0 < lamports <= MOST_LAMPORTS:
         raise PlatformError("AMOUNT_OUT_OF_RANGE", "Give an amount above 0 and below a billion SOL.", lamports=lamports)
 
@@ -97,7 +100,7 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
         raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
     _require_fields(fields, WALLET_FIELDS)
     if balance_lamports:
-        _require_amount(balance_lamports)
+        require_amount(balance_lamports)
     wallet = Wallet(
         alias=alias,
         wallet_type=wallet_type,
@@ -109,10 +112,10 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
         with transaction.atomic():
             wallet.save(force_insert=True)
             if balance_lamports:
-                deposit_book(wallet, balance_lamports, _now())
+                deposit_book(wallet, balance_lamports, feed_now())
     except IntegrityError as error:
         raise ConflictError("ALIAS_TAKEN", f"There is a wallet called {alias} already.", alias=alias) from error
-    _changed()
+    changed()
     return wallet
 
 
@@ -126,7 +129,7 @@ def wallet_update(*, alias: str, **changes: Any) -> Wallet:
     for name, value in changes.items():
         setattr(wallet, name, value)
     wallet.save(update_fields=list(changes))
-    _changed()
+    changed()
     return wallet
 
 
@@ -152,15 +155,15 @@ def wallet_delete(*, alias: str) -> None:
     except ProtectedError as error:
         message = "The wallet has a history or a strategy, which is kept: set its status to FROZEN instead."
         raise ConflictError("WALLET_IN_USE", message, alias=alias) from error
-    _changed()
+    changed()
 
 
-def _move(wallet: Wallet, lamports: int) -> None:
+def cash_move(wallet: Wallet, lamports: int) -> None:
     """Change a locked wallet's cash by a deposit or transfer; this is neither a gain nor a loss of its day."""
-    wallet.virtual_balance_lamports += lamports
+    wallet.cash_lamports += lamports
     if wallet.day_start_equity_lamports is not None:
         wallet.day_start_equity_lamports += lamports
-    wallet.save(update_fields=["virtual_balance_lamports", "day_start_equity_lamports", "deposited_lamports"])
+    wallet.save(update_fields=[wallet.cash_field, "day_start_equity_lamports", "deposited_lamports"])
     if lamports > 0:
         waiting = Position.objects.filter(wallet=wallet, blocked_code=DenyCode.INSUFFICIENT_BALANCE)
         waiting.update(blocked_code="")
@@ -169,67 +172,19 @@ def _move(wallet: Wallet, lamports: int) -> None:
 @transaction.atomic
 def wallet_add_balance(*, alias: str, lamports: int) -> Wallet:
     """Put virtual SOL into a test wallet. Raises REAL_TRADING_LOCKED, AMOUNT_OUT_OF_RANGE."""
-    _require_amount(lamports)
+    require_amount(lamports)
     wallet = wallet_locked(wallet_get(alias=alias).pk)
     _require_test(wallet)
-    _require_amount(wallet.virtual_balance_lamports + lamports)
+    require_amount(wallet.virtual_balance_lamports + lamports)
     wallet.deposited_lamports += lamports
-    _move(wallet, lamports)
-    deposit_book(wallet, lamports, _now())
-    _changed()
+    cash_move(wallet, lamports)
+    deposit_book(wallet, lamports, feed_now())
+    changed()
     return wallet
 
 
-@transaction.atomic
-def transfer(*, from_alias: str, to_alias: str, lamports: int | None = None) -> TransferLog:
-    """Move SOL between two test wallets; without an amount everything that can go (a sweep).
-
-    A sweep leaves the safety buffer where positions are open, for the fees of their exits.
-    """
-    giver, taker = _wallets_locked(from_alias, to_alias)
-    fee, buffer = TRANSFER_FEE_LAMPORTS, 0
-    if lamports is None and queries.positions_open(wallet=giver).exists():
-        buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL))
-    amount = giver.virtual_balance_lamports - fee - buffer if lamports is None else lamports
-    if lamports is not None:
-        _require_amount(amount)
-    if amount <= 0 or amount + fee > giver.virtual_balance_lamports:
-        message = "The balance does not cover the amount and the network fee."
-        raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.virtual_balance_lamports)
-    _move(giver, -amount - fee)
-    _move(taker, amount)
-    row = TransferLog.objects.create(
-        wallet=giver,
-        to_wallet=taker,
-        to_address=taker.address or taker.alias,
-        lamports=amount,
-        fee_lamports=fee,
-        status="SUCCESS",
-        at=_now(),
-    )
-    transfer_book(giver, row, amount, fee)
-    transfer_book(taker, row, -amount)
-    _changed()
-    return row
-
-
-def _wallets_locked(from_alias: str, to_alias: str) -> tuple[Wallet, Wallet]:
-    """Both ends of a transfer, locked in a fixed order and allowed to take part in it."""
-    giver, taker = wallet_get(alias=from_alias), wallet_get(alias=to_alias)
-    if giver.pk == taker.pk:
-        raise PlatformError("SAME_WALLET", "Choose two different wallets.")
-    locked = {pk: wallet_locked(pk) for pk in sorted([giver.pk, taker.pk])}
-    giver, taker = locked[giver.pk], locked[taker.pk]
-    _require_test(giver)
-    _require_test(taker)
-    if queries.trading_state_locked() == TradingState.State.HALTED:
-        raise ConflictError("TRADING_HALTED", DENIALS[DenyCode.TRADING_HALTED])
-    if not giver.transfer_enabled or giver.status == Wallet.Status.FROZEN:
-        raise ConflictError("TRANSFER_DISABLED", "Transfers are switched off for this wallet: switch them on.")
-    return giver, taker
-
-
-def _manual_moment() -> datetime:
+def moment_manual() -> datetime:
+    """The feed time at which people decide. Raises FEED_NOT_READY."""
     at = queries.feed_at()
     if at is None:
         raise ConflictError("FEED_NOT_READY", "Nothing has come from the feed yet: start the stream first.")
@@ -270,14 +225,14 @@ def buy_manual(
     The same `idempotency_key` gives the same order again. Raises ConflictError with the code of a denial, which is
     stored as an order too, or IDEMPOTENCY_KEY_USED.
     """
-    _require_amount(lamports)
+    require_amount(lamports)
     intent = BuyIntent(
         key=_manual_key(alias, idempotency_key),
         wallet_id=wallet_get(alias=alias).pk,
         mint=mint,
         lamports=lamports,
         slippage_bps=_require_slippage(slippage_bps),
-        decided_at=_manual_moment(),
+        decided_at=moment_manual(),
         may_add=True,
     )
     order = order_buy(intent=intent, feed_age_seconds=queries.feed_age_seconds())
@@ -310,7 +265,7 @@ def sell_manual(
         position_id=position.pk,
         base_units=units_for_percent(position.quantity_base_units, percent),
         slippage_bps=_require_slippage(slippage_bps),
-        decided_at=_manual_moment(),
+        decided_at=moment_manual(),
         reason=Position.ExitReason.MANUAL,
     )
     return _raise_denied(_require_same_order(order_sell(intent=intent), side="sell", mint=mint))
@@ -318,11 +273,8 @@ def sell_manual(
 
 def sell_all(*, alias: str | None = None, slippage_bps: int | None = None) -> list[Order]:
     """Order the sale of every open position (of one wallet, or of all test wallets), SUBMITTED or DENIED each."""
-    filters: dict[str, Any] = {"wallet__wallet_type": Wallet.Type.TEST}
-    if alias is not None:
-        filters["wallet"] = wallet_get(alias=alias)
-        _require_test(filters["wallet"])
-    moment, slippage = _manual_moment(), _require_slippage(slippage_bps)
+    filters = {"wallet__wallet_type": Wallet.Type.TEST} if alias is None else {"wallet": wallet_get(alias=alias)}
+    moment, slippage = moment_manual(), _require_slippage(slippage_bps)
     return [
         order_sell(
             intent=SellIntent(
@@ -343,7 +295,7 @@ def trading_state_set(*, state: str, reason: str = "") -> TradingState:
     if state not in TradingState.State.values:
         raise PlatformError("STATE_UNKNOWN", "Choose ACTIVE, REDUCING or HALTED.", state=state)
     row, _ = TradingState.objects.update_or_create(id=1, defaults={"state": state, "reason": reason[:200]})
-    _changed()
+    changed()
     return row
 
 
@@ -352,7 +304,7 @@ def strategy_create(
 ) -> Strategy:
     """A new strategy with a fixed stake by its columns; see `strategies.strategy_make`, whose errors it raises."""
     _require_fields(columns, STRATEGY_FIELDS)
-    _require_amount(stake_lamports)
+    require_amount(stake_lamports)
     definition = strategies.flat(Strategy(stake_lamports=stake_lamports), columns)
     return strategies.strategy_make(name=name, wallet_alias=wallet_alias, definition=definition, is_active=is_active)
 

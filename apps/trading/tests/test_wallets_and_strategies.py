@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.core.errors import PlatformError
-from apps.trading import services
+from apps.trading import services, transfers
 from apps.trading.models import Order, Wallet
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import held, run
@@ -46,21 +46,27 @@ def test_wallet_with_a_history_is_kept(started: World) -> None:
     assert error.value.code == "WALLET_IN_USE"
 
 
-def test_real_wallet_is_refused_by_every_service(started: World) -> None:
+def test_locked_real_wallet_is_refused_by_every_service(started: World) -> None:
     mint = started.coin()
-    Wallet.objects.create(alias="real", wallet_type="REAL", transfer_enabled=True, real_balance_lamports=SOL)
-    started.wallet("test", transfer_enabled=True)
+    for alias in ("real", "other"):
+        Wallet.objects.create(alias=alias, wallet_type="REAL", transfer_enabled=True, real_balance_lamports=SOL)
     for act in (
         lambda: services.buy_manual(alias="real", mint=mint, lamports=SOL // 10),
         lambda: services.wallet_add_balance(alias="real", lamports=SOL),
-        lambda: services.transfer(from_alias="real", to_alias="test", lamports=1),
-        lambda: services.transfer(from_alias="test", to_alias="real", lamports=1),
-        lambda: services.sell_all(alias="real"),
-        lambda: services.strategy_create(name="r", wallet_alias="real", stake_lamports=1),
+        lambda: transfers.transfer(from_alias="real", to_alias="other", lamports=1),
     ):
         with pytest.raises(PlatformError) as error:
             act()
         assert error.value.code == "REAL_TRADING_LOCKED"
+
+
+@pytest.mark.parametrize(("giver", "taker"), [("real", "test"), ("test", "real")])
+def test_virtual_and_real_money_do_not_mix(started: World, giver: str, taker: str) -> None:
+    Wallet.objects.create(alias="real", wallet_type="REAL", transfer_enabled=True, real_balance_lamports=SOL)
+    started.wallet("test", transfer_enabled=True)
+    with pytest.raises(PlatformError) as error:
+        transfers.transfer(from_alias=giver, to_alias=taker, lamports=1)
+    assert error.value.code == "WALLETS_OF_TWO_KINDS"
 
 
 def test_admin_form_does_not_write_back_a_balance_that_moved(started: World, admin_client: Any) -> None:
