@@ -16,6 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from tests.warm import Process
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
 
@@ -44,11 +46,10 @@ def test_database_url() -> str:
 
 
 @contextmanager
-def process(*command: str, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, log: Path, **environment: str) -> Iterator[Process]:
     """A process of the platform against the test's database; ended with TERM, its output in `log`."""
     env = {**os.environ, "DATABASE_URL": test_database_url(), **environment}
-    with log.open("wb") as out:
-        running = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
+    running = Process(command, env, log=log)
     try:
         yield running
     finally:

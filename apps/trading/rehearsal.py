@@ -220,12 +220,16 @@ class TraderProcess:
     def __init__(self, **environment: str) -> None:
         address = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
         self._environment = {**os.environ, "DATABASE_URL": address, "LOG_LEVEL": "WARNING", **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
 
     def start(self) -> None:
         """Start it; returns at once."""
-        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "trader"]
-        self._process = subprocess.Popen(command, env=self._environment, cwd=settings.BASE_DIR)
+        self._process = self.launch([sys.executable, str(settings.BASE_DIR / "manage.py"), "trader"], self._environment)
+
+    @staticmethod
+    def launch(command: list[str], environment: dict[str, str]) -> Any:
+        """Start a process; a `subprocess.Popen`, or what behaves as one."""
+        return subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from django.conf import settings
 from django.db import connection
 
 from apps.discovery.pumpportal.server import FeedServer, Frame
+from tests.warm import Process
 
 PATIENCE_SECONDS = 40.0
 
@@ -161,17 +161,10 @@ class StreamProcess:
             "DEMO": "false",
             **environment,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def start(self) -> Self:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runstream"],
-                cwd=settings.BASE_DIR,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = Process([sys.executable, "manage.py", "runstream"], self.environment, log=self.log)
         return self
 
     def kill(self) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from apps.predictions.models import AlertEvaluation, Prediction, ScorerState
 from apps.predictions.tests.feed import Feed, at, at_work
+from tests import warm
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,14 +39,11 @@ class Process:
     """Starts and ends scorers, one at a time."""
 
     def __init__(self) -> None:
-        self.running: subprocess.Popen[bytes] | None = None
+        self.running: warm.Process | None = None
 
     def start(self) -> None:
-        self.running = subprocess.Popen(
-            [sys.executable, "manage.py", "scorer"],
-            cwd=settings.BASE_DIR,
-            env={**os.environ, "DATABASE_URL": database_url()},
-        )
+        environment = {**os.environ, "DATABASE_URL": database_url()}
+        self.running = warm.Process([sys.executable, "manage.py", "scorer"], environment)
 
     def ended(self) -> bool:
         return self.running is None or self.running.poll() is not None

@@ -20,9 +20,15 @@ from apps.trading.management.commands.trader import ADVISORY_LOCK
 from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.orders import BuyIntent, order_buy
 from apps.trading.rehearsal import SOL, START, Beat, TraderProcess, beat_write, mint_of, reserves_at, wait_until
+from tests.warm import Process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 8
+
+
+@pytest.fixture(autouse=True)
+def _warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TraderProcess, "launch", staticmethod(Process))
 
 
 @pytest.fixture

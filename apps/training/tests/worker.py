@@ -2,30 +2,26 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 
 from apps.core.scratch import database_url
 from apps.training.models import Job
+from tests.warm import Process
 
 
 @contextmanager
-def trainer() -> Iterator[subprocess.Popen]:
+def trainer() -> Iterator[Process]:
     """A Celery worker on the queue `training`, on the database of this test."""
     options = ["-Q", "training", "-c", "1", "-n", "trainer-test@%h", "--without-gossip", "--without-mingle"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "pumpsite", "worker", *options],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    environment = {**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL}
+    command = [sys.executable, "-m", "celery", "-A", "pumpsite", "worker", *options]
+    process = Process(command, environment, log=Path(os.devnull), group=True)
     try:
         yield process
     finally:
@@ -34,7 +30,7 @@ def trainer() -> Iterator[subprocess.Popen]:
         process.wait(timeout=30)
 
 
-def kill(process: subprocess.Popen) -> None:
+def kill(process: Process) -> None:
     """kill -9 of the worker and its child."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=10)
