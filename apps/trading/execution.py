@@ -80,9 +80,7 @@ def _paper_answer(order: Order, wallet: Wallet, position: Position | None, marke
         return Rejected(refusal.code, str(refusal), network_fee=fee, is_final=refusal.code in BLOCKING)
 
 
-def _apply(
-    order: Order, wallet: Wallet, position: Position | None, answer: Answer, market: Market, book: Book
-) -> None:
+def _apply(order: Order, wallet: Wallet, position: Position | None, answer: Answer, market: Market, book: Book) -> None:
     """Write what came of an order."""
     match answer:
         case Filled():
@@ -149,7 +147,7 @@ def _apply_fill(
     book.position_save(held)
     if position is None or holding.quantity == 0:
         book.pin(held)
-    order.position, order.status = held, Order.Status.FILLED
+    order.position, order.status, order.deny_code, order.message = held, Order.Status.FILLED, "", ""
     fields = _trade_fields(order, wallet, held, market.at, answer.signature)
     _settle(order, wallet, TradeLog(**fields, **_fill_fields(fill), status="SUCCESS"), book)
 
