@@ -218,6 +218,23 @@ def failing(error: Exception) -> Any:
     return connection.execute_wrapper(wrapper)
 
 
+def test_no_body_takes_fields_that_nobody_knows():
+    found = platform_api.get_openapi_schema()
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body:
+                shape = found["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+                assert shape.get("additionalProperties") is False, f"{method} {path}: use core.schemas.Body"
+
+
+def test_a_mistyped_field_is_named(api: Any, staff: Any, token_for: Any):
+    token = token_for(staff, "admin")
+    response = api("post", "/api/auth/tokens", token, data='{"name": "fleeting", "scopes": ["read"], "day": 1}')
+    (problem,) = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
+    assert (problem["in"], problem["field"]) == ("body", "day")
+
+
 def test_absent_database_is_said_plainly(api: Any, db: None):
     with failing(OperationalError("connection refused")):
         response = api("get", "/api/auth/tokens", "pp_any")

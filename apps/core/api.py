@@ -15,6 +15,7 @@ from pydantic import Field
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.models import ApiToken
 from apps.core.pagination import Page, PageQuery, paginate
+from apps.core.schemas import Body
 from apps.core.tokens import (
     AuthenticationRequiredError,
     Caller,
@@ -27,7 +28,7 @@ from apps.core.tokens import (
 router = Router(tags=["auth"])
 
 
-class LoginIn(Schema):
+class LoginIn(Body):
     username: str
     password: str
     code: str = Field("", description="of the authenticator app, where the user has one")
@@ -35,7 +36,7 @@ class LoginIn(Schema):
     days: int = Field(1, ge=1, le=366)
 
 
-class TokenIn(Schema):
+class TokenIn(Body):
     name: str = Field(min_length=1, max_length=100)
     scopes: list[ApiToken.Scope]
     days: int = Field(30, ge=1, le=366)

@@ -5,6 +5,7 @@ from datetime import datetime
 from ninja import Field, Schema
 
 from apps.core.pagination import PageQuery
+from apps.core.schemas import Body
 from apps.discovery import services
 from apps.discovery.kinds import Kind
 from apps.discovery.models import CoinStream
@@ -43,7 +44,7 @@ class ConfigOut(Schema):
     has_api_key: bool
 
 
-class ConfigIn(Schema, extra="forbid"):
+class ConfigIn(Body):
     """Only what is given is changed; a name that there is not is an error."""
 
     bad_names_pattern: str | None = Field(None, max_length=1_000)
@@ -63,7 +64,7 @@ class PhaseOut(Schema):
     max_age_minutes: int
 
 
-class PhaseIn(Schema):
+class PhaseIn(Body):
     name: str = Field(min_length=1, max_length=50, pattern=r"\S")
     interval_seconds: int = Field(ge=1, le=services.MOST_INTERVAL_SECONDS)
     min_age_minutes: int = Field(ge=0, le=services.MOST_AGE_MINUTES)

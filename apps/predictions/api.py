@@ -28,9 +28,11 @@ from apps.predictions.schemas import (
     FiguresQuery,
     HealthOut,
     IgnoreSettings,
+    IgnoreSettingsIn,
     ImportIn,
     LatestQuery,
     LogLimits,
+    LogLimitsIn,
     ModelStatsOut,
     N8nOut,
     PredictIn,
@@ -122,7 +124,7 @@ def model_ignore_settings(request: HttpRequest, active_id: int) -> ActiveModel:
 
 
 @router.patch("/models/{active_id}/ignore-settings", response=IgnoreSettings, auth=admin)
-def model_ignore_settings_change(request: HttpRequest, active_id: int, body: IgnoreSettings) -> ActiveModel:
+def model_ignore_settings_change(request: HttpRequest, active_id: int, body: IgnoreSettingsIn) -> ActiveModel:
     """Change how long it leaves coins alone; what is left out stays."""
     return services.model_configure(active=_active(active_id), fields=body.model_dump(exclude_unset=True))
 
@@ -134,7 +136,7 @@ def model_max_log_entries(request: HttpRequest, active_id: int) -> dict[str, int
 
 
 @router.patch("/models/{active_id}/max-log-entries", response=LogLimits, auth=admin)
-def model_max_log_entries_change(request: HttpRequest, active_id: int, body: LogLimits) -> dict[str, int]:
+def model_max_log_entries_change(request: HttpRequest, active_id: int, body: LogLimitsIn) -> dict[str, int]:
     """Change how many scores it keeps per coin; what is left out stays."""
     active = _active(active_id)
     limits = {**active.max_log_entries, **body.model_dump(exclude_unset=True)}

@@ -11,6 +11,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from apps.core.pagination import Page, PageQuery, paginate
+from apps.core.schemas import Body
 from apps.core.tokens import admin, read
 from apps.predictions import champions, drift, living, model_days, retraining
 from apps.predictions.models import ActiveModel, ChampionEvent, ModelDay, RetrainingPlan
@@ -118,7 +119,7 @@ def _hours(name: str) -> Any:
     return Field(None, ge=LIMITS[name][0], le=LIMITS[name][1])
 
 
-class PlanIn(Schema):
+class PlanIn(Body):
     """What is left out stays as it is."""
 
     every_hours: int | None = _hours("every_hours")
@@ -145,7 +146,7 @@ class ChampionshipOut(Schema):
     plan: PlanOut
 
 
-class ChallengeIn(Schema):
+class ChallengeIn(Body):
     model_id: int
 
 

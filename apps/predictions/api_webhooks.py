@@ -13,6 +13,7 @@ from pydantic import Field
 from apps.core import webhooks
 from apps.core.models import WebhookAttempt, WebhookEndpoint, WebhookKind, WebhookMessage
 from apps.core.pagination import Page, PageQuery, paginate
+from apps.core.schemas import Body
 from apps.core.tokens import admin, read
 from apps.predictions import endpoints
 from apps.predictions.endpoints import endpoint_get, message_get
@@ -21,7 +22,7 @@ router = Router(tags=["server"])
 SECRET = "whsec_ and 24 to 64 random bytes in base64; never given out"
 
 
-class EndpointIn(Schema):
+class EndpointIn(Body):
     """A new endpoint. `kinds` is what it is told of by itself; models may also name it as their own webhook."""
 
     url: str = Field(max_length=500)
@@ -33,7 +34,7 @@ class EndpointIn(Schema):
     header_value: str = Field("", max_length=1_000, description="never given out")
 
 
-class EndpointChange(Schema):
+class EndpointChange(Body):
     """What is not named stays. An empty `header_name` ends the header; without a value the old value stays."""
 
     url: str | None = Field(None, max_length=500)
@@ -44,14 +45,14 @@ class EndpointChange(Schema):
     header_value: str | None = Field(None, max_length=1_000)
 
 
-class SecretIn(Schema):
+class SecretIn(Body):
     """A new secret; for `keep_hours` messages carry a signature by the old one too."""
 
     secret: str = Field(max_length=200, description=SECRET)
     keep_hours: int = Field(24, ge=0, le=webhooks.LONGEST_KEEP_HOURS)
 
 
-class ReplayIn(Schema):
+class ReplayIn(Body):
     """How far back."""
 
     hours: int = Field(24, ge=1, le=366 * 24)

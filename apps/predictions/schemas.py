@@ -9,6 +9,7 @@ from ninja import Schema
 from pydantic import Field
 
 from apps.core.pagination import Page, PageQuery
+from apps.core.schemas import Body
 from apps.predictions import services
 from apps.predictions.models import ActiveModel, EvaluationStatus, Tag
 
@@ -49,6 +50,14 @@ class IgnoreSettings(Schema):
     min_scan_interval_seconds: int = Seconds
 
 
+class LogLimitsIn(Body, LogLimits):
+    """What is left out stays as it is."""
+
+
+class IgnoreSettingsIn(Body, IgnoreSettings):
+    """What is left out stays as it is."""
+
+
 class ActiveOut(IgnoreSettings):
     id: int
     model_id: int
@@ -72,7 +81,7 @@ class ActiveOut(IgnoreSettings):
         return active.model.name
 
 
-class AlertConfigIn(Schema):
+class AlertConfigIn(Body):
     """What is left out stays as it is."""
 
     threshold: float | None = Field(None, ge=0, le=1)
@@ -94,11 +103,11 @@ class ImportIn(AlertConfigIn):
     custom_name: str = Field("", max_length=100, description="empty: the model's own name")
 
 
-class RenameIn(Schema):
+class RenameIn(Body):
     custom_name: str = Field(min_length=1, max_length=100)
 
 
-class PredictIn(Schema):
+class PredictIn(Body):
     mint: str = Field(min_length=1, max_length=64)
     active_model_ids: list[int] | None = Field(
         None, max_length=100, description="models at work, also stopped ones; left out: all that score now"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field, model_validator
 
+from apps.core.schemas import Body
 from apps.core.units import sol_to_lamports
 from apps.trading.models import Order, TradeLog, TransferLog
 
@@ -15,7 +16,7 @@ MINT = r"^[1-9A-HJ-NP-Za-km-z]{32,64}$"
 MOST_SOL = Decimal(10**9)
 
 
-class Amount(Schema):
+class Amount(Body):
     """An amount in one of two units."""
 
     amount_sol: Decimal | None = Field(None, gt=0, le=MOST_SOL, description="decimal SOL")
@@ -45,7 +46,7 @@ class BuyIn(RequiredAmount):
     idempotency_key: str | None = Field(None, max_length=80, description="the same key never orders twice")
 
 
-class SellIn(Schema):
+class SellIn(Body):
     """A sale of a share of what the wallet holds."""
 
     wallet: str = Field(pattern=ALIAS)
@@ -55,7 +56,7 @@ class SellIn(Schema):
     idempotency_key: str | None = Field(None, max_length=80)
 
 
-class SellAllIn(Schema):
+class SellAllIn(Body):
     """Everything of one wallet, or of every test wallet."""
 
     wallet: str | None = Field(None, pattern=ALIAS)
@@ -76,7 +77,7 @@ class TransferIn(Amount):
         return self
 
 
-class WalletLimits(Schema):
+class WalletLimits(Body):
     """What may be set on a wallet; what is left out stays."""
 
     tag: str | None = Field(None, max_length=50)
@@ -251,7 +252,7 @@ class TransferOut(Schema):
         return row.wallet.alias
 
 
-class StateIn(Schema):
+class StateIn(Body):
     """The kill switch."""
 
     state: Literal["ACTIVE", "REDUCING", "HALTED"]

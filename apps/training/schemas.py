@@ -9,6 +9,7 @@ from ninja import Field, Schema
 from pydantic import AwareDatetime
 
 from apps.core.pagination import PageQuery
+from apps.core.schemas import Body
 from apps.training.models import TABLES_OF_SCORES, Comparison, Model, TestResult
 from apps.training.recipes import Recipe
 
@@ -116,7 +117,7 @@ class ModelDetail(ModelOut):
         return dict(model.scores)
 
 
-class ModelPatch(Schema):
+class ModelPatch(Body):
     """What may be changed of a model."""
 
     name: str | None = Field(None, min_length=1, max_length=100)
@@ -201,7 +202,7 @@ class PreviewOut(Schema):
     lacking: str
 
 
-class TimeRange(Schema):
+class TimeRange(Body):
     """Windows that end in (from, to]."""
 
     from_: AwareDatetime = Field(alias="from")
@@ -225,7 +226,7 @@ class TuneIn(CreateIn):
     """A recipe to vary: its part `tune` says what between what; without it, everything in the usual ranges."""
 
 
-class RetrainIn(Schema):
+class RetrainIn(Body):
     """The same recipe on other data; open ends mean all there is."""
 
     from_: AwareDatetime | None = Field(None, alias="from")
@@ -235,7 +236,7 @@ class RetrainIn(Schema):
     priority: int = Field(5, ge=1, le=9)
 
 
-class NameIn(Schema):
+class NameIn(Body):
     """Another name, where the own one is taken."""
 
     name: str | None = Field(None, min_length=1, max_length=100)
