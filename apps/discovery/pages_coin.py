@@ -189,7 +189,7 @@ def _window_row(row: CoinMetric) -> Row:
             Cell(display.NONE if row.unique_wallets is None else str(row.unique_wallets)),
             Cell(display.ratio_pct(row.buy_pressure_ratio, 0)),
         ],
-        f"window-{row.timestamp.timestamp():.0f}",
+        f"window-{row.timestamp.timestamp() * 1000:.0f}",  # two may end within a second: at the end of a phase
     )
 
 
