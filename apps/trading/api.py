@@ -18,8 +18,7 @@ from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read, trade
 from apps.core.units import sol_to_lamports
-from apps.trading import api_ledger, ledger_queries
-from apps.trading import api_backtests, api_strategies, figures, queries, services
+from apps.trading import api_backtests, api_ledger, api_strategies, figures, ledger_queries, queries, services
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
 from apps.trading.schemas import (
     BalanceIn,
