@@ -15,7 +15,6 @@ from pydantic import Field
 
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.schemas import Body
-from apps.core.schemas import Body
 from apps.core.tokens import read, trade
 from apps.trading import strategies
 from apps.trading.conditions import FACTS, FEATURE, OPERATORS
