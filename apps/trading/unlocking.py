@@ -26,12 +26,13 @@ from apps.trading.models import RealUnlock, Wallet
 
 logger = logging.getLogger(__name__)
 
-CAPS = ("max_position_lamports",)
+CAPS = ("max_trade_lamports", "max_day_lamports", "max_total_lamports")
+TRANSFER_LIMITS = ("max_transfer_lamports", "max_transfer_day_lamports")
 
 
 def caps_of(wallet: Wallet) -> dict[str, int]:
-    """The caps of a wallet as they stand, lamports by name; 0 or None is not set."""
-    return {name: getattr(wallet, name) or 0 for name in CAPS}
+    """The caps and transfer limits of a wallet as they stand, lamports by name; 0 is not set."""
+    return {name: getattr(wallet, name) for name in CAPS + TRANSFER_LIMITS}
 
 
 def phrase_of(alias: str) -> str:
@@ -59,7 +60,11 @@ def unlock_of(wallet: Wallet, now: datetime | None = None) -> RealUnlock | None:
 
 
 def _caps_kept(unlock: RealUnlock, wallet: Wallet) -> bool:
-    return all(0 < cap <= unlock.caps.get(name, 0) for name, cap in caps_of(wallet).items())
+    """Taking a cap away (0) raises it; a transfer limit of 0 lets nothing through."""
+    return all(
+        cap <= unlock.caps.get(name, 0) and (cap > 0 or name in TRANSFER_LIMITS)
+        for name, cap in caps_of(wallet).items()
+    )
 
 
 def unlocks_live(now: datetime) -> list[RealUnlock]:
@@ -140,7 +145,7 @@ def _real_wallet_locked(alias: str) -> Wallet:
 
 
 def _require_caps(wallet: Wallet) -> None:
-    if missing := [name for name, cap in caps_of(wallet).items() if cap <= 0]:
+    if missing := [name for name in CAPS if getattr(wallet, name) <= 0]:
         message = f"Set these caps of the wallet above 0 first: {', '.join(missing)}."
         raise ConflictError("CAPS_MISSING", message, caps=missing)
 
