@@ -3,6 +3,7 @@
 from apps.trading.models.backtests import Backtest, BacktestTrade
 from apps.trading.models.keys import KeyEvent
 from apps.trading.models.ledger import LedgerEntry
+from apps.trading.models.limits import Blocked, EquityPoint, RiskLimits
 from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.reconciliation import ChainCheck, Difference
 from apps.trading.models.shadows import ShadowFill
@@ -15,13 +16,16 @@ from apps.trading.models.wallets import Wallet
 __all__ = [
     "Backtest",
     "BacktestTrade",
+    "Blocked",
     "ChainCheck",
     "Difference",
+    "EquityPoint",
     "KeyEvent",
     "LedgerEntry",
     "Order",
     "Position",
     "RealUnlock",
+    "RiskLimits",
     "SavedAddress",
     "ShadowFill",
     "Strategy",

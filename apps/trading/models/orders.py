@@ -66,7 +66,11 @@ class Position(models.Model):
             models.UniqueConstraint(fields=["wallet", "mint"], name="position_open_once", condition=Q(status="OPEN")),
             models.CheckConstraint(name="position_quantity_not_negative", condition=Q(quantity_base_units__gte=0)),
         ]
-        indexes = [models.Index(fields=["mint"], name="positions_open", condition=Q(status="OPEN"))]
+        indexes = [
+            models.Index(fields=["mint"], name="positions_open", condition=Q(status="OPEN")),
+            models.Index(fields=["mint", "wallet"], name="positions_of_coin"),
+            models.Index(fields=["closed_at"], name="positions_closed", condition=Q(status="CLOSED")),
+        ]
 
 
 class Order(models.Model):
@@ -127,6 +131,7 @@ class Order(models.Model):
             models.Index(fields=["due_at", "id"], name="orders_in_flight", condition=Q(status="SUBMITTED")),
             models.Index(fields=["id"], name="orders_unknown", condition=Q(status="UNKNOWN")),
             models.Index(fields=["-decided_at", "-id"], name="orders_newest"),
+            models.Index(fields=["strategy", "decided_at"], name="orders_of_strategy"),
         ]
 
 

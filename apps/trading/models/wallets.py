@@ -3,8 +3,10 @@
 from django.db import models
 from django.db.models import Q
 
+from apps.trading.models.limits import SharedLimits
 
-class Wallet(models.Model):
+
+class Wallet(SharedLimits):
     """Money to trade with: TEST wallets hold virtual SOL, REAL ones a key."""
 
     class Type(models.TextChoices):
@@ -46,6 +48,7 @@ class Wallet(models.Model):
     max_day_lamports = models.BigIntegerField(default=0, help_text="most that the buys of a risk day may cost; 0: no cap")
     max_total_lamports = models.BigIntegerField(default=0, help_text="most that all buys ever may cost; 0: no cap")
     consecutive_losses = models.PositiveIntegerField(default=0)
+    cooldown_until = models.DateTimeField(null=True, help_text="feed time until which it buys nothing")
     day_start_on = models.DateField(null=True)
     day_start_equity_lamports = models.BigIntegerField(null=True)
     virtual_loss_percent = models.DecimalField(max_digits=5, decimal_places=2, default=0)
