@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -15,7 +15,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from apps.core import display
 from apps.core.htmx import StyledForm
+from apps.core.tables import NUMBER, Cell, Column, Row, Table
 from apps.discovery import exports, formats, storage
 from apps.discovery.candles import LONGEST_SECONDS
 from apps.discovery.exports import Wanted
@@ -53,21 +55,28 @@ def export(request: HttpRequest) -> HttpResponseBase:
     form = ExportForm(request.GET if asks else None, initial=request.GET.dict())
     if asks and form.is_valid():
         return file_response(request, form.wanted(), form.cleaned_data["format"])
-    context: dict[str, Any] = {"form": form, "tables": _table_rows()}
+    context: dict[str, Any] = {"form": form, "table": _stored()}
     response: HttpResponse = render(request, "discovery/export.html", context, status=400 if asks else 200)
     return response
 
 
-def _table_rows() -> list[dict[str, str]]:
-    return [
-        {
-            "name": size.table,
-            "size": f"{size.size_bytes / 2**20:,.1f}",
-            "start": size.start.date().isoformat() if size.start else "",
-            "end": size.end.date().isoformat() if size.end else "",
-        }
+def _stored() -> Table:
+    """Every table of rows in time: which days it spans, and how large it is."""
+    columns = [
+        Column(_("Table")),
+        Column(_("From"), "nowrap"),
+        Column(_("Until"), "nowrap"),
+        Column("MiB", NUMBER),
+    ]
+    rows = [
+        Row([Cell(size.table), _day(size.start), _day(size.end), Cell(display.number(size.size_bytes / 2**20, 1))])
         for size in storage.sizes()
     ]
+    return Table(columns, rows, title=_("What is stored"), empty=_("Nothing is stored yet."))
+
+
+def _day(at: datetime | None) -> Cell:
+    return Cell(at.date().isoformat() if at else display.NONE)
 
 
 def file_response(request: HttpRequest, wanted: Wanted, form: str) -> StreamingHttpResponse:
