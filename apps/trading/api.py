@@ -18,7 +18,17 @@ from apps.core.pagination import Page, PageQuery, page_of, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read, trade
 from apps.core.units import sol_to_lamports
-from apps.trading import api_backtests, api_ledger, api_strategies, figures, ledger_queries, queries, services
+from apps.trading import (
+    api_backtests,
+    api_ledger,
+    api_real,
+    api_strategies,
+    figures,
+    ledger_queries,
+    preview,
+    queries,
+    services,
+)
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
 from apps.trading.schemas import (
     BalanceIn,
@@ -38,14 +48,19 @@ from apps.trading.schemas import (
     WalletIn,
     WalletOut,
     WalletPatch,
+    transfer_out,
 )
+from apps.trading.schemas_real import PreviewOut, preview_out
 from apps.trading.transfers import transfer as sol_transfer
+from apps.trading.transfers import transfer_preview
 from apps.trading.valuation import Valued, positions_valued
 
 router = Router(tags=["buy"])
+REACHES_OUT = {"x-mcp": {"destructive": True, "open_world": True}}
 router.add_router("/ledger", api_ledger.router)
 router.add_router("/backtests", api_backtests.router)
 router.add_router("/strategies", api_strategies.router)
+router.add_router("", api_real.router)
 
 
 def _feed_now() -> datetime:
@@ -101,9 +116,13 @@ def set_state(request: HttpRequest, data: StateIn) -> Any:
     return services.trading_state_set(state=data.state, reason=data.reason)
 
 
-@router.post("/execute-buy", response={202: OrderOut}, auth=trade)
+@router.post("/execute-buy", response={200: PreviewOut, 202: OrderOut}, auth=trade, openapi_extra=REACHES_OUT)
 def execute_buy(request: HttpRequest, data: BuyIn) -> Any:
-    """Order a buy; the trader executes it after the latency (follow it at orders/{id})."""
+    """Order a buy; the trader executes it after the latency (follow it at orders/{id}). With `dry_run` 200 and what it
+    would do: price, every fee, break-even, the risk gate's verdict."""
+    if data.dry_run:
+        wish = {"mint": data.mint, "lamports": data.lamports() or 0, "slippage_bps": data.slippage_bps}
+        return Status(200, preview_out(preview.preview_buy(alias=data.wallet, **wish)))
     order = services.buy_manual(
         alias=data.wallet,
         mint=data.mint,
@@ -114,9 +133,12 @@ def execute_buy(request: HttpRequest, data: BuyIn) -> Any:
     return Status(202, order)
 
 
-@router.post("/execute-sell", response={202: OrderOut}, auth=trade)
+@router.post("/execute-sell", response={200: PreviewOut, 202: OrderOut}, auth=trade, openapi_extra=REACHES_OUT)
 def execute_sell(request: HttpRequest, data: SellIn) -> Any:
-    """Order the sale of a percentage of a holding."""
+    """Order the sale of a percentage of a holding; with `dry_run` 200 and what it would do."""
+    if data.dry_run:
+        wish = {"mint": data.mint, "percent": data.percent, "slippage_bps": data.slippage_bps}
+        return Status(200, preview_out(preview.preview_sell(alias=data.wallet, **wish)))
     order = services.sell_manual(
         alias=data.wallet,
         mint=data.mint,
@@ -127,16 +149,31 @@ def execute_sell(request: HttpRequest, data: SellIn) -> Any:
     return Status(202, order)
 
 
-@router.post("/sell-all", response={202: list[OrderOut]}, auth=trade)
+@router.post("/sell-all", response={200: list[PreviewOut], 202: list[OrderOut]}, auth=trade, openapi_extra=REACHES_OUT)
 def sell_all(request: HttpRequest, data: SellAllIn) -> Any:
-    """Order the sale of every open position; each order says whether it was submitted or denied."""
+    """Order the sale of every open position (of one wallet, or of all test wallets); each order says whether it was
+    submitted or denied. With `dry_run` 200 and what they would do."""
+    if data.dry_run:
+        found = preview.preview_sell_all(alias=data.wallet, slippage_bps=data.slippage_bps)
+        return Status(200, [preview_out(one) for one in found])
     return Status(202, services.sell_all(alias=data.wallet, slippage_bps=data.slippage_bps))
 
 
-@router.post("/transfer", response=TransferOut, auth=trade)
+@router.post("/transfer", response={200: TransferOut, 202: TransferOut}, auth=trade, openapi_extra=REACHES_OUT)
 def transfer(request: HttpRequest, data: TransferIn) -> Any:
-    """Move SOL between test wallets, an amount or everything."""
-    return sol_transfer(from_alias=data.from_wallet, to_alias=data.to_wallet, lamports=data.lamports())
+    """Move SOL, an amount or everything: between test wallets at once (200), from real ones by the chain (202, follow
+    it in `transfers`). With `dry_run` 200 and what would be sent."""
+    send = transfer_preview if data.dry_run else sol_transfer
+    row = send(
+        from_alias=data.from_wallet,
+        to_alias=data.to_wallet,
+        to_saved=data.to_saved,
+        lamports=data.lamports(),
+        requested_by=api_real.username_of(request),
+        idempotency_key=data.idempotency_key,
+    )
+    is_done = data.dry_run or row.is_simulation
+    return Status(200 if is_done else 202, transfer_out(row, dry_run=data.dry_run))
 
 
 @router.get("/wallets", response=Page[WalletOut], auth=read)

@@ -84,15 +84,29 @@ def risk_day(at: datetime) -> date:
 
 WALLET_PERFORMANCE = """
 SELECT wallet_id, alias, wallet_type, virtual_balance_lamports, closed_positions, winners, open_positions,
-       realized_pnl_lamports, best_lamports, worst_lamports
+       realized_pnl_lamports, best_lamports, worst_lamports, win_rate, gross_profit_lamports, gross_loss_lamports,
+       profit_factor, max_drawdown_lamports, average_held_seconds, fees_lamports, trades, failures
 FROM wallet_performance ORDER BY alias
+"""
+WALLET_EXITS = """
+SELECT exit_reason, positions, winners, realized_pnl_lamports, average_pnl_lamports, average_held_seconds
+FROM wallet_exit_performance WHERE wallet_id = %s ORDER BY exit_reason
 """
 
 
 def wallet_performance() -> list[dict[str, Any]]:
-    """One row a wallet, from the view `wallet_performance`."""
+    """One row a wallet, from the view `wallet_performance`; undefined is None."""
+    return _rows(WALLET_PERFORMANCE)
+
+
+def wallet_exits(wallet: Wallet) -> list[dict[str, Any]]:
+    """How a wallet's closed positions did by the reason for which they were left."""
+    return _rows(WALLET_EXITS, wallet.pk)
+
+
+def _rows(statement: str, *values: Any) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(WALLET_PERFORMANCE)
+        cursor.execute(statement, values)
         names = [column.name for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -44,6 +44,7 @@ class BuyIn(RequiredAmount):
     mint: str = Field(pattern=MINT)
     slippage_bps: int | None = Field(None, ge=0, le=10_000)
     idempotency_key: str | None = Field(None, max_length=80, description="the same key never orders twice")
+    dry_run: bool = Field(False, description="only say what would happen now; nothing is written")
 
 
 class SellIn(Body):
@@ -54,6 +55,7 @@ class SellIn(Body):
     percent: float = Field(100.0, gt=0, le=100)
     slippage_bps: int | None = Field(None, ge=0, le=10_000)
     idempotency_key: str | None = Field(None, max_length=80)
+    dry_run: bool = Field(False, description="only say what would happen now; nothing is written")
 
 
 class SellAllIn(Body):
@@ -61,19 +63,25 @@ class SellAllIn(Body):
 
     wallet: str | None = Field(None, pattern=ALIAS)
     slippage_bps: int | None = Field(None, ge=0, le=10_000)
+    dry_run: bool = Field(False, description="only say what would happen now; nothing is written")
 
 
 class TransferIn(Amount):
-    """An amount, or everything that can go (`sweep`)."""
+    """An amount, or everything that can go (`sweep`), to a wallet of the same kind or to a saved address."""
 
     from_wallet: str = Field(pattern=ALIAS)
-    to_wallet: str = Field(pattern=ALIAS)
+    to_wallet: str | None = Field(None, pattern=ALIAS)
+    to_saved: str | None = Field(None, pattern=ALIAS, description="name in the address book; from real wallets only")
     sweep: bool = False
+    idempotency_key: str | None = Field(None, max_length=80, description="the same key never sends twice")
+    dry_run: bool = Field(False, description="only say what would happen now; nothing is written")
 
     @model_validator(mode="after")
     def one_way(self) -> "TransferIn":
         if sum((self.amount_sol is not None, self.amount_lamports is not None, self.sweep)) != 1:
             raise ValueError("give one of amount_sol, amount_lamports or sweep")
+        if (self.to_wallet is None) == (self.to_saved is None):
+            raise ValueError("give either to_wallet or to_saved")
         return self
 
 
@@ -87,6 +95,11 @@ class WalletLimits(Body):
     max_daily_loss_bps: int | None = Field(None, ge=0, le=10_000, description="of the equity at day start; 0 is off")
     max_position_lamports: int | None = Field(None, ge=0, le=10**18)
     max_open_positions: int | None = Field(None, ge=0, le=100_000)
+    max_trade_lamports: int | None = Field(None, ge=0, le=10**18)
+    max_day_lamports: int | None = Field(None, ge=0, le=10**18)
+    max_total_lamports: int | None = Field(None, ge=0, le=10**18)
+    max_transfer_lamports: int | None = Field(None, ge=0, le=10**18)
+    max_transfer_day_lamports: int | None = Field(None, ge=0, le=10**18)
     virtual_loss_percent: Decimal | None = Field(None, ge=0, le=50)
 
     def given(self) -> dict[str, Any]:
@@ -126,6 +139,11 @@ class WalletOut(Schema):
     max_daily_loss_bps: int
     max_position_lamports: int
     max_open_positions: int
+    max_transfer_day_lamports: int
+    max_transfer_lamports: int
+    max_total_lamports: int
+    max_day_lamports: int
+    max_trade_lamports: int
     consecutive_losses: int
     day_start_on: Any
     day_start_equity_lamports: int | None
@@ -234,22 +252,31 @@ class TradeOut(Schema):
 
 
 class TransferOut(Schema):
-    """A transfer."""
+    """A transfer. `id` is null for a dry run, whose status is the one that the transfer would begin with."""
 
-    id: int
+    id: int | None
+    dry_run: bool = False
     wallet: str
     to_address: str
     lamports: int
     fee_lamports: int
     status: str
+    code: str
     message: str
     is_simulation: bool
     signature: str | None
     at: datetime
+    finished_at: datetime | None
 
     @staticmethod
-    def resolve_wallet(row: TransferLog) -> str:
-        return row.wallet.alias
+    def resolve_wallet(row: Any) -> str:
+        return str(row["wallet"] if isinstance(row, dict) else row.wallet.alias)
+
+
+def transfer_out(row: TransferLog, *, dry_run: bool) -> dict[str, Any]:
+    """A transfer as the API shows it; one that was not made has no id."""
+    own = {name: getattr(row, name) for name in TransferOut.model_fields if hasattr(row, name)}
+    return {**own, "id": None if dry_run else row.pk, "dry_run": dry_run, "wallet": row.wallet.alias}
 
 
 class StateIn(Body):

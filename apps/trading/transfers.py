@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +23,7 @@ from apps.trading.bookings import transfer_book
 from apps.trading.denials import DENIALS
 from apps.trading.models import SavedAddress, TradingState, TransferLog, Wallet
 from apps.trading.orders import wallet_locked
+from apps.trading.preview import nothing_written
 from apps.trading.risk import DenyCode
 from apps.trading.services import cash_move, changed, feed_now, require_amount, wallet_get
 
@@ -60,6 +62,12 @@ def transfer(
         transfer_book(taker, row, -amount)
     changed()
     return row
+
+
+def transfer_preview(**wish: Any) -> TransferLog:
+    """The transfer that `transfer` would write now, undone again. Raises what it raises."""
+    with nothing_written():
+        return transfer(**{**wish, "idempotency_key": None})
 
 
 def _key(alias: str, key: str) -> str:

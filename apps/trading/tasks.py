@@ -1,0 +1,43 @@
+"""Background work of trading beside the trader."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.trading import comparison, reconciliation, sending
+from apps.trading.venues.rpc import Rpc
+
+
+def _rpc() -> Rpc:
+    from apps.trading.chain import rpc_open
+
+    return rpc_open()
+
+
+@shared_task(ignore_result=True)
+def transfers_follow() -> int:
+    """Send and follow transfers of real wallets; how many are on their way."""
+    if not sending.transfers_in_flight():
+        return 0
+    rpc = _rpc()
+    try:
+        return sending.round_once(rpc, timezone.now())
+    finally:
+        rpc.close()
+
+
+@shared_task(ignore_result=True)
+def chain_reconcile() -> int:
+    """Compare real wallets with the chain; how many differences are open."""
+    if not reconciliation.wallets_real():
+        return 0
+    rpc = _rpc()
+    try:
+        return reconciliation.wallets_check(rpc, timezone.now())
+    finally:
+        rpc.close()
+
+
+@shared_task(ignore_result=True)
+def shadows_fill() -> int:
+    """Give real orders what paper would have made of them; how many."""
+    return comparison.shadows_fill()
