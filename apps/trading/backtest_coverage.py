@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 from django.db import connection
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from apps.trading.entries import Signal
 from apps.trading.memory import History
 from apps.trading.models import Strategy
 from apps.training import queries as training_queries
+from apps.training.columns import Integers
 from apps.training.features import HISTORY_SECONDS
 from apps.training.models import Model
 
@@ -56,14 +58,16 @@ def coverage(strategy: Strategy, since: datetime, until: datetime) -> dict[str, 
     }
 
 
-def _inside(starts: Any, ends: Any, since: datetime, until: datetime) -> float:
+def _inside(starts: Integers, ends: Integers, since: datetime, until: datetime) -> float:
     """Seconds of the times without data that lie in the range."""
     low, high = training_queries.to_us(since), training_queries.to_us(until)
     return float((ends.clip(low, high) - starts.clip(low, high)).sum() / 1e6)
 
 
-def signals_counted(signals: Sequence[Signal], history: History) -> dict[str, int]:
-    """Of the signals that were played: their coins, those off the curve or not known, and those that touch a gap."""
+def signals_counted(signals: Sequence[Signal], history: History, since: datetime, until: datetime) -> dict[str, int]:
+    """Of the signals that were played: their coins, those off the curve or not known, and those whose features look
+    back into a time without data (a recorded gap, or a silence of the whole market)."""
+    unknown = training_queries.unknown_times(since - KNOWS, until)
     mints = {signal.mint for signal in signals}
     known = [history.coins[mint] for mint in mints if mint in history.coins]
     return {
@@ -71,14 +75,17 @@ def signals_counted(signals: Sequence[Signal], history: History) -> dict[str, in
         "coins": len(mints),
         "coins_unknown": len(mints) - len(known),
         "coins_off_curve": sum(coin.off_curve_at is not None for coin in known),
-        "signals_touching_gaps": sum(_touches_gap(signal, history) for signal in signals),
+        "signals_touching_gaps": _touching(signals, *unknown),
         "trades_of_coins": sum(len(coin.at_us) for coin in known),
     }
 
 
-def _touches_gap(signal: Signal, history: History) -> bool:
-    """Whether the feed was away within the history that the signal's features know."""
-    return any(start < signal.as_of and end > signal.as_of - KNOWS for start, end in history.gaps)
+def _touching(signals: Sequence[Signal], starts: Integers, ends: Integers) -> int:
+    """How many of them look back into one of these times (ascending, disjoint)."""
+    as_of = np.array([training_queries.to_us(signal.as_of) for signal in signals], np.int64)
+    first_ending_after = np.searchsorted(ends, as_of - KNOWS // timedelta(microseconds=1), side="right")
+    begun_before = np.searchsorted(starts, as_of, side="left")
+    return int((begun_before > first_ending_after).sum())
 
 
 # --- Training data --------------------------------------------------------------------------------------
@@ -146,7 +153,7 @@ def why(figures: dict[str, Any], *, recomputed: bool) -> list[str]:
     found = []
     if not seen["trades_in_range"]:
         return ["NO_TRADES_RECORDED"]
-    if seen["recorded_to"] and seen["recorded_to"] < figures["to"]:
+    if seen["recorded_to"] and _is_short(seen["recorded_to"], figures["to"]):
         found.append("RANGE_NOT_OVER")
     if figures["fills"]:
         return found
@@ -154,6 +161,12 @@ def why(figures: dict[str, Any], *, recomputed: bool) -> list[str]:
         return [*found, "NO_ALERTS_RECOMPUTED" if recomputed else _why_no_signal(seen)]
     statuses = {row["status"] for row in figures["orders"]}
     return [*found, "ALL_FILTERED" if not statuses else "ALL_DENIED" if statuses == {"DENIED"} else "NOTHING_FILLED"]
+
+
+def _is_short(recorded_to: str, until: str) -> bool:
+    """Whether more of the range is missing than the silence between two trades."""
+    missing = datetime.fromisoformat(until) - datetime.fromisoformat(recorded_to)
+    return missing > timedelta(seconds=training_queries.SILENCE_SECONDS)
 
 
 def _why_no_signal(seen: dict[str, Any]) -> str:

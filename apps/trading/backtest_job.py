@@ -94,7 +94,7 @@ def _figures(row: Backtest, done: Run, found: Found) -> dict[str, Any]:
     figures["fills"] = sum(one.status == "SUCCESS" for one in done.book.trades)
     figures["coverage"] = {
         **backtest_coverage.coverage(task.strategy, task.since, task.until),
-        **backtest_coverage.signals_counted(found.signals, found.history),
+        **backtest_coverage.signals_counted(found.signals, found.history, task.since, task.until),
     }
     figures["recomputed"] = found.recomputed
     figures["cost_terms"] = backtest_runs.costs_json(task.strategy.wallet)
