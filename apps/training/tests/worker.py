@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,13 @@ def kill(process: Process) -> None:
     """kill -9 of the worker and its child."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=10)
+
+
+def dying(wishes: Sequence[str]) -> None:
+    """Let `dying` do what is wished, on the database of this test."""
+    environment = {**os.environ, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL}
+    process = Process([sys.executable, "-m", "apps.training.tests.dying", *wishes], environment, log=Path(os.devnull))
+    assert process.wait(timeout=120) == 0
 
 
 def wait_for(job: Job, seconds: float = 120) -> Job:
