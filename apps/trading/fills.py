@@ -86,7 +86,7 @@ class Fill:
     tip: int
     rent: int
     virtual_loss: int
-    price_impact_bps: int
+    price_impact_bps: int | None  # None: of a real fill, whose reserves are not known
     slippage_bps: int
 
     @property

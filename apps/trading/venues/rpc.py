@@ -23,6 +23,7 @@ from typing import Any, Literal
 import httpx2
 
 from apps.trading.venues import wire
+from apps.trading.venues.accounts import Account
 from apps.trading.venues.wire import Reply, WireError
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -77,15 +78,6 @@ class Status:
     slot: int
     commitment: Commitment | None
     error: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account: lamports, data, owning program."""
-
-    lamports: int
-    data: bytes
-    owner: str
 
 
 @dataclass(frozen=True, slots=True)
