@@ -1,8 +1,7 @@
 """Does jobs in processes that kill themselves at a chosen point: `python -m apps.training.tests.dying CUT:JOB...`.
 
-Each job gets a process of its own (a fork, so that XGBoost and scikit-learn are imported once), which claims it and dies
-by SIGKILL at the cut: at a word of the progress it reports, in the middle of storing, or after everything. The cut
-`none` lives.
+Each job gets a process of its own (a fork, so that the libraries are imported once), which claims it and dies by SIGKILL
+at the cut: at a word of the progress it reports, in the middle of storing, or after everything. The cut `none` lives.
 """
 
 from __future__ import annotations
