@@ -38,7 +38,7 @@ FROM alert_evaluations WHERE alert_id IS NOT NULL AND fired_at > %(since)s AND f
 
 def coverage(strategy: Strategy, since: datetime, until: datetime) -> dict[str, Any]:
     """Trades and alerts recorded in (`since`, `until`], how many of them can be used, and the times without data."""
-    wanted = {"models": list(strategy.active_model_ids), "least": strategy.min_probability}
+    wanted: dict[str, Any] = {"models": list(strategy.active_model_ids), "least": strategy.min_probability}
     with connection.cursor() as cursor:
         cursor.execute(TRADES, [since, until])
         trades, unpriced = cursor.fetchone()

@@ -249,8 +249,8 @@ def chance_rows(found: dict[str, Any] | None, start: int) -> list[tuple[str, str
         return []
     rows = [(_("Deepest fall, other order"), *_pcts(found, "drawdown"))]
     if drawn := found["drawn"]:
-        ends = (display.signed_sol(drawn[f"end_lamports_p{share}"] - start) for share in (5, 50, 95))
-        rows.append((_("Result drawn, SOL"), *ends))
+        low, middle, high = (display.signed_sol(drawn[f"end_lamports_p{share}"] - start) for share in (5, 50, 95))
+        rows.append((_("Result drawn, SOL"), low, middle, high))
         rows.append((_("Deepest fall, drawn"), *_pcts(drawn, "drawdown")))
         rows.append((_("Drawn results that lose"), "", display.ratio_pct(drawn["lost_share"]), ""))
     return rows

@@ -33,7 +33,7 @@ def equity(run: Backtest) -> SafeString:
 
 def drawdown(run: Backtest) -> SafeString:
     """How far below its highest point the equity stood."""
-    peak, points = 0, []
+    peak, points = 0.0, []
     for hours, lamports in _points(run):
         peak = max(peak, lamports)
         points.append((hours, (lamports - peak) / peak if peak else 0.0))
@@ -63,14 +63,20 @@ def equities(runs: Sequence[Backtest]) -> SafeString:
 
 def differences(pairs: Sequence[dict[str, Any]]) -> SafeString:
     """How much more the first of each pair made, in SOL, with its interval over drawn coins."""
-    rows = []
-    for pair in pairs:
-        low, high = pair["interval_lamports"] or (None, None)
-        ends = [None if end is None else end / _LAMPORTS for end in (low, high)]
-        lamports = pair["difference_lamports"]
-        name = f"{pair['first']} – {pair['second']}"
-        rows.append(Span(name, lamports / _LAMPORTS, *ends, display.signed_sol(lamports, 3)))
+    rows = [
+        Span(
+            f"{pair['first']} – {pair['second']}",
+            pair["difference_lamports"] / _LAMPORTS,
+            *_ends(pair["interval_lamports"]),
+            text=display.signed_sol(pair["difference_lamports"], 3),
+        )
+        for pair in pairs
+    ]
     return spans(rows, _("Difference in SOL"), "{:+.2f}")
+
+
+def _ends(interval: list[int] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval[0] / _LAMPORTS, interval[1] / _LAMPORTS)
 
 
 def _points(run: Backtest) -> list[Point]:

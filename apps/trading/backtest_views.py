@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -45,7 +47,8 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def preview(request: HttpRequest) -> HttpResponse:
     """What the form's choice would have to go by; asked for by the form as it is changed."""
-    form, found = BacktestForm(request.POST), {}
+    form = BacktestForm(request.POST)
+    found: dict[str, Any] = {}
     try:
         if form.is_valid():
             found = backtest_pages.preview_facts(backtest_runs.preview(form.wish()))
@@ -58,7 +61,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 def backtest(request: HttpRequest, backtest_id: int) -> HttpResponse:
     """One run: how far it is, then what came of it."""
     run = get_object_or_404(_runs(), pk=backtest_id)
-    context = {"run": backtest_pages.run_facts(run)}
+    context: dict[str, Any] = {"run": backtest_pages.run_facts(run)}
     if run.job.status in backtest_runs.OPEN:
         context["topics"] = "training"
     return render_page(request, "trading/backtest.html", "trading/_backtest.html", context)
