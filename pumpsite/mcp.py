@@ -69,16 +69,22 @@ def _inner_address() -> str:
     return f"{'https' if settings.HTTPS else 'http'}://localhost"
 
 
+def annotations_of(method: str, path: str, own: dict[str, Any]) -> dict[str, bool]:
+    """What a tool may do. Reading is told by the method; what changes things is destructive below `/api/buy/` and where
+    it deletes, unless the operation itself says otherwise (`openapi_extra={"x-mcp": {"destructive": False, …}}`)."""
+    reads = method in READING
+    return {
+        "read_only_hint": reads,
+        "destructive_hint": not reads and own.get("destructive", method == "DELETE" or path.startswith("/api/buy/")),
+        "idempotent_hint": reads or own.get("idempotent", method in {"PUT", "DELETE"}),
+        "open_world_hint": own.get("open_world", False),
+    }
+
+
 def _annotate(route: Any, component: Any) -> None:
-    """Tell clients which tools only read and which may destroy."""
-    method = route.method.upper()
-    component.annotations = ToolAnnotations(
-        title=component.name.replace("_", " "),
-        read_only_hint=method in READING,
-        destructive_hint=method == "DELETE" or (method not in READING and route.path.startswith("/api/buy/")),
-        idempotent_hint=method in READING | {"PUT", "DELETE"},
-        open_world_hint=False,
-    )
+    """Tell clients which tools only read, which may destroy, and which reach the chain."""
+    hints = annotations_of(route.method.upper(), route.path, route.extensions.get("x-mcp", {}))
+    component.annotations = ToolAnnotations(title=component.name.replace("_", " "), **hints)
 
 
 def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:

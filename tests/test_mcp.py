@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastmcp import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
+MOVES_MONEY = {"buy_execute_buy", "buy_execute_sell", "buy_sell_all", "buy_transfer"}
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +68,25 @@ def test_every_operation_is_a_tool_that_says_what_it_may_do(address: str, staff:
     found = asyncio.run(tools())
     paths = api.get_openapi_schema()["paths"]
     operations = {
-        operation["operationId"]: method for methods in paths.values() for method, operation in methods.items()
+        operation["operationId"]: (method, path, operation.get("x-mcp", {}))
+        for path, methods in paths.items()
+        for method, operation in methods.items()
     }
     assert set(found) == set(operations)
-    for name, method in operations.items():
-        assert found[name].annotations.read_only_hint == (method == "get")
-        assert found[name].annotations.destructive_hint or method != "delete"
+    for name, (method, path, own) in operations.items():
+        hints = found[name].annotations
+        assert hints.read_only_hint == (method == "get"), name
+        moves_money = path.startswith("/api/buy/") and method != "get"
+        assert hints.destructive_hint == (method != "get" and own.get("destructive", method == "delete" or moves_money))
+        assert hints.idempotent_hint == own.get("idempotent", method in {"get", "put", "delete"}), name
+        assert hints.open_world_hint == own.get("open_world", False), name
         assert found[name].description or found[name].title
+    assert {name for name, tool in found.items() if tool.annotations.open_world_hint} == MOVES_MONEY
+    for name in MOVES_MONEY:
+        assert found[name].annotations.destructive_hint
+        assert "dry_run" in found[name].input_schema["properties"], name
+    assert not found["buy_real_lock"].annotations.destructive_hint
+    assert not any("unlock" in name for name in found if name != "buy_real_unlocks")
 
 
 def test_tool_answers_as_the_caller(address: str, person: Any, staff: Any, token_for: Callable[..., str]):
