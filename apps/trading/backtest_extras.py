@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -51,7 +52,7 @@ def history_extend(history: History, strategy: Strategy, since: datetime, until:
             history.coins[mint].scores.append(Score(active_model_id, as_of, probability))
 
 
-def _rows(sql: str, parameters: dict[str, object]) -> list[tuple]:
+def _rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()

@@ -8,7 +8,7 @@ the exits they were opened with, until `strategy_apply` is asked for.
 from __future__ import annotations
 
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.validators import slug_re
@@ -83,17 +83,25 @@ def strategy_of(order: Order) -> Strategy | None:
     return was
 
 
+FILTERED_KEPT = timedelta(days=90)
 FILTERED_ADD = """
 INSERT INTO strategy_filtered AS f (strategy_id, hour, reason, alerts)
 VALUES (%(strategy)s, date_trunc('hour', %(at)s::timestamptz), %(reason)s, 1)
 ON CONFLICT (strategy_id, hour, reason) DO UPDATE SET alerts = f.alerts + 1
+RETURNING alerts
 """
+FILTERED_FORGET = "DELETE FROM strategy_filtered WHERE strategy_id = %s AND hour < %s"
 
 
 def filtered_add(strategy: Strategy, at: datetime, reason: str) -> None:
-    """Count an alert that a strategy lets pass, in the hour of feed time and by the condition that it fails."""
+    """Count an alert that a strategy lets pass, in the hour of feed time and by the condition that it fails.
+
+    The first of an hour and reason drops what is older than FILTERED_KEPT, so that the table stays small.
+    """
     with connection.cursor() as cursor:
         cursor.execute(FILTERED_ADD, {"strategy": strategy.pk, "at": at, "reason": reason})
+        if cursor.fetchone() == (1,):
+            cursor.execute(FILTERED_FORGET, [strategy.pk, at - FILTERED_KEPT])
 
 
 def require_known(definition: Definition) -> None:

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from apps.core.errors import PlatformError
-from apps.discovery.models import Coin, CreatorHistory
-from apps.trading import services, strategies
+from apps.discovery.models import Coin, CoinMetric, CoinStream, CreatorHistory
+from apps.trading import facts, services, strategies
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, StrategyVersion
 from apps.trading.strategy_files import strategy_read, strategy_written
@@ -252,3 +252,46 @@ def test_paused_strategy_goes_on_leaving(started: World) -> None:
     position.refresh_from_db()
     assert (position.status, position.exit_reason) == ("CLOSED", "MODEL")
     books_balance()
+
+
+def test_file_of_the_handbook_is_taken(started: World, settings: Any) -> None:
+    text = (settings.BASE_DIR / "docs/handbuch/strategien.md").read_text(encoding="utf-8")
+    file = strategy_read(text.split("```toml")[1].split("```")[0])
+    strategies.require_known(file.definition)
+    assert (file.name, len(file.definition.exits.ladder), file.definition.gain_bps()) == ("leiter", 2, 4250)
+
+
+def test_first_of_an_hour_forgets_the_hours_of_long_ago(started: World) -> None:
+    strategy = make(started)
+    for days in (0, 91, 91):
+        strategies.filtered_add(strategy, at(days * 86_400), "sizing")
+    assert list(StrategyFiltered.objects.values_list("hour", "alerts")) == [(at(91 * 86_400), 2)]
+
+
+def window(mint: str, seconds: float, price: float) -> CoinMetric:
+    amounts = dict.fromkeys(
+        ("volume_sol", "buy_volume_sol", "sell_volume_sol", "max_single_buy_sol", "max_single_sell_sol",
+         "net_volume_sol", "volatility_pct", "avg_trade_size_sol", "whale_buy_volume_sol", "whale_sell_volume_sol"), 0.0
+    )  # fmt: skip
+    counts = dict.fromkeys(("num_buys", "num_sells", "num_micro_trades", "num_whale_buys", "num_whale_sells"), 0)
+    prices = dict.fromkeys(("price_open", "price_high", "price_low", "price_close", "market_cap_close"), price)
+    return CoinMetric(mint=mint, timestamp=at(seconds), phase_id_at_time=1, **prices, **amounts, **counts)
+
+
+def test_features_are_those_of_the_alerts_window_and_no_later(started: World) -> None:
+    mints = [started.coin(number) for number in (1, 2)]
+    for mint in mints:
+        CoinStream.objects.create(coin_id=mint, phase_id=1, started_at=at(0))
+    rows = [(mints[0], 5, 1.5), (mints[0], 10, 9.0), (mints[1], 5, 2.5), (mints[1], 10, 1.0)]
+    CoinMetric.objects.bulk_create(window(*row) for row in rows)
+    moments = [(mints[0], at(5)), (mints[1], at(5)), (mints[1], at(10)), (mints[0], at(7))]
+    found = facts.feature_values(moments, ["price_close", "price_change_30s"])
+    assert {moment: one["feature.price_close"] for moment, one in found.items()} == dict(
+        zip(moments[:3], (1.5, 2.5, 1.0), strict=True)
+    )
+    make(started, entry=when(("feature.price_close", ">=", 2)))
+    Strategy.objects.update(last_alert_id=0)
+    for mint in mints:
+        started.alert(mint, 5)
+    run(started, 11)
+    assert [order.mint for order in Order.objects.all()] == [mints[1]]
