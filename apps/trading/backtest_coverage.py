@@ -75,17 +75,23 @@ def signals_counted(signals: Sequence[Signal], history: History, since: datetime
         "coins": len(mints),
         "coins_unknown": len(mints) - len(known),
         "coins_off_curve": sum(coin.off_curve_at is not None for coin in known),
-        "signals_touching_gaps": _touching(signals, *unknown),
+        "signals_touching_gaps": _touching(signals, history, *unknown),
         "trades_of_coins": sum(len(coin.at_us) for coin in known),
     }
 
 
-def _touching(signals: Sequence[Signal], starts: Integers, ends: Integers) -> int:
-    """How many of them look back into one of these times (ascending, disjoint)."""
+def _touching(signals: Sequence[Signal], history: History, starts: Integers, ends: Integers) -> int:
+    """How many of them look back into one of these times (ascending, disjoint); none further than its coin is known."""
     as_of = np.array([training_queries.to_us(signal.as_of) for signal in signals], np.int64)
-    first_ending_after = np.searchsorted(ends, as_of - KNOWS // timedelta(microseconds=1), side="right")
-    begun_before = np.searchsorted(starts, as_of, side="left")
-    return int((begun_before > first_ending_after).sum())
+    knows = np.array([training_queries.to_us(_knows_from(signal, history)) for signal in signals], np.int64)
+    first_ending_after = np.searchsorted(ends, knows, side="right")
+    return int((np.searchsorted(starts, as_of, side="left") > first_ending_after).sum())
+
+
+def _knows_from(signal: Signal, history: History) -> datetime:
+    """Where the history that the signal's features know begins."""
+    coin, oldest = history.coins.get(signal.mint), signal.as_of - KNOWS
+    return oldest if coin is None else max(oldest, coin.first_seen_at)
 
 
 # --- Training data --------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ def test_run_without_a_trade_says_why(market: list[Beat], change: Callable[[], N
 
 
 def test_run_past_the_end_of_the_recording_and_over_a_gap_says_so(market: list[Beat]) -> None:
+    Coin.objects.update(first_seen_at=market[0].at)  # nothing was recorded before
     StreamGap.objects.create(started_at=START + BEAT * 4, ended_at=START + BEAT * 6, reason="closed")
     run = work(backtest_runs.run_request(wish=replace(wish(), until=END + timedelta(hours=1))))
     seen = run.figures["coverage"]
