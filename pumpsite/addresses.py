@@ -10,7 +10,7 @@ from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.core.navigation import SECTIONS
 from apps.discovery.models import CoinStream
 from apps.predictions.models import ActiveModel
-from apps.trading.models import Wallet
+from apps.trading.models import Backtest, Wallet
 from apps.training.models import Comparison, Job, Model, TestResult
 from pumpsite.pages import INFO_PARTS
 
@@ -27,8 +27,16 @@ EXAMPLES: dict[str, tuple[QuerySet[Any], str]] = {
     "predictions:webhook": (WebhookEndpoint.objects.order_by("id"), "pk"),
     "predictions:webhook_message": (WebhookMessage.objects.order_by("-id"), "pk"),
     "trading:wallet": (Wallet.objects.order_by("id"), "alias"),
+    "trading:backtest": (Backtest.objects.order_by("-id"), "pk"),
 }
-PLAIN = ("core:dashboard", "training:data", "core:tokens", "mfa_index", "account_change_password")
+PLAIN = (
+    "core:dashboard",
+    "training:data",
+    "core:tokens",
+    "mfa_index",
+    "account_change_password",
+    "trading:backtest_new",
+)
 
 
 def pages() -> Iterator[tuple[str, str]]:
