@@ -27,6 +27,8 @@ EXAMPLES: dict[str, tuple[QuerySet[Any], str]] = {
     "predictions:webhook": (WebhookEndpoint.objects.order_by("id"), "pk"),
     "predictions:webhook_message": (WebhookMessage.objects.order_by("-id"), "pk"),
     "trading:wallet": (Wallet.objects.order_by("id"), "alias"),
+    "trading:strategy": (Strategy.objects.order_by("id"), "name"),
+    "trading:strategy_change": (Strategy.objects.order_by("id"), "name"),
     "trading:backtest": (Backtest.objects.order_by("-id"), "pk"),
 }
 PLAIN = (
