@@ -10,7 +10,7 @@ from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.core.navigation import SECTIONS
 from apps.discovery.models import CoinStream
 from apps.predictions.models import ActiveModel
-from apps.trading.models import Backtest, Wallet
+from apps.trading.models import Backtest, Strategy, Wallet
 from apps.training.models import Comparison, Job, Model, TestResult
 from pumpsite.pages import INFO_PARTS
 
@@ -38,6 +38,7 @@ PLAIN = (
     "mfa_index",
     "account_change_password",
     "trading:backtest_new",
+    "trading:strategy_new",
 )
 
 
