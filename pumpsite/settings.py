@@ -97,6 +97,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "apps.core.context.site",
                 "apps.discovery.pages_feed.feed_badge",
+                "apps.trading.pages_real.real_live",
             ],
         },
     },

@@ -75,6 +75,8 @@ SECTIONS = (
             ("trading:backtests", _("Backtests")),
             ("trading:transfers", _("Transfers")),
             ("trading:order", _("Manual order")),
+            ("trading:against", _("Paper against live")),
+            ("trading:real", _("Real money")),
         ),
     ),
 )

@@ -32,7 +32,6 @@ from apps.trading.schemas_real import (
 )
 
 router = Router(tags=["buy"])
-SUMMED = 1_000
 HARMLESS = {"x-mcp": {"destructive": False, "idempotent": True}}
 SAVES = {"x-mcp": {"destructive": False}}
 
@@ -108,7 +107,7 @@ def adopt_difference(request: HttpRequest, difference_id: int) -> Any:
 def paper_against_live(request: HttpRequest, page: Query[PageQuery], wallet: str | None = None) -> dict[str, Any]:
     """The same intents on both venues, newest first: price, fees, time and failures."""
     rows = comparison.pairs_of(wallet)
-    summary = comparison.summary_of([comparison.pair_of(order) for order in rows[:SUMMED]])
+    summary = comparison.summary_of([comparison.pair_of(order) for order in rows[: comparison.SUMMED]])
     return {
         **paginate(rows, page, lambda order: pair_out(comparison.pair_of(order))),
         "summary": summary_out(summary),

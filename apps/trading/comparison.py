@@ -28,6 +28,7 @@ from apps.trading.venues import paper
 
 ENDED = (Order.Status.FILLED, Order.Status.REJECTED, Order.Status.EXPIRED)
 FEES = ("protocol_fee", "creator_fee", "venue_fee", "network_fee", "tip")
+SUMMED = 1_000  # the newest pairs that a summary is of
 LANDS_WITHIN = timedelta(minutes=10)  # bounds the chunks in which our own trade is looked for
 
 

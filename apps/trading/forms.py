@@ -8,8 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.htmx import StyledForm
 from apps.core.units import sol_to_lamports
-from apps.trading import services, transfers
+from apps.trading import services
 from apps.trading.models import Order, Wallet
+from apps.trading.preview import Preview, preview_buy, preview_sell
 
 
 def sol_field(label: Any, **kwargs: Any) -> forms.DecimalField:
@@ -98,35 +99,21 @@ class OrderForm(StyledForm):
             self.add_error(wanted, _("Please fill this in."))
         return values
 
-    def save(self) -> Order:
+    def wish(self) -> dict[str, Any]:
+        """What `services.buy_manual` or `sell_manual`, or their previews, take."""
         values = self.cleaned_data
-        common: dict[str, Any] = {
+        common = {
             "alias": values["wallet"],
             "mint": values["mint"].strip(),
             "slippage_bps": round(values["slippage_percent"] * 100),
         }
         if values["side"] == "buy":
-            return services.buy_manual(lamports=sol_to_lamports(values["amount"]), **common)
-        return services.sell_manual(percent=values["percent"], **common)
+            return {**common, "lamports": sol_to_lamports(values["amount"])}
+        return {**common, "percent": values["percent"]}
 
+    def save(self) -> Order:
+        return (services.buy_manual if self.cleaned_data["side"] == "buy" else services.sell_manual)(**self.wish())
 
-class TransferForm(StyledForm):
-    """Virtual SOL from one test wallet to another."""
-
-    source = forms.ChoiceField(label=_("From"))
-    target = forms.ChoiceField(label=_("To"))
-    amount = sol_field(_("SOL"), required=False, help_text=_("Empty: all of it"))
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("source", "target"):
-            self.fields[name].choices = wallet_choices()  # type: ignore[attr-defined]
-
-    def save(self) -> None:
-        values = self.cleaned_data
-        amount = values["amount"]
-        transfers.transfer(
-            from_alias=values["source"],
-            to_alias=values["target"],
-            lamports=None if amount is None else sol_to_lamports(amount),
-        )
+    def preview(self) -> Preview:
+        """What the order would do now."""
+        return (preview_buy if self.cleaned_data["side"] == "buy" else preview_sell)(**self.wish())

@@ -13,7 +13,7 @@ from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Coin
 from apps.discovery.pages_list import feed_time
 from apps.trading import figures, queries
-from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
+from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.valuation import Valued, equity_lamports, positions_valued
 
 ORDER_TONES = {
@@ -247,15 +247,3 @@ def fees_of(trade: TradeLog) -> int:
 
 def bps(value: int | None) -> str:
     return display.NONE if value is None else display.signed_pct(value / 100, 2)
-
-
-def transfer_row(transfer: TransferLog) -> dict[str, Any]:
-    return {
-        "id": transfer.pk,
-        "at": display.moment(transfer.at),
-        "from": transfer.wallet.alias,
-        "to": transfer.to_address,
-        "sol": display.sol(transfer.lamports),
-        "status": transfer.status,
-        "message": transfer.message,
-    }

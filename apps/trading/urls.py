@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.trading import backtest_views, views, views_strategies
+from apps.trading import backtest_views, views, views_order, views_real, views_strategies
 
 app_name = "trading"
 urlpatterns = [
@@ -14,10 +14,17 @@ urlpatterns = [
     path("positions/", views.positions, name="positions"),
     path("positions/<slug:alias>/<str:mint>/sell/", views.position_sell, name="position_sell"),
     path("trades/", views.trades, name="trades"),
-    path("transfers/", views.transfers, name="transfers"),
+    path("transfers/", views_real.transfers, name="transfers"),
+    path("transfers/addresses/<slug:name>/remove/", views_real.address_remove, name="address_remove"),
+    path("real/", views_real.real, name="real"),
+    path("real/lock/", views_real.real_lock, name="real_lock"),
+    path("real/<slug:alias>/unlock/", views_real.real_unlock, name="real_unlock"),
+    path("real/differences/<int:difference_id>/adopt/", views_real.difference_adopt, name="difference_adopt"),
+    path("paper-against-live/", views_real.paper_against_live, name="against"),
     path("coins/<str:mint>/", views.coin, name="coin"),
     path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
-    path("order/", views.order, name="order"),
+    path("order/", views_order.order, name="order"),
+    path("order/quote/", views_order.quote, name="order_quote"),
     path("backtests/", backtest_views.backtests, name="backtests"),
     path("backtests/new/", backtest_views.new, name="backtest_new"),
     path("backtests/preview/", backtest_views.preview, name="backtest_preview"),

@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
-from apps.core.htmx import page_of, render_page
+from apps.core.htmx import render_page
 from apps.core.units import sol_to_lamports
 from apps.trading import coin_page, pages, services
-from apps.trading.forms import LimitsForm, OrderForm, TransferForm, WalletForm
-from apps.trading.models import Order, TransferLog, Wallet
+from apps.trading.forms import LimitsForm, WalletForm
+from apps.trading.models import Order, Wallet
 
 Save = Callable[[], Any]
 
@@ -101,15 +101,6 @@ def trades(request: HttpRequest) -> HttpResponse:
     return render_page(request, "trading/trades.html", "trading/_trades.html", context)
 
 
-def transfers(request: HttpRequest) -> HttpResponse:
-    """Transfers between test wallets."""
-    form = TransferForm(request.POST or None)
-    if request.method == "POST" and form.is_valid() and saved(request, form.save, _("Transferred.")):
-        return redirect("trading:transfers")
-    rows = TransferLog.objects.select_related("wallet").order_by("-at", "-id")
-    return render(request, "trading/transfers.html", {"form": form, "page": page_of(request, rows, pages.transfer_row)})
-
-
 @require_safe
 def coin(request: HttpRequest, mint: str) -> HttpResponse:
     """Our orders for a coin, as a part of its page."""
@@ -120,13 +111,3 @@ def coin(request: HttpRequest, mint: str) -> HttpResponse:
 def coin_marks(request: HttpRequest, mint: str) -> JsonResponse:
     """Our fills in a coin, for its chart."""
     return JsonResponse({"items": coin_page.marks(mint)})
-
-
-def order(request: HttpRequest) -> HttpResponse:
-    """A manual order on paper."""
-    form = OrderForm(request.POST or None, initial={"mint": request.GET.get("mint", "")})
-    if request.method == "POST" and form.is_valid():
-        done = _("The order is on its way: it is executed after the latency.")
-        if saved(request, form.save, done):
-            return redirect("trading:trades")
-    return render(request, "trading/order.html", {"form": form})
