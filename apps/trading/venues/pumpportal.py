@@ -46,6 +46,7 @@ from apps.trading.venues.wire import Reply, WireError
 ATTEMPTS = 2
 LONGEST_PAUSE_SECONDS = 1.0
 LONGEST_REASON = 200
+_MAY_HAVE_MOVED = frozenset({RejectCode.CURVE_COMPLETE, "VENUE_REFUSED"})
 Tables = Mapping[Pubkey, Sequence[Pubkey]]
 
 
@@ -123,7 +124,7 @@ class PumpPortal:
         try:
             return self._built(ticket, bounds, pool)
         except VenueRefusedError as refusal:
-            if refusal.rejected.code != RejectCode.CURVE_COMPLETE or ticket.is_graduated or ticket.side == "buy":
+            if refusal.rejected.code not in _MAY_HAVE_MOVED or ticket.is_graduated or ticket.side == "buy":
                 raise
         return self._built(ticket, bounds, "auto")  # it has left its curve since the feed last said so
 

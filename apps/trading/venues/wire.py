@@ -6,9 +6,11 @@ address of a node often carries its key.
 
 from __future__ import annotations
 
+import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import httpx2
 
@@ -37,7 +39,13 @@ class Reply:
 
 def client(timeout_seconds: float) -> httpx2.Client:
     """A client that follows no redirect and knows no proxy of the environment."""
-    return httpx2.Client(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
+    return httpx2.Client(timeout=timeout_seconds, follow_redirects=False, trust_env=False, verify=_tls())
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The trusted certificates, read once."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def post_json(http: httpx2.Client, url: str, payload: object, *, timeout_seconds: float) -> Reply:
