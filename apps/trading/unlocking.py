@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from allauth.mfa.base.internal.flows import check_rate_limit
 from allauth.mfa.models import Authenticator
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
@@ -27,6 +26,8 @@ from apps.trading.models import RealUnlock, Wallet
 logger = logging.getLogger(__name__)
 
 CAPS = ("max_trade_lamports", "max_day_lamports", "max_total_lamports")
+TRIES_MOST = 5
+TRIES_WITHIN_SECONDS = 900
 TRANSFER_LIMITS = ("max_transfer_lamports", "max_transfer_day_lamports")
 
 
@@ -163,14 +164,14 @@ def second_factor_require(user: Any, code: str) -> None:
     if not factors:
         message = "Set up a second factor first: menu of your account, Second factor."
         raise ConflictError("SECOND_FACTOR_MISSING", message)
-    try:
-        limit_forget = check_rate_limit(user)
-    except ValidationError as error:
-        raise PlatformError("TOO_MANY_ATTEMPTS", "Too many wrong codes: wait a few minutes.", status=429) from error
+    tries = f"second-factor-tries:{user.pk}"
+    cache.add(tries, 0, timeout=TRIES_WITHIN_SECONDS)
+    if cache.incr(tries) > TRIES_MOST:
+        raise PlatformError("TOO_MANY_ATTEMPTS", "Too many wrong codes: wait a quarter of an hour.", status=429)
     if not code.strip() or not any(factor.wrap().validate_code(code.strip()) for factor in factors):
         message = "The code is wrong or was used already: wait for the next one."
         raise PlatformError("SECOND_FACTOR_WRONG", message, status=403)
-    limit_forget()
+    cache.delete(tries)
 
 
 def _factors(user: Any) -> Sequence[Authenticator]:
