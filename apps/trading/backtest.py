@@ -120,6 +120,7 @@ def _wallet_fresh(wallet: Wallet, balance: int) -> Wallet:
     fresh.virtual_balance_lamports = fresh.deposited_lamports = balance
     fresh.wallet_type, fresh.status, fresh.trading_enabled = Wallet.Type.TEST, Wallet.Status.ACTIVE, True
     fresh.consecutive_losses, fresh.day_start_on, fresh.day_start_equity_lamports = 0, None, None
+    fresh.peak_equity_lamports, fresh.cooldown_until = None, None
     return fresh
 
 
@@ -249,9 +250,6 @@ def trade_told(one: BacktestTrade) -> dict[str, Any]:
     return {"number": one.number, "at": one.at.isoformat(), **{name: getattr(one, name) for name in names}}
 
 
-CASES = [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0)]
-
-
 def sensitivity(
     task: Task,
     *,
@@ -266,10 +264,10 @@ def sensitivity(
         signals = signals_stored(task.strategy, task.since, task.until)
     if history is None:
         history = history_load([signal.mint for signal in signals], task.since, task.until)
-    rows = []
-    for number, (slower, wider) in enumerate(CASES):
-        part = _part(progress, number / len(CASES), 1 / len(CASES))
-        run = backtest(_varied(task, slower, wider), signals=signals, history=history, scores=scores, progress=part)
+    rows, tasks = [], _others(task)
+    for number, other in enumerate(tasks):
+        part = _part(progress, number / len(tasks), 1 / len(tasks))
+        run = backtest(other, signals=signals, history=history, scores=scores, progress=part)
         rows.append(_case(run))
     return rows
 
@@ -284,9 +282,20 @@ def _case(run: Run) -> dict[str, Any]:
     return {**figures["terms"], **{name: figures[name] for name in names}}
 
 
-def _varied(task: Task, slower: float, wider: float) -> Task:
+def _others(task: Task) -> list[Task]:
+    """The task with no latency, half, its own and double, then with half and double the slippage limit, each once.
+
+    Where its own latency is none, that of the settings is varied."""
+    terms = task.terms if task.terms.latency_max_ms else terms_set()
+    own = (task.terms.latency_ms, task.terms.latency_max_ms)
+    ways = [(round(terms.latency_ms * slower), round(terms.latency_max_ms * slower)) for slower in (0.0, 0.5, 1.0, 2.0)]
+    limit = task.strategy.slippage_bps
+    cases = [(way, limit) for way in ways] + [(own, round(limit * wider)) for wider in (0.5, 2.0)]
+    return [_varied(task, *way, limit) for way, limit in dict.fromkeys(cases)]
+
+
+def _varied(task: Task, latency_ms: int, latency_max_ms: int, slippage_bps: int) -> Task:
     strategy = copy(task.strategy)
-    strategy.slippage_bps = round(strategy.slippage_bps * wider)
-    terms = task.terms
-    slow = Terms(round(terms.latency_ms * slower), round(terms.latency_max_ms * slower), terms.failure_rate)
-    return replace(task, strategy=strategy, terms=slow)
+    strategy.slippage_bps = min(slippage_bps, 10_000)
+    terms = replace(task.terms, latency_ms=latency_ms, latency_max_ms=latency_max_ms)
+    return replace(task, strategy=strategy, terms=terms)
