@@ -21,9 +21,9 @@ from apps.trading.models import Strategy
 from apps.trading.strategy_files import strategy_read
 
 SIZINGS = [
-    ("fixed", _("the same every time")),
-    ("share", _("a share of the equity")),
-    ("kelly", _("a fraction of Kelly's share")),
+    ("fixed", _("fixed")),
+    ("share", _("equity share")),
+    ("kelly", _("Kelly")),
 ]
 # Fields in percent and where they stand in a definition, as basis points.
 PERCENTS: dict[str, tuple[str, str]] = {
@@ -279,4 +279,4 @@ def shown(definition: Definition) -> dict[str, Any]:
 
 
 def _percent(ratio: float) -> Decimal:
-    return Decimal(str(ratio)) * 100
+    return Decimal(f"{(Decimal(str(ratio)) * 100).normalize():f}")

@@ -179,7 +179,7 @@ def versions_page(request: HttpRequest, strategy: Strategy) -> Page:
 def versions_table(page: Page, strategy: Strategy) -> Table:
     """The versions of a page."""
     columns = [
-        Column(_("Version"), NUMBER),
+        Column(_("Version")),
         Column(_("Made")),
         Column(_("Note")),
         Column("sha256", WIDE),
