@@ -29,7 +29,7 @@ SELECT c.mint, c.first_seen_at,
        CASE WHEN c.graduated THEN coalesce(c.graduated_at, c.first_seen_at) END,
        c.virtual_sol_lamports, c.virtual_token_base_units, s.last_trade_at,
        coalesce(s.virtual_sol_lamports, c.virtual_sol_lamports),
-       coalesce(s.virtual_token_base_units, c.virtual_token_base_units)
+       coalesce(s.virtual_token_base_units, c.virtual_token_base_units), c.creator
 FROM discovered_coins c LEFT JOIN coin_streams s ON s.mint = c.mint
 WHERE c.mint = ANY(%s)
 """
@@ -73,9 +73,11 @@ def _coin(
     last_trade_at: datetime | None,
     last_sol: int | None,
     last_token: int | None,
+    creator: str | None,
 ) -> CoinHistory:
     streamed = Known(last_trade_at, _reserves(last_sol, last_token)) if last_trade_at else None
-    return CoinHistory(first_seen_at, off_curve_at, graduated_at, Known(first_seen_at, _reserves(sol, token)), streamed)
+    created = Known(first_seen_at, _reserves(sol, token))
+    return CoinHistory(first_seen_at, off_curve_at, graduated_at, created, streamed, creator=creator)
 
 
 def _reserves(sol: int | None, token: int | None) -> Reserves | None:

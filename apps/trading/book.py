@@ -7,6 +7,7 @@ a `Book` and knows nothing else of the two. A book keeps, finds and sorts; it de
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,12 +21,25 @@ from django.db.models import Q
 from apps.core import live
 from apps.core.units import lamports_to_sol
 from apps.discovery.pins import coin_pin, coin_unpin
-from apps.trading import metrics, queries, strategies
+from apps.trading import gate_queries, metrics, queries, strategies
 from apps.trading.fills import Standing
+from apps.trading.gate_queries import Origin
 from apps.trading.market import Market
-from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, TraderProgress, Wallet
+from apps.trading.models import (
+    EquityPoint,
+    LedgerEntry,
+    Order,
+    Position,
+    RiskLimits,
+    Strategy,
+    TradeLog,
+    TraderProgress,
+    Wallet,
+)
 from apps.trading.queries import Score, Tick
 from apps.trading.webhooks import trade_tell
+
+ENDING = ["status", "deny_code", "message", "reserved_lamports", "position", "finished_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,22 @@ class Book(Protocol):
 
     def wallet_ids(self) -> Sequence[int]: ...
     def wallet_save(self, wallet: Wallet, *fields: str) -> None: ...
-    def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]: ...
+    def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]:
+        """What is in each coin, and how many of them can be left."""
+
     def reserved(self, wallet: Wallet) -> int: ...
+    def spent(self, wallet: Wallet, since: datetime | None) -> int:
+        """What its buys have cost since then, or ever."""
+
+    def result_of(self, wallet: Wallet, *, mint: str = "", creator: str | None = None) -> int:
+        """What it has gained on what it sold of a coin, or of a creator's coins."""
+
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
+        """The limits of all wallets of its kind, locked; None where there is no other wallet."""
+
+    def origin(self, mint: str) -> Origin: ...
+    def equity_add(self, wallet: Wallet, at: datetime, equity_lamports: int) -> None:
+        """Keep what a wallet is worth at a feed time."""
 
     # Strategies
     def strategy_of(self, order: Order) -> Strategy | None:
@@ -119,11 +147,22 @@ class Book(Protocol):
 
     # How far everything is judged
     def progress(self) -> tuple[datetime | None, int]: ...
-    def progress_save(self, processed_at: datetime, seq: int) -> None: ...
+    def progress_save(self, processed_at: datetime, seq: int) -> None:
+        """Go on from here; it is written with the next decision, or by `progress_flush`."""
+
+    def progress_flush(self, **fields: datetime) -> None:
+        """Write how far everything is judged."""
 
 
 class TableBook:
-    """The book of paper trading: the tables, with their locks."""
+    """The book of paper trading: the tables, with their locks.
+
+    How far the trader has come is kept in memory within a round (each thread its own) and written with every decision
+    and at the end: what a crash leaves unwritten is judged again, with the same result.
+    """
+
+    def __init__(self) -> None:
+        self._round = _Round()
 
     @property
     def terms(self) -> Terms:
@@ -147,6 +186,23 @@ class TableBook:
     def reserved(self, wallet: Wallet) -> int:
         return queries.reserved_lamports(wallet)
 
+    def spent(self, wallet: Wallet, since: datetime | None) -> int:
+        return gate_queries.spent_of(wallet, since)
+
+    def result_of(self, wallet: Wallet, *, mint: str = "", creator: str | None = None) -> int:
+        return gate_queries.result_of(wallet.wallet_type, wallet=wallet, mint=mint, creator=creator)
+
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
+        return gate_queries.limits_locked(wallet.wallet_type)
+
+    def origin(self, mint: str) -> Origin:
+        return gate_queries.origin_of(mint)
+
+    def equity_add(self, wallet: Wallet, at: datetime, equity_lamports: int) -> None:
+        cash = wallet.cash_lamports + self.reserved(wallet)
+        values = {"cash_lamports": cash, "positions_lamports": equity_lamports - cash}
+        EquityPoint.objects.update_or_create(wallet=wallet, at=at, defaults=values)
+
     def strategy_of(self, order: Order) -> Strategy | None:
         return strategies.strategy_of(order)
 
@@ -161,12 +217,14 @@ class TableBook:
         return Order.objects.filter(idempotency_key=key).first()
 
     def order(self, order_id: int) -> Order:
-        wallet_id = Order.objects.values_list("wallet_id", flat=True).get(pk=order_id)
-        self.wallet(wallet_id)
-        return Order.objects.select_for_update().get(pk=order_id)
+        owner = Order.objects.filter(pk=order_id).values("wallet_id")[:1]
+        wallet = Wallet.objects.select_for_update().get(pk=owner)
+        order = Order.objects.select_for_update().get(pk=order_id)
+        order.wallet = wallet
+        return order
 
     def order_save(self, order: Order) -> None:
-        order.save()
+        order.save(update_fields=ENDING if order.pk else None)
 
     def order_announce(self, order: Order) -> None:
         transaction.on_commit(lambda: _announce_now(order))
@@ -235,11 +293,32 @@ class TableBook:
         return queries.held_graduated(to)
 
     def progress(self) -> tuple[datetime | None, int]:
-        row = queries.progress()
-        return row.processed_at, row.processed_seq
+        if self._round.place is None:
+            row = queries.progress()
+            self._round.place = row.processed_at, row.processed_seq
+        return self._round.place
 
     def progress_save(self, processed_at: datetime, seq: int) -> None:
-        TraderProgress.objects.filter(id=1).update(processed_at=processed_at, processed_seq=seq)
+        self._round.place, self._round.is_unsaved = (processed_at, seq), True
+
+    def progress_flush(self, **fields: datetime) -> None:
+        if self._round.is_unsaved and self._round.place is not None:
+            place = dict(zip(("processed_at", "processed_seq"), self._round.place, strict=True))
+            TraderProgress.objects.filter(id=1).update(**place, **fields)
+            self._round.is_unsaved = False
+        elif fields:
+            TraderProgress.objects.filter(id=1).update(**fields)
+
+    def progress_forget(self) -> None:
+        """Begin a round: read the place that is written."""
+        self._round.place, self._round.is_unsaved = None, False
+
+
+class _Round(threading.local):
+    """Where the trader of this thread is within its round."""
+
+    place: tuple[datetime | None, int] | None = None
+    is_unsaved = False
 
 
 def _state_now() -> str:

@@ -1,14 +1,46 @@
-"""What to do about each denial of the risk gate, in a sentence."""
+"""What to do about each denial of the risk gate, in a sentence: `DENIALS` has one for every code."""
 
 from apps.trading.risk import DenyCode
 
+_OF_A_WALLET = {
+    DenyCode.MAX_POSITION: "The wallet's largest position would be exceeded: buy less or raise the limit.",
+    DenyCode.MAX_OPEN_POSITIONS: "The wallet holds as many coins as it may: sell one or raise the limit.",
+    DenyCode.MAX_EXPOSURE: "The wallet has as much in positions as it may: sell one or raise the limit.",
+    DenyCode.MAX_RESERVES: "The wallet's share of the SOL on this coin's curve would be too large: buy less.",
+    DenyCode.CONSECUTIVE_LOSSES: "The wallet has lost too often in a row: reset the counter or wait for the next day.",
+    DenyCode.COOLDOWN: "The wallet cools down after losses: wait, or reset its counters.",
+    DenyCode.DAILY_LOSS: "The wallet has lost as much as it may today: raise the limit or wait for the next day.",
+    DenyCode.DRAWDOWN: "The wallet has fallen as far from its peak as it may: reset its counters or raise the limit.",
+    DenyCode.COIN_LOSS: "The wallet has lost as much with this coin as it may: raise the limit.",
+    DenyCode.CREATOR_LOSS: "The wallet has lost as much with this creator's coins as it may: raise the limit.",
+    DenyCode.CAP_TRADE: "The buy would cost more than the wallet's cap for one trade: buy less or raise the cap.",
+    DenyCode.CAP_DAY: "The wallet's cap for the buys of a day would be exceeded: wait for the next day.",
+    DenyCode.CAP_TOTAL: "The wallet's cap for all its buys would be exceeded: raise the cap.",
+    DenyCode.INSUFFICIENT_BALANCE: "The balance does not cover the amount, its costs and the safety buffer.",
+}
+_OF_ALL_WALLETS = {
+    DenyCode.GLOBAL_MAX_POSITION: "All wallets together would hold too much of this coin: see the limits of all.",
+    DenyCode.GLOBAL_MAX_OPEN_POSITIONS: "All wallets together have as many positions as they may: sell one.",
+    DenyCode.GLOBAL_MAX_EXPOSURE: "All wallets together have as much in positions as they may: sell one.",
+    DenyCode.GLOBAL_MAX_RESERVES: "All wallets' share of the SOL on this coin's curve would be too large: buy less.",
+    DenyCode.GLOBAL_CONSECUTIVE_LOSSES: "All wallets together have lost too often in a row: reset the limits of all.",
+    DenyCode.GLOBAL_COOLDOWN: "All wallets cool down after losses: wait, or reset the limits of all.",
+    DenyCode.GLOBAL_DAILY_LOSS: "All wallets together have lost as much as they may today: wait for the next day.",
+    DenyCode.GLOBAL_DRAWDOWN: "All wallets together have fallen as far from their peak as they may: reset the limits.",
+    DenyCode.GLOBAL_COIN_LOSS: "All wallets together have lost as much with this coin as they may.",
+    DenyCode.GLOBAL_CREATOR_LOSS: "All wallets together have lost as much with this creator's coins as they may.",
+}
 DENIALS = {
     DenyCode.TRADING_HALTED: "Trading is halted: set it to ACTIVE first.",
     DenyCode.TRADING_REDUCING: "Trading only leaves positions now: set it to ACTIVE to buy.",
     DenyCode.REAL_TRADING_LOCKED: "Real trading of this wallet is locked: unlock it first, or use a test wallet.",
     DenyCode.WALLET_NOT_ACTIVE: "The wallet is not active: set its status to ACTIVE.",
     DenyCode.TRADING_DISABLED: "Trading is switched off for this wallet: switch it on.",
-    DenyCode.FEED_STALE: "Nothing comes from the feed: wait until the stream is connected.",
+    DenyCode.GLOBAL_TRADING_DISABLED: "Trading is switched off for all wallets of this kind: switch it on.",
+    DenyCode.FEED_STALE: "The feed is silent or behind: wait until the stream is connected and has caught up.",
+    DenyCode.ALERT_TOO_OLD: "The alert came too late to act on: the trader or the scorer was behind.",
+    DenyCode.COIN_BLOCKED: "The coin is on the block-list: take it off to buy it.",
+    DenyCode.CREATOR_BLOCKED: "The coin's creator is on the block-list: take the creator off to buy it.",
     DenyCode.COIN_UNKNOWN: "No reserves of this coin are known: check the mint.",
     DenyCode.COIN_NONSTANDARD: "The coin is not on the standard curve and cannot be priced here.",
     DenyCode.COIN_GRADUATED: "The coin has left its curve and cannot be priced here.",
@@ -16,11 +48,9 @@ DENIALS = {
     DenyCode.COIN_IN_GAP: "Trades of this coin may have been missed: wait for its next trade.",
     DenyCode.COIN_STALE: "The coin has not traded for minutes: choose another.",
     DenyCode.TRADE_REFUSED: "The amount is too small or too large for the curve.",
-    DenyCode.MAX_POSITION: "The wallet's largest position would be exceeded: buy less or raise the limit.",
-    DenyCode.MAX_OPEN_POSITIONS: "The wallet holds as many coins as it may: sell one or raise the limit.",
-    DenyCode.CONSECUTIVE_LOSSES: "The wallet has lost too often in a row: reset the counter or wait for the next day.",
-    DenyCode.DAILY_LOSS: "The wallet has lost as much as it may today: raise the limit or wait for the next day.",
-    DenyCode.INSUFFICIENT_BALANCE: "The balance does not cover the amount, its costs and the safety buffer.",
+    DenyCode.POSITION_OPEN: "The wallet holds this coin already: a strategy enters each coin once at a time.",
     DenyCode.ORDER_IN_FLIGHT: "A sale of this position is under way: wait for it.",
     DenyCode.NOTHING_TO_SELL: "There is nothing to sell.",
+    **_OF_A_WALLET,
+    **_OF_ALL_WALLETS,
 }

@@ -22,34 +22,37 @@ from apps.trading.book import TABLES, Book
 from apps.trading.entries import decision_time, signal_of, signal_take, signals_skip
 from apps.trading.execution import order_execute, order_settle
 from apps.trading.facts import signals_informed
+from apps.trading.gate import peak_raise
 from apps.trading.judging import Exit, exits_judge, judge_again, leave
 from apps.trading.models import Order, Strategy, TraderProgress
 from apps.trading.orders import wallet_roll_day
 from apps.trading.risk import day_of
+from apps.trading.valuation import equity_lamports
 from apps.trading.venues import Expired
 
 logger = logging.getLogger(__name__)
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALERTS_A_ROUND = 200
-LONGEST_STEP = timedelta(minutes=10)
+EQUITY_EVERY = timedelta(minutes=10)
 
 
 def round_once() -> bool:
     """Take new alerts and bring everything up to the feed's present. True when more alerts wait already."""
-    if not queries.feed_passes():
-        return False
+    TABLES.progress_forget()
     strategies = queries.strategies_at_work()
     decided = min((strategy.last_alert_id for strategy in strategies), default=0)
     alerts = queries.alerts_after(decided, ALERTS_A_ROUND) if strategies else []
-    feed_at = queries.feed_at()  # after the alerts: so it covers the moment each of them was made
-    if feed_at is None:
+    feed = queries.stream_state()  # after the alerts: so it covers the moment each of them was made
+    if feed is None or feed.feed_at is None or not queries.feed_passes(feed):
         return False
+    feed_at = feed.feed_at
     _begin(feed_at)
-    alerts_take(alerts, strategies, feed_at)
+    alerts_take(alerts, strategies, feed_at, queries.feed_age_seconds(feed))
     more = len(alerts) == ALERTS_A_ROUND
     if not more:  # those that wait are to be decided on before time goes on
         advance(to=feed_at)
-    TraderProgress.objects.filter(id=1).update(updated_at=timezone.now())
+    TABLES.progress_flush(updated_at=timezone.now())
     return more
 
 
@@ -61,6 +64,7 @@ def _begin(feed_at: datetime) -> None:
             logger.warning("the feed went back from %s to %s: trading goes on from there", processed_at, feed_at)
             orders_forget(feed_at)
         _progress_write(feed_at, -1)
+        TABLES.progress_forget()
 
 
 def orders_forget(feed_at: datetime) -> None:
@@ -78,10 +82,14 @@ def _progress_write(processed_at: datetime, seq: int) -> None:
 # --- Alerts -------------------------------------------------------------------------------------------
 
 
-def alerts_take(alerts: Sequence[AlertEvaluation], strategies: Sequence[Strategy], feed_at: datetime) -> None:
-    """Decide on alerts in the order of their commit, for every strategy that has not decided on them yet."""
+def alerts_take(
+    alerts: Sequence[AlertEvaluation], strategies: Sequence[Strategy], feed_at: datetime, age: float
+) -> None:
+    """Decide on alerts in the order of their commit, for every strategy that has not decided on them yet.
+
+    `age`: how long the feed has been silent, seconds.
+    """
     oldest = feed_at - timedelta(seconds=settings.MAX_ALERT_LAG_SECONDS)
-    age = queries.feed_age_seconds()
     for is_late, group in groupby(map(signal_of, alerts), key=lambda signal: signal.fired_at < oldest):
         if is_late:
             late = list(group)
@@ -106,20 +114,28 @@ def advance(*, to: datetime, book: Book = TABLES) -> None:
     processed_at, seq = book.progress()
     for since, until in pairwise(_steps(processed_at or to, to, book)):
         seq = _advance_step(since, seq, until, book)
+        if until < to:
+            book.progress_flush()
 
 
 def _steps(since: datetime, to: datetime, book: Book) -> Iterator[datetime]:
-    """`since`, then every midnight and instants at most LONGEST_STEP apart, up to and with `to`.
+    """`since`, then every midnight and every mark of EQUITY_EVERY, up to and with `to`.
 
     Where nothing is held or under way, it is one jump to the next midnight.
     """
     yield since
     while since < to:
         until = min(to, _next_day(since))
-        if until - since > LONGEST_STEP and not book.is_idle():
-            until = since + LONGEST_STEP
+        mark = _mark_after(since)
+        if until > mark and not book.is_idle():
+            until = mark
         since = until
         yield since
+
+
+def _mark_after(at: datetime) -> datetime:
+    """The next multiple of EQUITY_EVERY: the same instants in a backtest and on paper, wherever a round begins."""
+    return EPOCH + ((at - EPOCH) // EQUITY_EVERY + 1) * EQUITY_EVERY
 
 
 def _next_day(at: datetime) -> datetime:
@@ -146,6 +162,8 @@ def _advance_step(since: datetime, since_seq: int, until: datetime, book: Book) 
         else:
             break
     _roll_days(since, until, book)
+    if (until - EPOCH) % EQUITY_EVERY == timedelta(0):
+        _equity_note(until, book)
     book.progress_save(until, seq)
     return seq
 
@@ -166,6 +184,16 @@ def _roll_days(since: datetime, until: datetime, book: Book) -> None:
     for wallet_id in book.wallet_ids():
         with book.atomic():
             wallet_roll_day(wallet=book.wallet(wallet_id), at=until, book=book)
+
+
+def _equity_note(at: datetime, book: Book) -> None:
+    """Keep what every wallet is worth, and its peak."""
+    for wallet_id in book.wallet_ids():
+        with book.atomic():
+            wallet = book.wallet(wallet_id)
+            equity = equity_lamports(wallet, at, book)
+            peak_raise(wallet, equity, book)
+            book.equity_add(wallet, at, equity)
 
 
 def _execute(order_id: int, book: Book) -> Order:

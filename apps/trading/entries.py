@@ -142,6 +142,7 @@ def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age
         TABLES.exit_signal(strategy.wallet_id, signal.mint, signal.active_model_id, decided_at)
     strategy.last_alert_id = signal.alert_id or strategy.last_alert_id
     strategy.save(update_fields=["last_alert_id"])
+    TABLES.progress_flush()
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ An order that has ended is never executed again: its status is read under its lo
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from apps.trading import bookings
@@ -17,6 +17,7 @@ from apps.trading.market import Market
 from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.orders import wallet_roll_day
 from apps.trading.positions import Holding, after_failed_exit, after_fill, realized_pnl
+from apps.trading.risk import cooldown_of
 from apps.trading.valuation import costs_of, holding_of
 from apps.trading.venues import Answer, Expired, Filled, Rejected, paper
 
@@ -43,7 +44,7 @@ def order_execute(*, order_id: int, book: Book = TABLES) -> Order:
 
 def _order_execute(order_id: int, book: Book) -> Order:
     order = book.order(order_id)
-    wallet = book.wallet(order.wallet_id)
+    wallet = order.wallet
     if order.status != Order.Status.SUBMITTED:
         return order
     assert order.due_at is not None
@@ -58,7 +59,7 @@ def order_settle(*, order_id: int, answer: Answer, at: datetime, book: Book = TA
     """Apply how an order ended at the feed time `at`; an order that has ended already is returned as it is."""
     with book.atomic():
         order = book.order(order_id)
-        wallet = book.wallet(order.wallet_id)
+        wallet = order.wallet
         if order.status not in Order.IN_FLIGHT:
             return order
         market = book.markets_at([order.mint], at)[order.mint]
@@ -113,7 +114,7 @@ def _end(order: Order, wallet: Wallet, balance_change: int, at: datetime, book: 
     """Give back what was reserved, add what the order cost or brought, and end it; returns what was reserved."""
     reserved, order.reserved_lamports = order.reserved_lamports, 0
     wallet.cash_lamports += reserved + balance_change
-    book.wallet_save(wallet, wallet.cash_field, "consecutive_losses")
+    book.wallet_save(wallet, wallet.cash_field, "consecutive_losses", "cooldown_until")
     order.finished_at = at
     book.order_save(order)
     return reserved
@@ -196,6 +197,9 @@ def _close(position: Position, order: Order, wallet: Wallet, at: datetime) -> No
     position.curve_lamports = 0
     lost = position.realized_pnl_lamports < 0
     wallet.consecutive_losses = wallet.consecutive_losses + 1 if lost else 0
+    pause = cooldown_of(wallet.consecutive_losses, wallet.cooldown_losses, wallet.cooldown_seconds) if lost else 0
+    if pause:
+        wallet.cooldown_until = at + timedelta(seconds=pause)
 
 
 def _apply_rejection(

@@ -17,9 +17,12 @@ from apps.discovery.curve import Reserves
 from apps.trading.book import Terms
 from apps.trading.bookings import released
 from apps.trading.fills import Standing
+from apps.trading.gate_queries import Origin
 from apps.trading.market import Market
-from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, RiskLimits, Strategy, TradeLog, Wallet
+from apps.trading.positions import cost_of_remaining
 from apps.trading.queries import LONGEST_LOOK_BACK, Score, Tick
+from apps.trading.valuation import holding_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -60,6 +63,7 @@ class CoinHistory:
     virtual_token: list[int] = field(default_factory=list)
     initial_buy: int | None = None
     began_at: datetime | None = None
+    creator: str | None = None
     creator_sold: dict[int, tuple[int, int]] = field(default_factory=dict)  # trade number: lamports, base units
     scores: list[Score] = field(default_factory=list)
 
@@ -144,7 +148,7 @@ class MemoryBook:
         """The wallet is the one in memory already."""
 
     def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]:
-        lamports = Counter({mint: position.cost_lamports for mint, position in self._open.items()})
+        lamports = Counter({mint: cost_of_remaining(holding_of(one)) for mint, one in self._open.items()})
         free = Counter({mint: not position.blocked_code for mint, position in self._open.items()})
         for order in self._in_flight():
             if order.side == "buy":
@@ -154,6 +158,28 @@ class MemoryBook:
 
     def reserved(self, wallet: Wallet) -> int:
         return sum(order.reserved_lamports for order in self._in_flight())
+
+    def spent(self, wallet: Wallet, since: datetime | None) -> int:
+        bought = (trade for trade in self.trades if trade.action == "buy" and (since is None or trade.at >= since))
+        waiting = sum(order.reserved_lamports for order in self._in_flight() if order.side == "buy")
+        return waiting - sum(trade.balance_change_lamports for trade in bought)
+
+    def result_of(self, wallet: Wallet, *, mint: str = "", creator: str | None = None) -> int:
+        return sum(
+            one.realized_pnl_lamports
+            for one in self.positions
+            if one.mint == mint or (creator and self.history.coins[one.mint].creator == creator)
+        )
+
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
+        return None
+
+    def origin(self, mint: str) -> Origin:
+        coin = self.history.coins.get(mint)
+        return Origin(coin.creator if coin else None)
+
+    def equity_add(self, wallet: Wallet, at: datetime, equity_lamports: int) -> None:
+        """A backtest reads its equity at points of its own."""
 
     def _in_flight(self) -> list[Order]:
         return [order for _, _, order in self._due if order.status == Order.Status.SUBMITTED]
@@ -299,3 +325,6 @@ class MemoryBook:
 
     def progress_save(self, processed_at: datetime, seq: int) -> None:
         self._progress = processed_at, seq
+
+    def progress_flush(self, **fields: datetime) -> None:
+        """It is where it is kept."""

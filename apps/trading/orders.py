@@ -11,9 +11,8 @@ from datetime import datetime
 
 from django.conf import settings
 
-from apps.core.units import sol_to_lamports
 from apps.discovery import curve
-from apps.trading import bookings, risk, unlocking
+from apps.trading import bookings, gate, risk, unlocking
 from apps.trading.book import TABLES, Book
 from apps.trading.fills import (
     NOTHING_STANDING,
@@ -24,7 +23,6 @@ from apps.trading.fills import (
     quote_buy,
     quote_sell,
 )
-from apps.trading.market import Market
 from apps.trading.models import Order, Position, Wallet
 from apps.trading.risk import DenyCode
 from apps.trading.valuation import costs_of, equity_lamports
@@ -78,7 +76,7 @@ def _order_buy(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
     costs = costs_of(wallet)
     needed = buy_budget(intent.lamports, costs, pays_rent=True)
     wallet_roll_day(wallet=wallet, at=intent.decided_at, book=book)
-    denied = risk.deny_buy(_buy_snapshot(intent, wallet, market, needed, feed_age_seconds, book))
+    denied = risk.deny_buy(gate.buy_snapshot(intent, wallet, market, needed, feed_age_seconds, book))
     quote = None
     if denied is None and market.reserves is not None:
         try:
@@ -118,41 +116,6 @@ def _buy_order(intent: BuyIntent, denied: DenyCode | None, book: Book) -> Order:
     )
 
 
-def _buy_snapshot(
-    intent: BuyIntent, wallet: Wallet, market: Market, needed: int, feed_age_seconds: float, book: Book
-) -> risk.BuySnapshot:
-    invested, open_positions = book.invested(wallet)
-    return risk.BuySnapshot(
-        trading_state=book.trading_state(),
-        wallet=_wallet_state(wallet),
-        coin=market.coin_state(),
-        feed_age_seconds=feed_age_seconds,
-        stake_lamports=intent.lamports,
-        needed_lamports=needed,
-        safety_buffer_lamports=sol_to_lamports(str(settings.SAFETY_BUFFER_SOL)),
-        equity_lamports=equity_lamports(wallet, intent.decided_at, book) if wallet.max_daily_loss_bps else 0,
-        open_positions=open_positions,
-        invested_in_coin_lamports=invested.get(intent.mint, 0),
-        holds_coin=intent.mint in invested,
-        may_add=intent.may_add,
-    )
-
-
-def _wallet_state(wallet: Wallet) -> risk.WalletState:
-    return risk.WalletState(
-        is_test=unlocking.may_buy(wallet),
-        is_active=wallet.status == Wallet.Status.ACTIVE,
-        trading_enabled=wallet.trading_enabled,
-        cash_lamports=wallet.cash_lamports,
-        max_position_lamports=wallet.max_position_lamports,
-        max_open_positions=wallet.max_open_positions,
-        max_consecutive_losses=wallet.max_consecutive_losses,
-        max_daily_loss_bps=wallet.max_daily_loss_bps,
-        consecutive_losses=wallet.consecutive_losses,
-        day_start_equity_lamports=wallet.day_start_equity_lamports or 0,
-    )
-
-
 def _reserve(order: Order, wallet: Wallet, lamports: int, book: Book) -> None:
     order.reserved_lamports = lamports
     wallet.cash_lamports -= lamports
@@ -175,6 +138,7 @@ def wallet_roll_day(*, wallet: Wallet, at: datetime, book: Book = TABLES) -> boo
     wallet.day_start_equity_lamports = equity_lamports(wallet, at, book)
     wallet.consecutive_losses = 0
     book.wallet_save(wallet, "day_start_on", "day_start_equity_lamports", "consecutive_losses")
+    gate.peak_raise(wallet, wallet.day_start_equity_lamports, book)
     return True
 
 
@@ -194,7 +158,7 @@ def _order_sell(intent: SellIntent, book: Book) -> Order:
     denied = risk.deny_sell(
         risk.SellSnapshot(
             trading_state=book.trading_state(),
-            is_test=unlocking.may_sell(wallet),
+            is_unlocked=unlocking.may_sell(wallet),
             held_base_units=position.quantity_base_units if position.status == Position.Status.OPEN else 0,
             base_units=intent.base_units,
             sale_in_flight=book.is_being_sold(position),

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.discovery.curve import Reserves
@@ -158,9 +158,8 @@ def positions_open(**filters: Any) -> QuerySet[Position]:
 
 def positions_to_judge(due: Q) -> list[Position]:
     """Open positions whose exits may be judged (none is being left already, nothing blocks them) and that are due."""
-    leaving = Order.objects.filter(side="sell", status__in=Order.IN_FLIGHT)
-    rows = positions_open(blocked_code="").exclude(orders__in=leaving)
-    return list(rows.filter(due))
+    leaving = Order.objects.filter(position=OuterRef("pk"), side="sell", status__in=Order.IN_FLIGHT)
+    return list(positions_open(blocked_code="").filter(due, ~Exists(leaving)))
 
 
 HELD_GRADUATED = """
@@ -209,23 +208,28 @@ def feed_at() -> datetime | None:
     return StreamState.objects.filter(id=1).values_list("feed_at", flat=True).first()
 
 
-def feed_passes() -> bool:
+def stream_state() -> StreamState | None:
+    """What the stream says of itself; None before its first start."""
+    return StreamState.objects.filter(id=1).first()
+
+
+def feed_passes(state: StreamState) -> bool:
     """Whether feed time can be followed. Without a connection it passes, but what is traded then is not known; the
     gap is noted when the connection is back, and only then the time before can be dealt with."""
-    state = StreamState.objects.filter(id=1).first()
-    return state is not None and state.feed_at is not None and (state.connected or state.mode == "replay")
+    return state.feed_at is not None and (state.connected or state.mode == "replay")
 
 
-def feed_age_seconds() -> float:
-    """How long the stream has been silent, on the wall clock; 0 in a replay, infinite without a connection."""
-    state = StreamState.objects.filter(id=1).first()
+def feed_age_seconds(state: StreamState | None = None) -> float:
+    """How far what is known lies behind the wall clock: the feed has been silent for so long, or its journal is still
+    being caught up with. 0 in a replay, infinite without a connection."""
+    state = state or stream_state()
     if state is None or state.feed_at is None:
         return math.inf
     if state.mode == "replay":
         return 0.0
     if not state.connected:
         return math.inf
-    return (timezone.now() - state.updated_at).total_seconds() if state.updated_at else 0.0
+    return max(0.0, (timezone.now() - state.feed_at).total_seconds())
 
 
 def progress() -> TraderProgress:
@@ -256,7 +260,9 @@ def trading_state() -> TradingState:
 
 INVESTED = """
 SELECT mint, sum(lamports)::bigint, bool_and(blocked) FROM (
-    SELECT mint, cost_lamports AS lamports, blocked_code <> '' AS blocked FROM positions
+    SELECT mint,
+           div(cost_lamports::numeric * quantity_base_units + bought_base_units - 1, bought_base_units) AS lamports,
+           blocked_code <> '' AS blocked FROM positions
     WHERE wallet_id = %(wallet)s AND status = 'OPEN'
     UNION ALL
     SELECT mint, lamports, false FROM orders WHERE wallet_id = %(wallet)s AND status IN ('SUBMITTED', 'UNKNOWN')
@@ -266,7 +272,8 @@ SELECT mint, sum(lamports)::bigint, bool_and(blocked) FROM (
 
 
 def invested_lamports(wallet: Wallet) -> tuple[dict[str, int], int]:
-    """What a wallet has put into each coin that it holds or is buying, and how many of them it can leave.
+    """What a wallet has put into each coin that it holds or is buying (the cost of what is left of it), and how many of
+    them it can leave.
 
     A position that cannot be left (its coin has graduated) does not count against the number of open positions:
     nothing would ever make room again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -20,8 +20,11 @@ class DenyCode(StrEnum):
     REAL_TRADING_LOCKED = "REAL_TRADING_LOCKED"
     WALLET_NOT_ACTIVE = "WALLET_NOT_ACTIVE"
     TRADING_DISABLED = "TRADING_DISABLED"
+    GLOBAL_TRADING_DISABLED = "GLOBAL_TRADING_DISABLED"
     FEED_STALE = "FEED_STALE"
     ALERT_TOO_OLD = "ALERT_TOO_OLD"
+    COIN_BLOCKED = "COIN_BLOCKED"
+    CREATOR_BLOCKED = "CREATOR_BLOCKED"
     COIN_UNKNOWN = "COIN_UNKNOWN"
     COIN_NONSTANDARD = "COIN_NONSTANDARD"
     COIN_GRADUATED = "COIN_GRADUATED"
@@ -33,8 +36,27 @@ class DenyCode(StrEnum):
     ORDER_IN_FLIGHT = "ORDER_IN_FLIGHT"
     MAX_POSITION = "MAX_POSITION"
     MAX_OPEN_POSITIONS = "MAX_OPEN_POSITIONS"
+    MAX_EXPOSURE = "MAX_EXPOSURE"
+    MAX_RESERVES = "MAX_RESERVES"
     CONSECUTIVE_LOSSES = "CONSECUTIVE_LOSSES"
+    COOLDOWN = "COOLDOWN"
     DAILY_LOSS = "DAILY_LOSS"
+    DRAWDOWN = "DRAWDOWN"
+    COIN_LOSS = "COIN_LOSS"
+    CREATOR_LOSS = "CREATOR_LOSS"
+    GLOBAL_MAX_POSITION = "GLOBAL_MAX_POSITION"
+    GLOBAL_MAX_OPEN_POSITIONS = "GLOBAL_MAX_OPEN_POSITIONS"
+    GLOBAL_MAX_EXPOSURE = "GLOBAL_MAX_EXPOSURE"
+    GLOBAL_MAX_RESERVES = "GLOBAL_MAX_RESERVES"
+    GLOBAL_CONSECUTIVE_LOSSES = "GLOBAL_CONSECUTIVE_LOSSES"
+    GLOBAL_COOLDOWN = "GLOBAL_COOLDOWN"
+    GLOBAL_DAILY_LOSS = "GLOBAL_DAILY_LOSS"
+    GLOBAL_DRAWDOWN = "GLOBAL_DRAWDOWN"
+    GLOBAL_COIN_LOSS = "GLOBAL_COIN_LOSS"
+    GLOBAL_CREATOR_LOSS = "GLOBAL_CREATOR_LOSS"
+    CAP_TRADE = "CAP_TRADE"
+    CAP_DAY = "CAP_DAY"
+    CAP_TOTAL = "CAP_TOTAL"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
     NOTHING_TO_SELL = "NOTHING_TO_SELL"
 
@@ -52,35 +74,79 @@ class CoinState:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletState:
-    """A wallet's switches, limits and counters. A limit of 0 is off where the model says so."""
+class Limits:
+    """The limits of a wallet, or of all wallets of its kind together; None is no limit."""
 
-    is_test: bool
-    is_active: bool
-    trading_enabled: bool
-    cash_lamports: int
-    max_position_lamports: int
-    max_open_positions: int
-    max_consecutive_losses: int
-    max_daily_loss_bps: int
-    consecutive_losses: int
-    day_start_equity_lamports: int
+    max_position_lamports: int | None = None
+    max_open_positions: int | None = None
+    max_exposure_lamports: int | None = None
+    max_reserves_bps: int | None = None
+    max_consecutive_losses: int | None = None
+    max_daily_loss_bps: int | None = None
+    max_drawdown_bps: int | None = None
+    max_coin_loss_lamports: int | None = None
+    max_creator_loss_lamports: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How far the limits are used before the order. What no limit asks for may be left at 0.
+
+    Open positions are those that can be left, and coins with a buy in flight; `lost_*` are net losses (negative: a
+    gain) of what was sold.
+    """
+
+    invested_in_coin_lamports: int = 0
+    open_positions: int = 0
+    exposure_lamports: int = 0
+    consecutive_losses: int = 0
+    is_cooling_down: bool = False
+    equity_lamports: int = 0
+    day_start_equity_lamports: int = 0
+    peak_equity_lamports: int = 0
+    lost_in_coin_lamports: int = 0
+    lost_with_creator_lamports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One set of limits with its use, and its trading switch."""
+
+    limits: Limits
+    usage: Usage
+    trading_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a wallet may ever pay, costs included, and has paid for its buys; None is no cap."""
+
+    trade_lamports: int | None = None
+    day_lamports: int | None = None
+    total_lamports: int | None = None
+    spent_today_lamports: int = 0
+    spent_lamports: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class BuySnapshot:
-    """Everything a buy is judged on. Open positions include coins with a buy in flight."""
+    """Everything a buy is judged on. `everyone` are all wallets of the kind; None: there is only this one."""
 
     trading_state: str
-    wallet: WalletState
+    is_unlocked: bool
+    is_active: bool
+    wallet: Scope
+    everyone: Scope | None
+    caps: Caps
     coin: CoinState
+    coin_is_blocked: bool
+    creator_is_blocked: bool
+    real_sol_lamports: int
     feed_age_seconds: float
     stake_lamports: int
     needed_lamports: int
     safety_buffer_lamports: int
-    equity_lamports: int
-    open_positions: int
-    invested_in_coin_lamports: int
+    cash_lamports: int
     holds_coin: bool
     may_add: bool
 
@@ -90,7 +156,7 @@ class SellSnapshot:
     """Everything a sale is judged on: exits are always allowed unless trading is halted."""
 
     trading_state: str
-    is_test: bool
+    is_unlocked: bool
     held_base_units: int
     base_units: int
     sale_in_flight: bool
@@ -102,9 +168,10 @@ def deny_buy(snapshot: BuySnapshot) -> DenyCode | None:
     """The first reason not to buy, or None."""
     return (
         _deny_switches(snapshot)
-        or _deny_coin(snapshot.coin)
-        or _deny_position(snapshot)
-        or _deny_losses(snapshot.wallet, snapshot.equity_lamports)
+        or _deny_coin(snapshot)
+        or _deny_scope(snapshot, snapshot.wallet)
+        or _deny_everyone(snapshot)
+        or _deny_caps(snapshot.caps, snapshot.needed_lamports)
         or _deny_cash(snapshot)
     )
 
@@ -113,7 +180,7 @@ def deny_sell(snapshot: SellSnapshot) -> DenyCode | None:
     """The first reason not to sell, or None."""
     if snapshot.trading_state == "HALTED":
         return DenyCode.TRADING_HALTED
-    if not snapshot.is_test:
+    if not snapshot.is_unlocked:
         return DenyCode.REAL_TRADING_LOCKED
     if not 0 < snapshot.base_units <= snapshot.held_base_units:
         return DenyCode.NOTHING_TO_SELL
@@ -129,18 +196,25 @@ def _deny_switches(snapshot: BuySnapshot) -> DenyCode | None:
         return DenyCode.TRADING_HALTED
     if snapshot.trading_state != "ACTIVE":
         return DenyCode.TRADING_REDUCING
-    if not snapshot.wallet.is_test:
+    if not snapshot.is_unlocked:
         return DenyCode.REAL_TRADING_LOCKED
-    if not snapshot.wallet.is_active:
+    if not snapshot.is_active:
         return DenyCode.WALLET_NOT_ACTIVE
     if not snapshot.wallet.trading_enabled:
         return DenyCode.TRADING_DISABLED
+    if snapshot.everyone is not None and not snapshot.everyone.trading_enabled:
+        return DenyCode.GLOBAL_TRADING_DISABLED
     if snapshot.feed_age_seconds > FEED_STALE_SECONDS:
         return DenyCode.FEED_STALE
     return None
 
 
-def _deny_coin(coin: CoinState) -> DenyCode | None:
+def _deny_coin(snapshot: BuySnapshot) -> DenyCode | None:
+    if snapshot.coin_is_blocked:
+        return DenyCode.COIN_BLOCKED
+    if snapshot.creator_is_blocked:
+        return DenyCode.CREATOR_BLOCKED
+    coin = snapshot.coin
     if not coin.is_known:
         return DenyCode.COIN_UNKNOWN
     if not coin.is_standard:
@@ -156,31 +230,90 @@ def _deny_coin(coin: CoinState) -> DenyCode | None:
     return None
 
 
-def _deny_position(snapshot: BuySnapshot) -> DenyCode | None:
+def _deny_everyone(snapshot: BuySnapshot) -> DenyCode | None:
+    """As for the wallet, over all wallets of its kind; the codes say so."""
+    if snapshot.everyone is None:
+        return None
+    code = _deny_scope(snapshot, snapshot.everyone)
+    if code is None or code is DenyCode.POSITION_OPEN:
+        return None
+    return DenyCode(f"GLOBAL_{code}")
+
+
+def _deny_scope(snapshot: BuySnapshot, scope: Scope) -> DenyCode | None:
+    return _deny_size(snapshot, scope.limits, scope.usage) or _deny_losses(scope.limits, scope.usage)
+
+
+def _deny_size(snapshot: BuySnapshot, limits: Limits, usage: Usage) -> DenyCode | None:
     if snapshot.holds_coin and not snapshot.may_add:
         return DenyCode.POSITION_OPEN
-    if snapshot.invested_in_coin_lamports + snapshot.stake_lamports > snapshot.wallet.max_position_lamports:
+    in_coin = usage.invested_in_coin_lamports + snapshot.stake_lamports
+    if _above(in_coin, limits.max_position_lamports):
         return DenyCode.MAX_POSITION
-    if not snapshot.holds_coin and snapshot.open_positions >= snapshot.wallet.max_open_positions:
+    if not snapshot.holds_coin and _reached(usage.open_positions, limits.max_open_positions):
         return DenyCode.MAX_OPEN_POSITIONS
+    if _above(usage.exposure_lamports + snapshot.stake_lamports, limits.max_exposure_lamports):
+        return DenyCode.MAX_EXPOSURE
+    if limits.max_reserves_bps is not None and in_coin * BPS > snapshot.real_sol_lamports * limits.max_reserves_bps:
+        return DenyCode.MAX_RESERVES
     return None
 
 
-def _deny_losses(wallet: WalletState, equity_lamports: int) -> DenyCode | None:
-    if 0 < wallet.max_consecutive_losses <= wallet.consecutive_losses:
+def _deny_losses(limits: Limits, usage: Usage) -> DenyCode | None:
+    if _reached(usage.consecutive_losses, limits.max_consecutive_losses):
         return DenyCode.CONSECUTIVE_LOSSES
-    floor = wallet.day_start_equity_lamports * (BPS - wallet.max_daily_loss_bps)
-    if wallet.max_daily_loss_bps and equity_lamports * BPS <= floor:
+    if usage.is_cooling_down:
+        return DenyCode.COOLDOWN
+    if _fallen(usage.equity_lamports, usage.day_start_equity_lamports, limits.max_daily_loss_bps):
         return DenyCode.DAILY_LOSS
+    if _fallen(usage.equity_lamports, usage.peak_equity_lamports, limits.max_drawdown_bps):
+        return DenyCode.DRAWDOWN
+    if _reached(usage.lost_in_coin_lamports, limits.max_coin_loss_lamports):
+        return DenyCode.COIN_LOSS
+    if _reached(usage.lost_with_creator_lamports, limits.max_creator_loss_lamports):
+        return DenyCode.CREATOR_LOSS
+    return None
+
+
+def _above(value: int, limit: int | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _reached(value: int, limit: int | None) -> bool:
+    return limit is not None and value >= limit
+
+
+def _fallen(equity: int, from_lamports: int, bps: int | None) -> bool:
+    """Whether the equity has fallen by `bps` from what it was."""
+    return bps is not None and equity * BPS <= from_lamports * (BPS - bps)
+
+
+def _deny_caps(caps: Caps, needed_lamports: int) -> DenyCode | None:
+    if _above(needed_lamports, caps.trade_lamports):
+        return DenyCode.CAP_TRADE
+    if _above(caps.spent_today_lamports + needed_lamports, caps.day_lamports):
+        return DenyCode.CAP_DAY
+    if _above(caps.spent_lamports + needed_lamports, caps.total_lamports):
+        return DenyCode.CAP_TOTAL
     return None
 
 
 def _deny_cash(snapshot: BuySnapshot) -> DenyCode | None:
-    if snapshot.needed_lamports + snapshot.safety_buffer_lamports > snapshot.wallet.cash_lamports:
+    if snapshot.needed_lamports + snapshot.safety_buffer_lamports > snapshot.cash_lamports:
         return DenyCode.INSUFFICIENT_BALANCE
     return None
+
+
+def cooldown_of(losses_in_a_row: int, cooldown_losses: int, cooldown_seconds: int) -> int:
+    """Seconds without buys that a loss begins, being the last of so many in a row; 0 is none."""
+    return cooldown_seconds if losses_in_a_row >= max(cooldown_losses, 1) else 0
 
 
 def day_of(moment: datetime, timezone: str) -> date:
     """The risk day that `moment` (aware) belongs to. Raises ZoneInfoNotFoundError for an unknown zone."""
     return moment.astimezone(ZoneInfo(timezone)).date()
+
+
+def day_start(moment: datetime, timezone: str) -> datetime:
+    """When the risk day of `moment` (aware) began."""
+    return datetime.combine(day_of(moment, timezone), time(), tzinfo=ZoneInfo(timezone))

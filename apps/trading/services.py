@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.units import LAMPORTS_PER_SOL
-from apps.trading import queries, strategies
+from apps.trading import limits, queries, strategies
 from apps.trading.bookings import deposit_book
 from apps.trading.denials import DENIALS
 from apps.trading.models import Order, Position, Strategy, TradingState, Wallet
@@ -43,6 +43,7 @@ WALLET_FIELDS = frozenset(
         "max_transfer_day_lamports",
         "virtual_loss_percent",
         "consecutive_losses",
+        *limits.OF_WALLETS,
     }
 )
 STRATEGY_FIELDS = frozenset(
@@ -115,6 +116,7 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
         with transaction.atomic():
             wallet.save(force_insert=True)
             if balance_lamports:
+                limits.capital_moved(wallet, balance_lamports)
                 deposit_book(wallet, balance_lamports, feed_now())
     except IntegrityError as error:
         raise ConflictError("ALIAS_TAKEN", f"There is a wallet called {alias} already.", alias=alias) from error
@@ -124,10 +126,11 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
 
 @transaction.atomic
 def wallet_update(*, alias: str, **changes: Any) -> Wallet:
-    """Change switches and limits of a wallet. Raises WALLET_NOT_FOUND, FIELD_NOT_CHANGEABLE, VIRTUAL_LOSS_TOO_HIGH."""
+    """Change switches and limits of a wallet. Raises WALLET_NOT_FOUND, FIELD_NOT_CHANGEABLE, LIMIT_OUT_OF_RANGE."""
     _require_fields(changes, WALLET_FIELDS)
     if not 0 <= changes.get("virtual_loss_percent", 0) <= 50:
         raise PlatformError("VIRTUAL_LOSS_OUT_OF_RANGE", "Choose a virtual loss between 0 and 50 percent.")
+    limits.require_limits(changes)
     wallet = wallet_locked(wallet_get(alias=alias).pk)
     for name, value in changes.items():
         setattr(wallet, name, value)
@@ -166,7 +169,10 @@ def cash_move(wallet: Wallet, lamports: int) -> None:
     wallet.cash_lamports += lamports
     if wallet.day_start_equity_lamports is not None:
         wallet.day_start_equity_lamports += lamports
-    wallet.save(update_fields=[wallet.cash_field, "day_start_equity_lamports", "deposited_lamports"])
+    limits.capital_moved(wallet, lamports)
+    wallet.save(
+        update_fields=[wallet.cash_field, "day_start_equity_lamports", "deposited_lamports", "peak_equity_lamports"]
+    )
     if lamports > 0:
         waiting = Position.objects.filter(wallet=wallet, blocked_code=DenyCode.INSUFFICIENT_BALANCE)
         waiting.update(blocked_code="")

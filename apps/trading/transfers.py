@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apps.core.errors import ConflictError, PlatformError
 from apps.core.units import sol_to_lamports
-from apps.trading import queries, unlocking
+from apps.trading import gate_queries, queries, unlocking
 from apps.trading.address_book import address_usable
 from apps.trading.bookings import transfer_book
 from apps.trading.denials import DENIALS
@@ -112,6 +112,9 @@ def _require_allowed(giver: Wallet) -> None:
         raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
     if not giver.transfer_enabled or giver.status == Wallet.Status.FROZEN:
         raise ConflictError("TRANSFER_DISABLED", "Transfers are switched off for this wallet: switch them on.")
+    if not gate_queries.limits_of(giver.wallet_type).transfer_enabled:
+        message = "Transfers are switched off for all wallets of this kind: switch them on."
+        raise ConflictError("GLOBAL_TRANSFER_DISABLED", message)
 
 
 def _amount(giver: Wallet, lamports: int | None) -> int:

@@ -10,16 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core import envelope
+from apps.trading.denials import DENIALS
 from apps.trading.exits import Levels, Mark, Trigger, deadline, decide, first_trigger, return_bps
 from apps.trading.keys import binding
 from apps.trading.positions import units_for_percent
 from apps.trading.risk import (
     BuySnapshot,
+    Caps,
     CoinState,
     DenyCode,
+    Limits,
+    Scope,
     SellSnapshot,
-    WalletState,
+    Usage,
+    cooldown_of,
     day_of,
+    day_start,
     deny_buy,
     deny_sell,
 )
@@ -83,53 +89,85 @@ def test_first_trigger_follows_the_table(
 
 
 COIN = CoinState(True, True, False, False, False, 1.0)
-WALLET = WalletState(
-    is_test=True,
-    is_active=True,
-    trading_enabled=True,
-    cash_lamports=10_000,
-    max_position_lamports=500,
-    max_open_positions=3,
-    max_consecutive_losses=5,
-    max_daily_loss_bps=2000,
-    consecutive_losses=0,
-    day_start_equity_lamports=10_000,
+LIMITS = Limits(
+    max_position_lamports=500, max_open_positions=3, max_consecutive_losses=5, max_daily_loss_bps=2_000,
+    max_exposure_lamports=1_000, max_reserves_bps=1_000, max_drawdown_bps=3_000, max_coin_loss_lamports=50,
+    max_creator_loss_lamports=70,
+)  # fmt: skip
+USAGE = Usage(
+    equity_lamports=10_000, day_start_equity_lamports=10_000, peak_equity_lamports=10_000, exposure_lamports=600
 )
 BUY = BuySnapshot(
-    trading_state="ACTIVE",
-    wallet=WALLET,
-    coin=COIN,
-    feed_age_seconds=0.1,
-    stake_lamports=400,
-    needed_lamports=450,
-    safety_buffer_lamports=100,
-    equity_lamports=10_000,
-    open_positions=0,
-    invested_in_coin_lamports=0,
-    holds_coin=False,
+    trading_state="ACTIVE", is_unlocked=True, is_active=True, wallet=Scope(LIMITS, USAGE),
+    everyone=Scope(LIMITS, USAGE), caps=Caps(450, 900, 1_800, spent_today_lamports=450, spent_lamports=1_350),
+    coin=COIN, coin_is_blocked=False, creator_is_blocked=False, real_sol_lamports=4_000, feed_age_seconds=0.1,
+    stake_lamports=400, needed_lamports=450, safety_buffer_lamports=100, cash_lamports=550, holds_coin=False,
     may_add=False,
-)
+)  # fmt: skip
 
 
 def wallet(**changes: object) -> dict[str, object]:
-    return {"wallet": replace(WALLET, **changes)}  # type: ignore[arg-type]
+    return {"wallet": replace(BUY.wallet, **changes)}  # type: ignore[arg-type]
+
+
+def usage(**changes: object) -> dict[str, object]:
+    return wallet(usage=replace(USAGE, **changes))  # type: ignore[arg-type]
+
+
+def caps(**changes: object) -> dict[str, object]:
+    return {"caps": replace(BUY.caps, **changes)}  # type: ignore[arg-type]
 
 
 def coin(**changes: object) -> dict[str, object]:
     return {"coin": replace(COIN, **changes)}  # type: ignore[arg-type]
 
 
+USES = [
+    ({"invested_in_coin_lamports": 100}, {"max_reserves_bps": None}, None),
+    ({"invested_in_coin_lamports": 101}, {"max_reserves_bps": None}, DenyCode.MAX_POSITION),
+    ({"open_positions": 2}, {}, None),
+    ({"open_positions": 3}, {}, DenyCode.MAX_OPEN_POSITIONS),
+    ({"exposure_lamports": 601}, {}, DenyCode.MAX_EXPOSURE),
+    ({"invested_in_coin_lamports": 1}, {}, DenyCode.MAX_RESERVES),
+    ({"consecutive_losses": 4}, {}, None),
+    ({"consecutive_losses": 5}, {}, DenyCode.CONSECUTIVE_LOSSES),
+    ({"is_cooling_down": True}, {}, DenyCode.COOLDOWN),
+    ({"equity_lamports": 8_001}, {}, None),
+    ({"equity_lamports": 8_000}, {}, DenyCode.DAILY_LOSS),
+    ({"equity_lamports": 7_001}, {"max_daily_loss_bps": None}, None),
+    ({"equity_lamports": 7_000}, {"max_daily_loss_bps": None}, DenyCode.DRAWDOWN),
+    ({"peak_equity_lamports": 14_286}, {}, DenyCode.DRAWDOWN),
+    ({"lost_in_coin_lamports": 49, "lost_with_creator_lamports": 69}, {}, None),
+    ({"lost_in_coin_lamports": 50}, {}, DenyCode.COIN_LOSS),
+    ({"lost_with_creator_lamports": 70}, {}, DenyCode.CREATOR_LOSS),
+]
+
+
+@pytest.mark.parametrize(("used", "limits", "code"), USES)
+def test_limits_of_a_wallet_and_of_all_deny_alike(
+    used: dict[str, object], limits: dict[str, object], code: DenyCode | None
+) -> None:
+    scope = Scope(replace(LIMITS, **limits), replace(USAGE, **used))  # type: ignore[arg-type]
+    assert deny_buy(replace(BUY, wallet=scope)) == code
+    assert deny_buy(replace(BUY, everyone=scope)) == (code and f"GLOBAL_{code}")
+    assert deny_buy(replace(BUY, wallet=Scope(Limits(), scope.usage), everyone=None)) in (None, DenyCode.COOLDOWN)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({}, None),
+        ({"everyone": None}, None),
         ({"trading_state": "HALTED"}, DenyCode.TRADING_HALTED),
         ({"trading_state": "REDUCING"}, DenyCode.TRADING_REDUCING),
-        (wallet(is_test=False), DenyCode.REAL_TRADING_LOCKED),
-        (wallet(is_active=False), DenyCode.WALLET_NOT_ACTIVE),
+        ({"is_unlocked": False}, DenyCode.REAL_TRADING_LOCKED),
+        ({"is_active": False}, DenyCode.WALLET_NOT_ACTIVE),
         (wallet(trading_enabled=False), DenyCode.TRADING_DISABLED),
+        ({"everyone": Scope(LIMITS, USAGE, trading_enabled=False)}, DenyCode.GLOBAL_TRADING_DISABLED),
         ({"feed_age_seconds": 30.1}, DenyCode.FEED_STALE),
         ({"feed_age_seconds": float("inf")}, DenyCode.FEED_STALE),
+        ({"coin_is_blocked": True}, DenyCode.COIN_BLOCKED),
+        ({"creator_is_blocked": True}, DenyCode.CREATOR_BLOCKED),
         (coin(is_known=False), DenyCode.COIN_UNKNOWN),
         (coin(is_standard=False), DenyCode.COIN_NONSTANDARD),
         (coin(is_graduated=True), DenyCode.COIN_GRADUATED),
@@ -139,24 +177,33 @@ def coin(**changes: object) -> dict[str, object]:
         (coin(age_of_last_trade_seconds=300.1), DenyCode.COIN_STALE),
         ({"holds_coin": True}, DenyCode.POSITION_OPEN),
         ({"holds_coin": True, "may_add": True}, None),
-        ({"invested_in_coin_lamports": 100, "may_add": True}, None),
-        ({"invested_in_coin_lamports": 101, "may_add": True}, DenyCode.MAX_POSITION),
+        ({"holds_coin": True, "may_add": True, **usage(open_positions=3)}, None),
         ({"stake_lamports": 501}, DenyCode.MAX_POSITION),
-        ({"open_positions": 2}, None),
-        ({"open_positions": 3}, DenyCode.MAX_OPEN_POSITIONS),
-        ({"open_positions": 3, "holds_coin": True, "may_add": True}, None),
-        (wallet(consecutive_losses=4), None),
-        (wallet(consecutive_losses=5), DenyCode.CONSECUTIVE_LOSSES),
-        (wallet(consecutive_losses=99, max_consecutive_losses=0), None),
-        ({"equity_lamports": 8_001}, None),
-        ({"equity_lamports": 8_000}, DenyCode.DAILY_LOSS),
-        ({"equity_lamports": 1, **wallet(max_daily_loss_bps=0)}, None),
-        (wallet(cash_lamports=550), None),
-        (wallet(cash_lamports=549), DenyCode.INSUFFICIENT_BALANCE),
+        ({"real_sol_lamports": 3_999}, DenyCode.MAX_RESERVES),
+        ({"needed_lamports": 451}, DenyCode.CAP_TRADE),
+        (caps(spent_today_lamports=451), DenyCode.CAP_DAY),
+        (caps(spent_lamports=1_351), DenyCode.CAP_TOTAL),
+        ({"caps": Caps(spent_today_lamports=10**9, spent_lamports=10**9)}, None),
+        ({"cash_lamports": 549}, DenyCode.INSUFFICIENT_BALANCE),
     ],
 )
 def test_buy_is_denied_by_the_table(changes: dict[str, object], code: DenyCode | None) -> None:
     assert deny_buy(replace(BUY, **changes)) == code  # type: ignore[arg-type]
+
+
+def test_every_code_has_its_sentence_and_every_limit_of_a_wallet_has_one_of_all() -> None:
+    assert set(DENIALS) == set(DenyCode)
+    assert len(set(DENIALS.values())) == len(DENIALS)
+    assert all(sentence.endswith(".") for sentence in DENIALS.values())
+    denied = {code for _, _, code in USES if code}
+    assert {f"GLOBAL_{code}" for code in denied} <= set(DenyCode)
+
+
+@pytest.mark.parametrize(
+    ("losses", "from_losses", "seconds"), [(1, 1, 60), (1, 2, 0), (2, 2, 60), (3, 2, 60), (1, 0, 60), (0, 0, 0)]
+)
+def test_cool_down_begins_with_the_last_loss_of_enough(losses: int, from_losses: int, seconds: int) -> None:
+    assert cooldown_of(losses, from_losses, 60) == seconds
 
 
 SELL = SellSnapshot("ACTIVE", True, 100, 100, False, 50, 50)
@@ -168,7 +215,7 @@ SELL = SellSnapshot("ACTIVE", True, 100, 100, False, 50, 50)
         ({}, None),
         ({"trading_state": "REDUCING"}, None),
         ({"trading_state": "HALTED"}, DenyCode.TRADING_HALTED),
-        ({"is_test": False}, DenyCode.REAL_TRADING_LOCKED),
+        ({"is_unlocked": False}, DenyCode.REAL_TRADING_LOCKED),
         ({"base_units": 0}, DenyCode.NOTHING_TO_SELL),
         ({"base_units": 101}, DenyCode.NOTHING_TO_SELL),
         ({"sale_in_flight": True}, DenyCode.ORDER_IN_FLIGHT),
@@ -183,6 +230,8 @@ def test_risk_day_follows_its_timezone() -> None:
     moment = datetime(2026, 7, 4, 22, 30, tzinfo=UTC)
     assert day_of(moment, "UTC") == date(2026, 7, 4)
     assert day_of(moment, "Europe/Berlin") == date(2026, 7, 5)
+    assert day_start(moment, "Europe/Berlin") == datetime(2026, 7, 4, 22, 0, tzinfo=UTC)
+    assert day_start(datetime(2026, 10, 25, 12, tzinfo=UTC), "Europe/Berlin") == datetime(2026, 10, 24, 22, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("quantity", "percent", "units"), [(101, 100, 101), (101, 50, 50), (3, 33.3333, 0), (7, 1, 0)])
