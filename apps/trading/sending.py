@@ -15,12 +15,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from solders.hash import Hash
-from solders.message import Message
+from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import TransferParams
 from solders.system_program import transfer as system_transfer
-from solders.transaction import Transaction
+from solders.transaction import VersionedTransaction
 
 from apps.core.errors import PlatformError
 from apps.trading import unlocking, wallet_keys
@@ -112,19 +112,19 @@ def _send(row: TransferLog, rpc: Rpc) -> None:
         )
 
 
-def transfer_signed(row: TransferLog, recent: Blockhash) -> Transaction:
+def transfer_signed(row: TransferLog, recent: Blockhash) -> VersionedTransaction:
     """The signed transaction: one system transfer, nothing else. Raises KEY_MISSING, KEY_SEALED, ADDRESS_INVALID."""
     try:
         giver, taker = Pubkey.from_string(row.wallet.address), Pubkey.from_string(row.to_address)
     except ValueError as error:
         raise PlatformError("ADDRESS_INVALID", "An address is no Solana address.") from error
     move = system_transfer(TransferParams(from_pubkey=giver, to_pubkey=taker, lamports=row.lamports))
-    message = Message.new_with_blockhash([move], giver, Hash.from_string(recent.blockhash))
-    signature = Signature.from_bytes(wallet_keys.sign(row.wallet, bytes(message)))
-    return Transaction.populate(message, [signature])
+    message = MessageV0.try_compile(giver, [move], [], Hash.from_string(recent.blockhash))
+    signature = Signature.from_bytes(wallet_keys.sign(row.wallet, to_bytes_versioned(message)))
+    return VersionedTransaction.populate(message, [signature])
 
 
-def transfer_sign(pk: int, signed: Transaction, recent: Blockhash) -> bool:
+def transfer_sign(pk: int, signed: VersionedTransaction, recent: Blockhash) -> bool:
     """Note what is about to be sent; False if the transfer has ended meanwhile: then nothing may be sent."""
     receipt = {
         "bytes": base64.b64encode(bytes(signed)).decode("ascii"),

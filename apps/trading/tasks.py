@@ -4,13 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.trading import comparison, reconciliation, sending
-from apps.trading.venues.rpc import Rpc
-
-
-def _rpc() -> Rpc:
-    from apps.trading.chain import rpc_open
-
-    return rpc_open()
+from apps.trading.chain import rpc_open
 
 
 @shared_task(ignore_result=True)
@@ -18,7 +12,7 @@ def transfers_follow() -> int:
     """Send and follow transfers of real wallets; how many are on their way."""
     if not sending.transfers_in_flight():
         return 0
-    rpc = _rpc()
+    rpc = rpc_open()
     try:
         return sending.round_once(rpc, timezone.now())
     finally:
@@ -30,7 +24,7 @@ def chain_reconcile() -> int:
     """Compare real wallets with the chain; how many differences are open."""
     if not reconciliation.wallets_real():
         return 0
-    rpc = _rpc()
+    rpc = rpc_open()
     try:
         return reconciliation.wallets_check(rpc, timezone.now())
     finally:
