@@ -270,6 +270,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "core:dashboard"
+# What views and services mark as secret stays out of error pages, also with DEBUG.
+DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.core.error_pages.AlwaysFiltered"
 ACCOUNT_ADAPTER = "apps.core.accounts.ClosedSignupAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_FORMS = {"login": "apps.core.accounts.LoginForm"}

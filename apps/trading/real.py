@@ -1,4 +1,4 @@
-"""The real venue and the node as the settings name them. Opening them sends nothing."""
+"""The real venue as the settings name it. Opening it sends nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from apps.discovery import curve
 from apps.trading import wallet_keys
+from apps.trading.chain import rpc_open
 from apps.trading.models import Wallet
 from apps.trading.venues.pumpportal import PumpPortal, Terms
-from apps.trading.venues.rpc import Rpc
 
 
 class WalletSigner:
@@ -20,12 +20,6 @@ class WalletSigner:
 
     def sign(self, wallet_id: int, message: bytes) -> bytes:
         return wallet_keys.sign(Wallet.objects.get(pk=wallet_id), message)
-
-
-def rpc_open() -> Rpc:
-    """A client of the nodes in SOLANA_RPC_URL and SOLANA_RPC_FALLBACK_URLS; the caller closes it."""
-    urls = [settings.SOLANA_RPC_URL, *settings.SOLANA_RPC_FALLBACK_URLS]
-    return Rpc(urls, timeout_seconds=settings.SOLANA_TIMEOUT_SECONDS)
 
 
 def venue_open() -> PumpPortal:

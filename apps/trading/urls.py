@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.trading import backtest_views, views, views_order, views_real, views_strategies
+from apps.trading import backtest_views, views, views_keys, views_order, views_real, views_strategies
 
 app_name = "trading"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("wallets/", views.wallets, name="wallets"),
     path("wallets/<slug:alias>/", views.wallet, name="wallet"),
     path("wallets/<slug:alias>/<slug:action>/", views.wallet_action, name="wallet_action"),
+    path("real-wallets/new/", views_keys.new, name="real_wallet_new"),
+    path("real-wallets/<slug:alias>/key/", views_keys.key, name="wallet_key"),
     path("positions/", views.positions, name="positions"),
     path("positions/<slug:alias>/<str:mint>/sell/", views.position_sell, name="position_sell"),
     path("trades/", views.trades, name="trades"),
