@@ -81,7 +81,7 @@ def _load(row: Backtest, task: Task, report: Report) -> Found:
         again = signals_recomputed(task.strategy, task.since, task.until, delay, report.part(0.0, 0.25))
         signals = [signal for signal in again.signals if concerns(task.strategy, signal)]
         scores, recomputed = again.scores, again.as_json()
-        report.log(f"recomputed: {recomputed}")
+        report.log(f"recomputed {len(again.signals):,} alerts from {again.counts['rows_scored']:,} windows")
     report.progress(0.25, "reading trades")
     history = history_load([signal.mint for signal in signals], task.since, task.until)
     return Found(signals, history, scores, recomputed)

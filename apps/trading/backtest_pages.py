@@ -79,7 +79,7 @@ def run_row(run: Backtest) -> dict[str, Any]:
         "result": display.signed_sol(figures.get("pnl_lamports")),
         "result_tone": display.tone(figures.get("pnl_lamports")),
         "return": _signed(figures.get("return_ratio")),
-        "drawdown": display.ratio_pct(figures.get("drawdown_ratio")),
+        "drawdown": display.ratio_pct(figures.get("drawdown_ratio"), 2),
         "positions": display.count(figures.get("closed_positions")),
         "created": display.clock(run.created_at),
     }
@@ -145,7 +145,7 @@ def _results(run: Backtest, figures: dict[str, Any]) -> dict[str, Any]:
     closed, speed = figures["closed_positions"], run.trades_per_second
     return {
         "end": display.sol(figures["end_equity_lamports"]),
-        "booked": display.ratio_pct(figures["booked_drawdown_ratio"]),
+        "booked": display.ratio_pct(figures["booked_drawdown_ratio"], 2),
         "won": display.ratio_pct(figures["winners"] / closed if closed else None),
         "held": display.count(figures["open_positions"]),
         "unrealized": display.signed_sol(figures["unrealized_pnl_lamports"]),
@@ -165,7 +165,7 @@ def _results(run: Backtest, figures: dict[str, Any]) -> dict[str, Any]:
         "draws": (figures["monte_carlo"] or {}).get("runs"),
         "seed": run.seed,
         "coverage": coverage_rows(figures["coverage"]),
-        "recomputed": _counts(figures["recomputed"] or {}, RECOMPUTED),
+        "recomputed": recomputed_rows(figures["recomputed"] or {}),
         "sensitivity": sensitivity_table(figures["sensitivity"]) if "sensitivity" in figures else None,
     }
 
@@ -257,13 +257,20 @@ def chance_rows(found: dict[str, Any] | None, start: int) -> list[tuple[str, str
 
 
 def _pcts(found: dict[str, Any], name: str) -> tuple[str, str, str]:
-    low, middle, high = (display.ratio_pct(found[f"{name}_p{share}"]) for share in (5, 50, 95))
+    low, middle, high = (display.ratio_pct(found[f"{name}_p{share}"], 2) for share in (5, 50, 95))
     return low, middle, high
 
 
 def coverage_rows(found: dict[str, Any]) -> list[tuple[Title, str]]:
     """What there was and what was not known."""
     return [*_counts(found, COVERAGE), (_("their length"), display.seconds(found["gap_seconds"]))]
+
+
+def recomputed_rows(found: dict[str, Any]) -> list[tuple[Title, str]]:
+    """What was scored again; beside what is stored only where anything is."""
+    compared = found.get("scores_stored", 0) > 0
+    alone = ("rows_scored", "rows_off_curve", "scores", "alerts")
+    return _counts(found, {name: title for name, title in RECOMPUTED.items() if compared or name in alone})
 
 
 def _counts(found: dict[str, Any], titles: dict[str, Title]) -> list[tuple[Title, str]]:
@@ -285,7 +292,7 @@ def sensitivity_table(rows: Sequence[dict[str, Any]]) -> Table:
             Cell(f"{row['latency_ms']}–{row['latency_max_ms']}"),
             Cell(display.pct(row["slippage_bps"] / 100)),
             Cell(display.signed_sol(row["pnl_lamports"]), css=display.tone(row["pnl_lamports"])),
-            Cell(display.ratio_pct(row["drawdown_ratio"])),
+            Cell(display.ratio_pct(row["drawdown_ratio"], 2)),
             Cell(display.count(row["closed_positions"])),
             Cell(display.ratio_pct(row["winners"] / row["closed_positions"] if row["closed_positions"] else None)),
         ])

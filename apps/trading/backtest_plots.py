@@ -40,7 +40,14 @@ def drawdown(run: Backtest) -> SafeString:
     if len(points) < 2:
         return EMPTY
     low = min(y for _x, y in points)
-    axes = Axes(_("Hours"), "", (0.0, points[-1][0]), (min(low * 1.1, -0.001), 0.0), _hours(points), "{:.1%}")
+    axes = Axes(
+        _("Hours"),
+        "",
+        (0.0, points[-1][0]),
+        (min(low * 1.1, -0.001), 0.0),
+        _hours(points),
+        "{:.2%}" if low > -0.02 else "{:.0%}",
+    )
     return curves([Line(points, "line four")], axes, _("Below the highest equity so far"))
 
 
@@ -52,7 +59,7 @@ def equities(runs: Sequence[Backtest]) -> SafeString:
         return EMPTY
     most = max(points[-1][0] for points in known)
     up = _around([0.0, *(y for points in known for _x, y in points)])
-    axes = Axes(_("Hours"), "", (0.0, most), up, _hours(known[0]), "{:+.1%}")
+    axes = Axes(_("Hours"), "", (0.0, most), up, _hours(known[0]), "{:+.2%}" if up[1] - up[0] < 0.04 else "{:+.0%}")
     lines = [Line([(0.0, 0.0), (most, 0.0)], "guide", title=_("start"))]
     lines += [
         Line(points, css, title=f"{run.strategy_name} {run.pk}")
