@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,9 +38,6 @@ from apps.trading.models import (
 )
 from apps.trading.queries import Score, Tick
 from apps.trading.webhooks import trade_tell
-
-ENDING = ["status", "deny_code", "message", "reserved_lamports", "position", "finished_at"]
-
 
 ENDING = ["status", "deny_code", "message", "reserved_lamports", "position", "finished_at"]
 

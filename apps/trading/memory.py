@@ -328,6 +328,3 @@ class MemoryBook:
 
     def progress_flush(self, **fields: datetime) -> None:
         """It is where it is kept."""
-
-    def progress_flush(self, **fields: datetime) -> None:
-        """It is where it is kept."""
