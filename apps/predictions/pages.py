@@ -24,7 +24,7 @@ from apps.predictions.models import (
 )
 from apps.predictions.pages_alerts import market_now, number_asked
 from apps.training import pages as training_pages
-from apps.training.models import Model
+from apps.training.models import BULKY_OF_RELATED, Model
 from apps.training.plots import calibration_of
 from apps.training.questions import question
 
@@ -39,7 +39,7 @@ def models_at_work() -> QuerySet[ActiveModel]:
     """Models put to work with the trained models behind them, those that score first; not their challengers."""
     rows = ActiveModel.objects.filter(shadow_of=None).select_related("model")
     rows = rows.order_by("-is_active", "-activated_at", "-id")
-    return rows.defer("model__artifact", "model__importances", "model__feature_names", "whitelist")
+    return rows.defer(*BULKY_OF_RELATED, "whitelist")
 
 
 def cards() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
 from apps.discovery.models import Phase
 from apps.training import containers, features, outlook, queries, services
-from apps.training.models import Comparison, Job, Model, TestResult
+from apps.training.models import BULKY, Comparison, Job, Model, TestResult
 from apps.training.recipes import Recipe, Tune, range_parse
 from apps.training.schemas import (
     CompareIn,
@@ -72,7 +72,7 @@ def list_models(request: HttpRequest, page: Query[ModelFilter]) -> dict[str, Any
     """Models, newest first."""
     wanted = {"alias": page.alias, "label_name": page.label_name}
     chosen = {name: value for name, value in wanted.items() if value}
-    return paginate(Model.objects.filter(is_deleted=page.deleted, **chosen).defer("artifact", "judging"), page)
+    return paginate(Model.objects.filter(is_deleted=page.deleted, **chosen).defer(*BULKY), page)
 
 
 @router.post("models/import", response={201: ModelDetail}, auth=admin)

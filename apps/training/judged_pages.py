@@ -17,7 +17,7 @@ from apps.core import display
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Phase
 from apps.training import plots
-from apps.training.models import Comparison, Model, TestResult
+from apps.training.models import BULKY_OF_RELATED, Comparison, Model, TestResult
 
 Title = str | Promise
 COUNTS: dict[str, Title] = {
@@ -211,7 +211,7 @@ def time_span(start: datetime, end: datetime) -> str:
 
 def tests_found(request: HttpRequest) -> QuerySet[TestResult]:
     """Test results of the chosen model or of all, newest first."""
-    rows = TestResult.objects.select_related("model").defer("model__artifact", "model__scores", "model__importances")
+    rows = TestResult.objects.select_related("model").defer(*BULKY_OF_RELATED, "model__scores")
     model = request.GET.get("model", "")
     return rows.filter(model_id=int(model)) if model.isdecimal() and len(model) < 10 else rows
 

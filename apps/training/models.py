@@ -6,9 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import models
+from django.db.models.expressions import RawSQL
 
 # Of the scores of a sample: what is too bulky for lists.
 TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
+# Of a model: what lists have no use for. Together a hundred kilobytes each.
+BULKY = ("artifact", "judging", "profile", "importances", "feature_names")
+BULKY_OF_RELATED = tuple(f"model__{name}" for name in BULKY)
 
 
 class Job(models.Model):
@@ -55,6 +59,16 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_type} {self.pk}"
+
+
+class Models(models.QuerySet["Model"]):
+    BRIEF = """(SELECT coalesce(jsonb_object_agg(key, value - %s::text[]), '{}') FROM jsonb_each("ml_models"."scores")
+                WHERE jsonb_typeof(value) = 'object')"""
+
+    def light(self) -> Models:
+        """For lists: without what is bulky; `brief` are the scores of the judged parts without their tables."""
+        brief = RawSQL(self.BRIEF, (list(TABLES_OF_SCORES),), output_field=models.JSONField())
+        return self.defer(*BULKY, "scores").annotate(brief=brief)
 
 
 class Model(models.Model):
@@ -110,6 +124,8 @@ class Model(models.Model):
     is_deleted = models.BooleanField(default=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = Models.as_manager()
 
     class Meta:
         db_table = "ml_models"

@@ -16,7 +16,7 @@ from apps.core.htmx import ROWS_A_PAGE
 from apps.discovery.models import Phase
 from apps.training import plots
 from apps.training.judged_pages import COUNTS, Title, sample, score_texts
-from apps.training.models import Job, Model
+from apps.training.models import BULKY_OF_RELATED, Job, Model
 from apps.training.questions import question
 
 STATUS: dict[str, tuple[str, Title]] = {
@@ -43,7 +43,7 @@ MOST_IMPORTANT, MOST_SHUFFLED = 20, 12
 # --- Models --------------------------------------------------------------------------------------------
 def models_found(*, deleted: bool = False) -> QuerySet[Model]:
     """Models in use or deleted ones, newest first, each knowing where it is at work."""
-    found = Model.objects.filter(is_deleted=deleted).defer("artifact", "importances", "feature_names")
+    found = Model.objects.filter(is_deleted=deleted).light()
     return found.prefetch_related("active")
 
 
@@ -53,7 +53,7 @@ def model_detail_rows() -> QuerySet[Model]:
 
 def model_row(model: Model) -> dict[str, Any]:
     """A row of the table of models; the scores are those of the test part, else of the validation part."""
-    part, scores = best_part(model.scores)
+    part, scores = best_part(model.brief if hasattr(model, "brief") else model.scores)
     return {
         "id": model.pk,
         "name": model.name,
@@ -131,7 +131,7 @@ def _largest(values: Mapping[str, float]) -> list[tuple[str, float]]:
 # --- Jobs ----------------------------------------------------------------------------------------------
 def jobs_found(request: HttpRequest) -> QuerySet[Job]:
     """The jobs that the filter chooses, newest first."""
-    rows = Job.objects.defer("log").select_related("model").defer("model__artifact", "model__scores")
+    rows = Job.objects.defer("log").select_related("model").defer(*BULKY_OF_RELATED, "model__scores")
     status = request.GET.get("status", "")
     return rows.filter(status=status) if status in Job.Status.values else rows
 
@@ -139,7 +139,7 @@ def jobs_found(request: HttpRequest) -> QuerySet[Job]:
 def jobs_open() -> list[dict[str, Any]]:
     """Running and waiting jobs, the most urgent first."""
     rows = Job.objects.filter(status__in=OPEN).defer("log").select_related("model")
-    rows = rows.defer("model__artifact", "model__scores").order_by("-status", "priority", "id")
+    rows = rows.defer(*BULKY_OF_RELATED, "model__scores").order_by("-status", "priority", "id")
     return [job_row(job) for job in rows[:ROWS_A_PAGE]]
 
 

@@ -1,6 +1,6 @@
 """Does jobs in processes that kill themselves at a chosen point: `python -m apps.training.tests.dying CUT:JOB...`.
 
-Each job gets a process of its own (a fork, so that the libraries are imported once), which claims it and dies by SIGKILL
+Each job gets a process of its own (a fork, so that libraries are imported once), which claims it and dies by SIGKILL
 at the cut: at a word of the progress it reports, in the middle of storing, or after everything. The cut `none` lives.
 """
 
