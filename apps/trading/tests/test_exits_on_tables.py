@@ -15,7 +15,7 @@ from apps.trading import backtest, engine, judging, rehearsal, strategies
 from apps.trading.book import TABLES
 from apps.trading.definitions import definition_parse
 from apps.trading.exits import Trigger
-from apps.trading.models import Order, Position, Strategy, StrategyFiltered, TradeLog
+from apps.trading.models import Order, Position, Strategy, StrategyFiltered, TradeLog, TraderProgress
 from apps.trading.rehearsal import START, Beat, beat_write
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import books_balance, held, run
@@ -202,8 +202,11 @@ def test_backtest_leaves_as_paper_does(settings: Any, every: int, exits: dict[st
     for number, beat in enumerate(beats, 1):
         marked(beat, number)
         if number % every == 0 or number == len(beats):
+            before = TraderProgress.objects.values("processed_at", "processed_seq").get()
             while engine.round_once():
                 pass
+            TraderProgress.objects.update(**before)  # as if killed before the progress was written
+            engine.round_once()
     reasons = set(TradeLog.objects.filter(action="sell").values_list("order__exit_reason", flat=True))
     assert len(reasons) > 2
     task = backtest.task_of(strategy=backtest.strategy_get("rehearsal"), since=START, until=beats[-1].at)
