@@ -27,6 +27,7 @@ from apps.trading import (
     ledger_queries,
     preview,
     queries,
+    reconciliation,
     services,
 )
 from apps.trading.models import Order, Position, TradeLog, TransferLog, Wallet
@@ -93,7 +94,8 @@ def health(request: HttpRequest) -> dict[str, Any]:
     alive = "trader" in processes_alive(now=timezone.now())
     state, feed_at = queries.trading_state().state, queries.feed_at()
     progress = queries.progress()
-    ok = alive and feed_at is not None
+    differences = reconciliation.differences_count()
+    ok = alive and feed_at is not None and not differences
     return {
         "ok": ok,
         "trader_alive": alive,
@@ -101,6 +103,7 @@ def health(request: HttpRequest) -> dict[str, Any]:
         "processed_at": progress.processed_at,
         "trading_state": state,
         "ledger_difference_lamports": ledger_queries.difference_now(),
+        "chain_differences": differences,
     }
 
 

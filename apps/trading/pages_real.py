@@ -26,10 +26,13 @@ TRANSFER_TONES = {"SUCCESS": "good", "SUBMITTED": "wait", "UNKNOWN": "wait", "FA
 
 # --- What is live --------------------------------------------------------------------------------------
 def real_live(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: the wallets that trade real money now, for the red line of every page; read where shown."""
+    """Context processor: what is live, for the red line of every page, and what differs from the chain."""
     if not settings.REAL_TRADING or not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
-    return {"real_live": SimpleLazyObject(lambda: [live_row(row) for row in unlocking.unlocks_live(timezone.now())])}
+    return {
+        "real_live": SimpleLazyObject(lambda: [live_row(row) for row in unlocking.unlocks_live(timezone.now())]),
+        "chain_differs": SimpleLazyObject(lambda: Difference.objects.filter(ended_at=None).count()),
+    }
 
 
 def live_row(row: RealUnlock) -> dict[str, str]:

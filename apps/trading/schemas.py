@@ -304,6 +304,7 @@ class HealthOut(Schema):
     feed_at: datetime | None
     processed_at: datetime | None
     trading_state: str
+    chain_differences: int = Field(description="open differences between the books of real wallets and the chain")
     ledger_difference_lamports: int
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+
+from django.db import connection
 
 from apps.core.listener import Listener
 from apps.core.process import ServiceCommand, Stop
-from apps.trading import engine, metrics
+from apps.trading import engine, metrics, reconciliation
 from apps.trading.models import Position, Wallet
+from apps.trading.tasks import chain_reconcile
 
 ADVISORY_LOCK = 0x7452_4144_4552  # "tRADER": only its holder trades; a second trader waits
 POLL_SECONDS = 1.0
@@ -23,6 +27,8 @@ class Command(ServiceCommand):
     def run(self, stop: Stop) -> None:
         with Listener(("feed", "alerts")) as listener:
             listener.own(ADVISORY_LOCK, stop)
+            if reconciliation.wallets_real():
+                threading.Thread(target=chain_compare, name="chain", daemon=True).start()
             gauges_due = 0.0
             while not stop:
                 if not engine.round_once():
@@ -30,6 +36,14 @@ class Command(ServiceCommand):
                 if time.monotonic() > gauges_due:
                     gauges_set()
                     gauges_due = time.monotonic() + GAUGES_EVERY_SECONDS
+
+
+def chain_compare() -> None:
+    """Compare real wallets with the chain, beside the trading: a slow node must not keep exits waiting."""
+    try:
+        chain_reconcile()
+    finally:
+        connection.close()
 
 
 def gauges_set() -> None:
