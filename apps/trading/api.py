@@ -5,7 +5,7 @@ executes it after the latency, and `GET orders/{id}` shows what became of it. Wh
 with the code of the denial. Amounts are lamports (1 SOL = 10^9) and base units (1 token = 10^6).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from django.http import HttpRequest
@@ -22,7 +22,9 @@ from apps.trading import (
     api_backtests,
     api_ledger,
     api_real,
+    api_risk,
     api_strategies,
+    equity,
     figures,
     ledger_queries,
     preview,
@@ -62,6 +64,7 @@ router.add_router("/ledger", api_ledger.router)
 router.add_router("/backtests", api_backtests.router)
 router.add_router("/strategies", api_strategies.router)
 router.add_router("", api_real.router)
+router.add_router("", api_risk.router)
 
 
 def _feed_now() -> datetime:
@@ -299,11 +302,12 @@ def dashboard_stats(request: HttpRequest) -> Any:
 
 @router.get("/dashboard/performance", response=PerformanceOut, auth=read)
 def dashboard_performance(request: HttpRequest) -> dict[str, Any]:
-    """Results by wallet, day and exit, costs by part, orders by code."""
+    """Results by wallet, day and exit, costs by part, orders by code; equity of all test wallets over 30 days."""
     return {
         "wallets": figures.wallet_performance(),
         "days": figures.pnl_by_day(),
         "exits": figures.pnl_by_exit(),
         "costs_lamports": figures.costs_by_part(),
         "orders": figures.orders_by_code(),
+        "equity": equity.equity_points(_feed_now() - timedelta(days=30), _feed_now()),
     }

@@ -9,14 +9,15 @@ from django.db import connection
 EVERY_POINT = timedelta(days=14)
 HOURLY = timedelta(days=400)
 POINTS = """
-SELECT to_timestamp(bucket * %(seconds)s), lamports FROM (
-    SELECT floor(extract(epoch FROM at) / %(seconds)s)::bigint AS bucket, at, sum(cash_lamports + positions_lamports)::bigint
-        AS lamports, row_number() OVER (PARTITION BY floor(extract(epoch FROM at) / %(seconds)s) ORDER BY at) AS number
+WITH marks AS (
+    SELECT floor(extract(epoch FROM at) / %(seconds)s)::bigint AS bucket, at,
+           sum(cash_lamports + positions_lamports)::bigint AS lamports
     FROM equity_points JOIN wallets w ON w.id = wallet_id
     WHERE at >= %(since)s AND at <= %(until)s AND w.wallet_type = %(kind)s
       AND (%(alias)s::text IS NULL OR w.alias = %(alias)s)
     GROUP BY at
-) marks WHERE number = 1 ORDER BY bucket
+)
+SELECT DISTINCT ON (bucket) at, lamports FROM marks ORDER BY bucket, at DESC
 """
 MOST_POINTS = 300
 

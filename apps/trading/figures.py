@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Max, Sum
 from django.db.models.functions import TruncDate
 
-from apps.trading import queries
-from apps.trading.models import Order, Position, TradeLog, Wallet
-from apps.trading.risk import day_of
+from apps.trading import gate_queries, queries
+from apps.trading.models import EquityPoint, Order, Position, TradeLog, Wallet
+from apps.trading.risk import day_of, day_start
 from apps.trading.valuation import positions_valued
 
 
@@ -35,6 +35,8 @@ class Stats:
     realized_today_lamports: int
     closed_positions: int
     winners: int
+    day_start_equity_lamports: int
+    drawdown_ratio: float | None
 
 
 def stats(at: datetime) -> Stats:
@@ -47,7 +49,7 @@ def stats(at: datetime) -> Stats:
     worth = sum(one.value_lamports for one in valued)
     all_positions = Position.objects.filter(wallet__in=wallets)
     closed = all_positions.filter(status="CLOSED")
-    today = closed.filter(closed_at__gte=_day_start(at))
+    today = closed.filter(closed_at__gte=day_start(at, settings.RISK_TIMEZONE))
     return Stats(
         at=at,
         trading_state=queries.trading_state().state,
@@ -62,14 +64,17 @@ def stats(at: datetime) -> Stats:
         realized_today_lamports=int(today.aggregate(a=Sum("realized_pnl_lamports"))["a"] or 0),
         closed_positions=closed.count(),
         winners=closed.filter(realized_pnl_lamports__gt=0).count(),
+        day_start_equity_lamports=gate_queries.money_of_all("TEST")[1],
+        drawdown_ratio=_drawdown(at, cash + worth),
     )
 
 
-def _day_start(at: datetime) -> datetime:
-    """When the risk day of `at` began."""
-    zone = risk_zone()
-    local = at.astimezone(zone)
-    return local.replace(hour=0, minute=0, second=0, microsecond=0)
+def _drawdown(at: datetime, equity: int) -> float | None:
+    """How far the equity of all test wallets lies below the highest of 30 days; None where none is written."""
+    sums = EquityPoint.objects.filter(wallet__wallet_type="TEST", at__gte=at - timedelta(days=30)).values("at")
+    totals = sums.annotate(total=Sum(F("cash_lamports") + F("positions_lamports")))
+    highest = totals.aggregate(most=Max("total"))["most"]
+    return max(0.0, 1 - equity / max(highest, equity)) if highest and equity > 0 else None
 
 
 def risk_zone() -> ZoneInfo:

@@ -145,6 +145,18 @@ class WalletOut(Schema):
     max_day_lamports: int
     max_trade_lamports: int
     consecutive_losses: int
+    max_exposure_lamports: int
+    max_reserves_bps: int
+    max_drawdown_bps: int
+    cooldown_losses: int
+    cooldown_seconds: int
+    cooldown_until: datetime | None
+    max_coin_loss_lamports: int
+    max_creator_loss_lamports: int
+    max_trade_lamports: int
+    max_day_lamports: int
+    max_total_lamports: int
+    peak_equity_lamports: int | None
     day_start_on: Any
     day_start_equity_lamports: int | None
     virtual_loss_percent: Decimal
@@ -324,6 +336,8 @@ class StatsOut(Schema):
     realized_today_lamports: int
     closed_positions: int
     winners: int
+    day_start_equity_lamports: int
+    drawdown_ratio: float | None
 
 
 class PerformanceOut(Schema):
@@ -334,3 +348,4 @@ class PerformanceOut(Schema):
     exits: list[dict[str, Any]]
     costs_lamports: dict[str, int]
     orders: list[dict[str, Any]]
+    equity: list[tuple[datetime, int]]
