@@ -61,7 +61,12 @@ def exits_judge(
         if trigger is not None:
             due[position.pk] = Exit(position, trigger)
         _note(position, before, trigger, book)
-    return due, max((tick.seq for rows in ticks.values() for tick in rows if tick.at == to), default=-1)
+    return due, max((_last_seq(rows, to) for rows in ticks.values()), default=-1)
+
+
+def _last_seq(ticks: Sequence[Tick], at: datetime) -> int:
+    """The number of the last trade at exactly `at`; -1 where there is none. No trade is later."""
+    return ticks[-1].seq if ticks and ticks[-1].at == at else -1
 
 
 def _unseen_since(since: datetime, ids: Sequence[int], book: Book) -> datetime:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import overload
 
 from apps.discovery.curve import Reserves
 from apps.trading.book import Terms
@@ -71,14 +72,37 @@ class CoinHistory:
         """What the trade of that number left."""
         return Reserves(self.virtual_sol[index], self.virtual_token[index])
 
-    def ticks(self, since: datetime, to: datetime) -> list[Tick]:
+    def ticks(self, since: datetime, to: datetime) -> Stretch:
         """The trades in a stretch, both ends included."""
-        first, last = bisect_left(self.at_us, to_us(since)), bisect_right(self.at_us, to_us(to))
-        sold = self.creator_sold
-        return [
-            Tick(from_us(self.at_us[i]), self.seq[i], self.reserves(i), *sold.get(i, NOTHING_SOLD))
-            for i in range(first, last)
-        ]
+        return Stretch(self, bisect_left(self.at_us, to_us(since)), bisect_right(self.at_us, to_us(to)))
+
+
+class Stretch(Sequence[Tick]):
+    """Some trades of a coin in a row, each made when it is looked at: most are not, for a position is left before."""
+
+    __slots__ = ("_coin", "_first", "_last")
+
+    def __init__(self, coin: CoinHistory, first: int, last: int) -> None:
+        self._coin, self._first, self._last = coin, first, last
+
+    def __len__(self) -> int:
+        return max(0, self._last - self._first)
+
+    def __iter__(self) -> Iterator[Tick]:
+        return map(self._tick, range(self._first, self._last))
+
+    @overload
+    def __getitem__(self, index: int) -> Tick: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tick]: ...
+    def __getitem__(self, index: int | slice) -> Tick | list[Tick]:
+        found = range(self._first, self._last)[index]
+        return list(map(self._tick, found)) if isinstance(found, range) else self._tick(found)
+
+    def _tick(self, index: int) -> Tick:
+        coin = self._coin
+        sold = coin.creator_sold.get(index, NOTHING_SOLD)
+        return Tick(from_us(coin.at_us[index]), coin.seq[index], coin.reserves(index), *sold)
 
 
 @dataclass(frozen=True, slots=True)
