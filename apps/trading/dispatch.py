@@ -17,7 +17,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from apps.discovery.models import Coin, StreamState
-from apps.trading import queries
+from apps.trading import queries, unlocking
 from apps.trading.book import TABLES
 from apps.trading.execution import order_settle
 from apps.trading.fills import BPS
@@ -50,10 +50,16 @@ def round_once(venue: Venue, each: Callable[[Callable[[Order], None], Iterable[O
 
     `each` runs a function over orders (a pool's `map`; by default one after the other).
     """
-    orders = list(queries.orders_in_flight(wallet__wallet_type="REAL").order_by("id"))
+    under_way = queries.orders_in_flight(wallet__wallet_type="REAL").select_related("wallet")
+    orders = list(under_way.order_by("id"))
     for _ in (each or map)(lambda order: _advance(order, venue), orders):  # type: ignore[attr-defined]
         pass
     return len(orders)
+
+
+def is_needed() -> bool:
+    """Whether an order of a real wallet is under way."""
+    return queries.orders_in_flight(wallet__wallet_type="REAL").exists()
 
 
 def pool() -> ThreadPoolExecutor:
@@ -102,6 +108,9 @@ def _refused(order: Order) -> Expired | None:
         return Expired("FEED_NOT_LIVE", "real orders are sent only while the feed is live, never in a replay")
     if queries.trading_state().state == TradingState.State.HALTED:
         return Expired("TRADING_HALTED", "trading was halted before it was sent")
+    allowed = unlocking.may_buy if order.side == "buy" else unlocking.may_sell
+    if not allowed(order.wallet):
+        return Expired("REAL_TRADING_LOCKED", "real trading was locked before it was sent")
     if order.created_at < timezone.now() - timedelta(seconds=settings.ORDER_VALID_SECONDS):
         return Expired("ORDER_TOO_OLD", f"it was not sent within {settings.ORDER_VALID_SECONDS:g} seconds")
     return None

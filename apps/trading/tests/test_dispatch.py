@@ -11,12 +11,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.trading import dispatch
+from apps.trading import dispatch, unlocking
 from apps.trading.bookings import booking
 from apps.trading.fills import Fill
 from apps.trading.ledger import Entry
 from apps.trading.ledger_queries import difference_of
-from apps.trading.models import LedgerEntry, Order, Position, TradeLog, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, RealUnlock, TradeLog, Wallet
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import run
 from apps.trading.venues import (
@@ -81,7 +81,7 @@ def fill_of(ticket: Ticket) -> Fill:
 
 
 @pytest.fixture
-def order(started: World) -> Order:
+def order(started: World, settings: Any) -> Order:
     """A buy of a real wallet that is SUBMITTED: made as one of a test wallet, which then becomes real."""
     mint = started.coin()
     wallet = started.wallet()
@@ -89,6 +89,7 @@ def order(started: World) -> Order:
     started.alert(mint, 5)
     run(started, 5)
     made_real(wallet)
+    settings.REAL_TRADING = True
     started.feed(6, mode="live", updated_at=timezone.now())
     return Order.objects.get()
 
@@ -96,7 +97,15 @@ def order(started: World) -> Order:
 def made_real(wallet: Wallet) -> None:
     cash = Wallet.objects.get(pk=wallet.pk).virtual_balance_lamports
     Wallet.objects.filter(pk=wallet.pk).update(
-        wallet_type="REAL", real_balance_lamports=cash, virtual_balance_lamports=0, deposited_lamports=0
+        wallet_type="REAL",
+        real_balance_lamports=cash,
+        virtual_balance_lamports=0,
+        deposited_lamports=0,
+        **dict.fromkeys(unlocking.CAPS, SOL),
+    )
+    now, caps = timezone.now(), unlocking.caps_of(Wallet.objects.get())
+    RealUnlock.objects.create(
+        wallet=wallet, username="owner", caps=caps, unlocked_at=now, expires_at=now + timedelta(1)
     )
 
 
@@ -163,6 +172,14 @@ def test_order_that_waited_too_long_is_not_sent(order: Order) -> None:
     venue = ChainVenue()
     dispatch.round_once(venue)
     assert (status(), venue.sent) == (("EXPIRED", "ORDER_TOO_OLD"), {})
+
+
+def test_order_of_a_wallet_that_was_locked_meanwhile_is_not_sent(order: Order) -> None:
+    RealUnlock.objects.update(ended_at=timezone.now())
+    venue = ChainVenue()
+    dispatch.round_once(venue)
+    assert (status(), venue.sent) == (("EXPIRED", "REAL_TRADING_LOCKED"), {})
+    books_agree()
 
 
 def test_claim_without_a_receipt_was_never_sent_and_cannot_be_later(order: Order) -> None:

@@ -10,6 +10,7 @@ from django.db import connection
 from apps.core.listener import Listener
 from apps.core.process import ServiceCommand, Stop
 from apps.trading import engine, metrics, reconciliation
+from apps.trading.desk import Desk
 from apps.trading.models import Position, Wallet
 from apps.trading.tasks import chain_reconcile
 
@@ -29,13 +30,24 @@ class Command(ServiceCommand):
             listener.own(ADVISORY_LOCK, stop)
             if reconciliation.wallets_real():
                 threading.Thread(target=chain_compare, name="chain", daemon=True).start()
-            gauges_due = 0.0
-            while not stop:
-                if not engine.round_once():
-                    listener.wait(POLL_SECONDS)
-                if time.monotonic() > gauges_due:
-                    gauges_set()
-                    gauges_due = time.monotonic() + GAUGES_EVERY_SECONDS
+            desk = Desk()
+            desk.start()
+            try:
+                self._trade(listener, desk, stop)
+            finally:
+                desk.stop()
+
+    def _trade(self, listener: Listener, desk: Desk, stop: Stop) -> None:
+        """Round after round. Raises what has ended the desk: then all of it starts anew."""
+        gauges_due = 0.0
+        while not stop:
+            if not engine.round_once():
+                listener.wait(POLL_SECONDS)
+            if desk.failed is not None:
+                raise desk.failed
+            if time.monotonic() > gauges_due:
+                gauges_set()
+                gauges_due = time.monotonic() + GAUGES_EVERY_SECONDS
 
 
 def chain_compare() -> None:
