@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.core.display import localised
+
 WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
 ROW_HEIGHT, NAMES_WIDTH, TEXTS_WIDTH = 22, 118, 62
@@ -90,7 +92,7 @@ def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}", names: int = N
     ticks = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((scale.x(x), height - 6, form.format(x)) for x in _ticks((scale.low, scale.high))[1:-1:2]),
+        ((scale.x(x), height - 6, localised(form.format(x))) for x in _ticks((scale.low, scale.high))[1:-1:2]),
     )
     drawn = format_html_join("", "{}", ((_span(row, place, scale),) for place, row in enumerate(rows)))
     return _picture(label, zero + ticks + drawn, height)
@@ -146,7 +148,7 @@ def histogram(counts: Sequence[int], axes: Axes, label: str, limit: float) -> Sa
 def _bar(axes: Axes, start: float, width: float, count: int, limit: float) -> tuple[str, ...]:
     left, right, top = axes.x(start), axes.x(start + width), axes.y(math.log10(count + 1))
     css = "bar hot" if start + width > limit else "bar"
-    title = f"{axes.form.format(start)}–{axes.form.format(start + width)}: {count:,}"
+    title = localised(f"{axes.form.format(start)}–{axes.form.format(start + width)}: {count:,}")
     return css, _n(left + 0.5), _n(top), _n(max(right - left - 1, 0.5)), _n(axes.y(0.0) - top), title
 
 
@@ -158,7 +160,7 @@ def _picture(label: str, inside: SafeString, height: int = HEIGHT) -> SafeString
 
 def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> SafeString:
     """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the even ones."""
-    ticks = y_ticks or [(y, (axes.y_form or axes.form).format(y)) for y in _ticks(axes.y_range)]
+    ticks = y_ticks or [(y, localised((axes.y_form or axes.form).format(y))) for y in _ticks(axes.y_range)]
     across = format_html_join(
         "",
         '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',
@@ -167,7 +169,7 @@ def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> Saf
     below = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, axes.form.format(x)) for x in _ticks(axes.x_range)),
+        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, localised(axes.form.format(x))) for x in _ticks(axes.x_range)),
     )
     titles = format_html(
         '<text x="{}" y="{}" text-anchor="middle">{}</text><text x="12" y="{}" text-anchor="middle" '

@@ -23,6 +23,7 @@ from apps.predictions.models import (
     ScorerState,
 )
 from apps.predictions.pages_alerts import market_now, number_asked
+from apps.training import cautions
 from apps.training import pages as training_pages
 from apps.training.models import BULKY_OF_RELATED, Model
 from apps.training.plots import calibration_of
@@ -105,8 +106,9 @@ def live_counts(scores: Sequence[Any] | None, alerts: Sequence[Any] | None) -> d
 
 def promised(model: Model) -> dict[str, str]:
     """What the model's own judgement promised: precision at its threshold, and the base rate a guess would reach."""
-    _part, scores = training_pages.best_part(model.scores)
+    part, scores = training_pages.best_part(model.scores)
     return {
+        "promise_caution": str(cautions.of_part(part)) if scores else "",
         "promised": display.ratio_pct(scores.get("precision")),
         "base_rate": display.ratio_pct(scores.get("base_rate")),
     }

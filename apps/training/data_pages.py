@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE, Page, page_number
 from apps.discovery.models import Phase
-from apps.training import demo, features, queries
+from apps.training import cautions, demo, features, queries
 from apps.training.models import Job, Model
 from apps.training.outlook import Outlook
 from apps.training.pages import COUNTS, OPEN, PARTS, Title
@@ -128,6 +128,7 @@ def preview_facts(found: Outlook) -> dict[str, Any]:
         "looked_at": "" if found.share == 1 else display.ratio_pct(found.share),
         "found": display.count(counts.rows_found),
         "left_out": _left_out(found, count) + pauses,
+        "lost": cautions.of_counts(counts.as_json()),
         "parts": [
             {"name": SPLIT_PARTS[name], "rows": count(part.rows), "positives": count(part.positives)}
             for name, part in found.parts.items()

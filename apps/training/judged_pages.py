@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Phase
-from apps.training import plots
+from apps.training import cautions, plots
 from apps.training.models import BULKY_OF_RELATED, Comparison, Model, TestResult
 
 Title = str | Promise
@@ -124,6 +124,7 @@ def sample(key: str, title: Title, scores: Mapping[str, Any]) -> dict[str, Any]:
         "title": title,
         **texts,
         "notes": _notes(texts),
+        "caution": cautions.of_part(key),
         "threshold": display.number(scores.get("threshold"), 3),
         "coins": display.count(scores.get("coins")),
         "draws": display.count(boot.get("resamples")) if scores.get("intervals") else "",

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE
 from apps.discovery.models import Phase
-from apps.training import plots
+from apps.training import cautions, plots
 from apps.training.judged_pages import COUNTS, Title, sample, score_texts
 from apps.training.models import BULKY_OF_RELATED, Job, Model
 from apps.training.questions import question
@@ -60,6 +60,7 @@ def model_row(model: Model) -> dict[str, Any]:
         "alias": model.alias,
         "question": question(model.recipe),
         "part": PARTS.get(part, display.NONE),
+        "caution": cautions.of_part(part) if scores else "",
         **score_texts(scores),
         "threshold": display.number(model.threshold, 3),
         "rows": display.count(model.rows_train + model.rows_validation + model.rows_test),
@@ -189,6 +190,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "heartbeat": display.clock(job.heartbeat_at),
         "params": json.dumps(job.params, indent=2, ensure_ascii=False),
         "counts": [(COUNTS.get(name, name), display.count(value)) for name, value in result.get("counts", {}).items()],
+        "lost": cautions.of_counts(result.get("counts", {})),
         "test_id": result.get("test_result_id"),
         "comparison_id": result.get("comparison_id"),
     }

@@ -68,7 +68,9 @@ class ModelOut(Schema):
     parent_id: int | None = Field(description="the model it was retrained from")
     study_id: int | None = Field(description="the job of the study whose best recipe it is")
     is_deleted: bool
-    scores: dict[str, Any]
+    scores: dict[str, Any] = Field(
+        description="by part; the rows of `validation` also chose rounds, scaling and threshold, not those of `test`"
+    )
     leakcheck: str | None
     created_at: datetime
 

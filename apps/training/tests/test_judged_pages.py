@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
-from apps.training import judged_pages
+from apps.training import cautions, judged_pages
 from apps.training.evaluation import Sample, baselines, report
 from apps.training.evaluation.slices import regime_fit
 from apps.training.models import Comparison, Model, TestResult
@@ -121,3 +121,20 @@ def test_a_comparison_shows_each_lead_and_whether_it_could_be_chance(open_page):
 def test_a_value_that_could_be_chance_has_no_colour(ends, tone):
     value = sum(ends) / 2
     assert judged_pages.expected_tone({"expected_value": value, "intervals": {"expected_value": ends}}) == tone
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, ""),
+        ({"rows_found": 100, "rows_unknown_tracking_ended": 9}, ""),
+        ({"rows_found": 100, "rows_unknown_tracking_ended": 37}, "37.0 % of the windows"),
+    ],
+)
+def test_rows_lost_with_their_coins_are_explained(counts, said):
+    text = cautions.of_counts(counts)
+    assert text.startswith(said) and bool(text) == bool(said)
+
+
+def test_only_figures_of_validation_come_with_a_caution():
+    assert [bool(cautions.of_part(part)) for part in ("validation", "test", "")] == [True, False, False]

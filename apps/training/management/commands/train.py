@@ -14,6 +14,8 @@ from apps.training.management import console
 from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_load, recipe_parse
 
+CAUTIONS = {"validation": " (these rows also chose rounds, scaling and threshold: expect worse)", "test": ""}
+
 
 class Command(JsonCommand):
     help = (
@@ -112,5 +114,8 @@ def _text(model: Model, result: dict[str, Any]) -> list[str]:
     ]
     for part in ("validation", "test"):
         if part in model.scores:
-            lines += [f"{part}:", *console.measures(model.scores[part])]
+            caution = (
+                " (these rows also chose rounds, scaling and threshold: expect worse)" if part == "validation" else ""
+            )
+            lines += [f"{part}{caution}:", *console.measures(model.scores[part])]
     return lines + console.walks(model.scores.get("walk_forward", []))
