@@ -33,6 +33,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     with django_db_blocker.unblock():
         if str(connection.settings_dict["NAME"]).startswith("test_"):
             emptying.remember()
+            with connection.cursor() as cursor:  # for every connection made from now on: no commit waits for the disk
+                name = connection.ops.quote_name(connection.settings_dict["NAME"])
+                cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit TO off")
+                cursor.execute("SET synchronous_commit TO off")
 
 
 @pytest.fixture(scope="session")
