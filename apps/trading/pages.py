@@ -33,6 +33,7 @@ def summary() -> dict[str, Any]:
     return {
         "state": stats.trading_state,
         "equity": display.sol(stats.equity_lamports),
+        "equity_lamports": stats.equity_lamports,
         "cash": display.sol(stats.cash_lamports),
         "held": display.sol(stats.positions_lamports),
         "unrealized": display.signed_sol(stats.unrealized_pnl_lamports),
@@ -91,7 +92,7 @@ def wallet_row(wallet: Wallet, now: datetime, done: dict[str, Any]) -> dict[str,
         "status": wallet.get_status_display(),
         "trading": wallet.trading_enabled,
         "transfer": wallet.transfer_enabled,
-        "balance": display.sol(wallet.virtual_balance_lamports),
+        "balance": display.sol(wallet.cash_lamports),
         "equity": display.sol(equity_lamports(wallet, now)),
         "open": done["open_positions"],
         "closed": closed,
@@ -101,7 +102,47 @@ def wallet_row(wallet: Wallet, now: datetime, done: dict[str, Any]) -> dict[str,
         "best": display.signed_sol(done["best_lamports"]),
         "worst": display.signed_sol(done["worst_lamports"]),
         "losses": wallet.consecutive_losses,
+        "factor": display.number(done["profit_factor"]),
+        "fall": display.sol(done["max_drawdown_lamports"]),
+        "fees": display.sol(done["fees_lamports"]),
+        "trades": display.count(done["trades"]),
+        "failures": display.count(done["failures"]),
+        "held": display.seconds(done["average_held_seconds"]),
     }
+
+
+def wallet_shown(wallet: Wallet) -> dict[str, Any]:
+    """One wallet with what it has and what it made."""
+    done = next(row for row in figures.wallet_performance() if row["wallet_id"] == wallet.pk)
+    return wallet_row(wallet, feed_time(), done)
+
+
+def exits_table(wallet: Wallet) -> Table:
+    """Closed positions by the reason for which they were left."""
+    columns = [
+        Column(_("Left for")),
+        Column(_("Positions"), NUMBER),
+        Column(_("Won"), NUMBER),
+        Column(_("Realized"), NUMBER),
+        Column(_("Average"), WIDE_NUMBER),
+        Column(_("Held"), WIDE_NUMBER),
+    ]
+    rows = [_exit_cells(row) for row in figures.wallet_exits(wallet)]
+    return Table(columns, rows, _("By exit"), _("No position was closed yet."), "", "log-out")
+
+
+def _exit_cells(row: dict[str, Any]) -> Row:
+    gain = row["realized_pnl_lamports"]
+    return Row(
+        [
+            Cell(row["exit_reason"] or display.NONE),
+            Cell(display.count(row["positions"])),
+            Cell(display.ratio_pct(row["winners"] / row["positions"])),
+            Cell(display.signed_sol(gain), css=display.tone(gain)),
+            Cell(display.signed_sol(round(row["average_pnl_lamports"]))),
+            Cell(display.seconds(row["average_held_seconds"])),
+        ]
+    )
 
 
 def wallets_table() -> Table:

@@ -267,3 +267,17 @@ def test_transfer_of_real_money_asks_to_be_confirmed(staff: Any, wallet: Wallet,
     client.post("/trading/transfers/", {**form, "transfer-sure": "on"})
     assert wallet.transfers.get().requested_by == "owner"
     assert "SUBMITTED" in client.get("/trading/transfers/").text
+
+
+def test_page_of_a_wallet_shows_performance_caps_and_ledger(started: World, wallet: Wallet, client: Client) -> None:
+    started.wallet("test")
+    client.force_login(get_user_model().objects.create_user("person"))
+    page = client.get("/trading/wallets/test/").text
+    for word in ("Profit factor", "Deepest fall", "By exit", "Deposit", "Add 1 virtual SOL"):
+        assert word in page
+    assert "Add 1 virtual SOL" not in client.get("/trading/wallets/real/").text
+    caps = {"max_trade": "0.5", "max_day": "1", "max_total": "2", "max_transfer": "0", "max_transfer_day": "0"}
+    client.post("/trading/wallets/real/caps/", caps)
+    wallet.refresh_from_db()
+    assert list(unlocking.caps_of(wallet).values()) == [SOL // 2, SOL, 2 * SOL, 0, 0]
+    assert "0 for none" in client.post("/trading/wallets/real/caps/", {**caps, "max_day": "-1"}, follow=True).text
