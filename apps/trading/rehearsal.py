@@ -28,6 +28,7 @@ from apps.discovery.curve import INITIAL, Fees, Reserves
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, StreamState
 from apps.predictions.models import AlertEvaluation
 from apps.trading import queries, services
+from apps.trading.ledger_queries import difference_of
 from apps.trading.models import LedgerEntry, Order, Position, Strategy, TradeLog, TraderProgress, TransferLog, Wallet
 
 START = datetime(2026, 7, 4, 12, tzinfo=UTC)
@@ -191,7 +192,7 @@ def damage(expected: Sequence[tuple[Any, ...]]) -> Damage:
     alerted = [row[0] for row in Order.objects.filter(side="buy").values_list("alert_id")]
     missing = {row[0] for row in expected} - {row[0] for row in found}
     unfinished = queries.orders_in_flight().count() + queries.positions_open(blocked_code="").count()
-    wallets = sum(abs(queries.ledger_of(wallet).difference) for wallet in Wallet.objects.all())
+    wallets = sum(difference_of(wallet).total for wallet in Wallet.objects.all())
     return Damage(
         orders=len(found),
         doubled=len(alerted) - len(set(alerted)) + len(set(found) - set(expected)),

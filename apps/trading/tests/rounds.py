@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apps.trading import engine, queries
+from apps.trading import engine
+from apps.trading.ledger_queries import difference_of
 from apps.trading.models import Position, Wallet
 from apps.trading.tests.conftest import World
 
@@ -14,7 +15,7 @@ def run(world: World, seconds: float) -> None:
 
 def books_balance() -> None:
     for wallet in Wallet.objects.all():
-        assert queries.ledger_of(wallet).difference == 0
+        assert difference_of(wallet).total == 0
         for position in wallet.positions.all():
             fills = position.trades.filter(status="SUCCESS")
             bought = sum(trade.token_base_units for trade in fills if trade.action == "buy")
