@@ -14,6 +14,7 @@ from apps.core.tokens import read
 from apps.trading import services
 from apps.trading.ledger_queries import accounts_of, difference_of, entries_of
 from apps.trading.models import LedgerEntry
+from apps.trading.orders import wallet_locked
 
 router = Router(tags=["buy"])
 Kind = Literal["OPENING", "DEPOSIT", "RESERVE", "RELEASE", "TRADE", "TRANSFER", "ADJUSTMENT"]
@@ -68,7 +69,7 @@ def ledger(request: HttpRequest, page: Query[PageQuery], wallet: str | None = No
 def ledger_balances(request: HttpRequest, alias: str) -> dict[str, Any]:
     """The accounts of a wallet, compared with the wallet itself. Raises WALLET_NOT_FOUND."""
     with transaction.atomic():
-        wallet = services.wallet_locked(services.wallet_get(alias=alias).pk)
+        wallet = wallet_locked(services.wallet_get(alias=alias).pk)
         found = difference_of(wallet)
         differences = {name: getattr(found, name) for name in ("cash", "reserved", "traded", "unbalanced")}
         return {"wallet": alias, "accounts_lamports": accounts_of(wallet), "difference_lamports": differences}

@@ -16,11 +16,11 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone
 
+from apps.discovery.curve import BPS
 from apps.discovery.models import Coin, StreamState
 from apps.trading import queries, unlocking
 from apps.trading.book import TABLES
 from apps.trading.execution import order_settle
-from apps.trading.fills import BPS
 from apps.trading.judging import judge_again
 from apps.trading.models import Order, Position, TradingState
 from apps.trading.orders import wallet_locked

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def trade_live(history: Path, folder: Path, alerts: Sequence[AlertEvaluation]) -
         for frames in stretches(history):
             feed.offer(frames)
             until = feed_at(frames[-1])
-            wait_until(lambda until=until: is_received(until), f"the stream to come to {until}")
+            wait_until(partial(is_received, until), f"the stream to come to {until}")
             known = [one for one in waiting if one.fired_at <= until]
             waiting = waiting[len(known) :]
             AlertEvaluation.objects.bulk_create(known)
