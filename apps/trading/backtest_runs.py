@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -30,8 +30,15 @@ PRIORITY = 3
 ALERT_DELAY_MS = 1_000
 LONGEST_LATENCY_MS = 600_000
 MOST_SEED = 2**31 - 1
-# What a copy of a strategy or a wallet leaves out: what it has done, and its key.
-_NOT_COPIED = frozenset({"created_at", "last_alert_id", "encrypted_key", "real_balance_lamports", "day_start_on"})
+# What a copy of a strategy or a wallet leaves out: what it has done (a run begins anew); moments and keys besides.
+_NOT_COPIED = frozenset(
+    {
+        "is_active", "last_alert_id", "status", "trading_enabled", "transfer_enabled", "virtual_balance_lamports",
+        "deposited_lamports", "real_balance_lamports", "consecutive_losses", "day_start_equity_lamports",
+        "peak_equity_lamports",
+    }
+)  # fmt: skip
+_NEVER_COPIED = (models.BinaryField, models.DateField)  # a DateTimeField is a DateField
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +89,13 @@ def wish_check(wish: Wish) -> Task:
         raise PlatformError("DELAY_OUT_OF_RANGE", "Choose a delay of alerts between 0 and ten minutes.")
     if not 0 <= wish.seed <= MOST_SEED:
         raise PlatformError("SEED_OUT_OF_RANGE", f"Choose a seed between 0 and {MOST_SEED}.")
+    balance = wish.strategy.wallet.deposited_lamports if wish.balance_lamports is None else wish.balance_lamports
     definition = definition_of(wish.strategy)
     if wish.slippage_bps is not None:
         definition["strategy"]["slippage_bps"] = wish.slippage_bps
     return backtest.task_of(
         strategy=strategy_from(definition), since=wish.since, until=wish.until,
-        balance_lamports=wish.balance_lamports, terms=terms, seed=wish.seed,
+        balance_lamports=balance, terms=terms, seed=wish.seed,
     )  # fmt: skip
 
 
@@ -108,7 +116,8 @@ def strategy_from(definition: dict[str, Any]) -> Strategy:
 
 
 def _fields(row: Strategy | Wallet) -> dict[str, Any]:
-    names = [field.attname for field in row._meta.concrete_fields if field.attname not in _NOT_COPIED]
+    fields = [field for field in row._meta.concrete_fields if not isinstance(field, _NEVER_COPIED)]
+    names = [field.attname for field in fields if field.attname not in _NOT_COPIED]
     values = {name: getattr(row, name) for name in names}
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 

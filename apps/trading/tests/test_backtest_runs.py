@@ -105,6 +105,18 @@ def test_terms_of_a_run_are_its_own(market: list[Beat]) -> None:
     assert failing.figures["pnl_lamports"] == -failing.figures["costs_lamports"]["network_fee"] < 0
 
 
+def test_what_a_wallet_has_lived_through_does_not_enter_its_backtest(market: list[Beat]) -> None:
+    before = done()
+    Wallet.objects.update(
+        consecutive_losses=99, cooldown_until=END, peak_equity_lamports=10**15,
+        virtual_balance_lamports=1, day_start_on=START.date(), day_start_equity_lamports=10**15,
+    )  # fmt: skip
+    run = done()
+    assert run.figures["pnl_lamports"] == before.figures["pnl_lamports"]
+    assert run.definition == before.definition
+    assert not {"encrypted_key", "cooldown_until", "virtual_balance_lamports"} & run.definition["wallet"].keys()
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
