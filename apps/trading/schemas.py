@@ -170,6 +170,7 @@ class OrderOut(Schema):
     idempotency_key: str
     wallet: str
     strategy: str | None
+    strategy_version: int | None
     mint: str
     side: str
     status: str
@@ -207,6 +208,7 @@ class PositionOut(Schema):
     id: int
     wallet: str
     strategy: str | None
+    strategy_version: int | None
     mint: str
     status: str
     quantity_base_units: int
@@ -223,6 +225,9 @@ class PositionOut(Schema):
     stop_loss_bps: int | None
     take_profit_bps: int | None
     timeout_at: datetime | None
+    leave_at: datetime | None
+    rules: dict[str, Any]
+    rungs_done: int
     blocked_code: str
     opened_at: datetime
     closed_at: datetime | None

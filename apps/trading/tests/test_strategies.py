@@ -50,6 +50,9 @@ def test_change_makes_a_version_and_the_same_again_none(started: World) -> None:
 def test_orders_and_positions_name_their_version(started: World) -> None:
     _, position = held(started)
     assert (position.strategy_version, Order.objects.get().strategy_version) == (1, 1)
+    api = Caller("read")
+    shown = [api("get", path)["items"][0] for path in ("positions", "orders")]
+    assert [(one["strategy"], one["strategy_version"]) for one in shown] == [("s", 1), ("s", 1)]
 
 
 def test_entry_under_way_opens_with_the_version_that_ordered_it(started: World) -> None:
