@@ -158,7 +158,7 @@ def pairs_of(wallet: str | None = None) -> QuerySet[Order]:
 
 def pair_of(order: Order) -> Pair:
     """An order with its trade and its shadow side by side."""
-    shadow: ShadowFill = order.shadow  # type: ignore[attr-defined]
+    shadow: ShadowFill = order.shadow
     trade: TradeLog | None = getattr(order, "trade", None)
     real_price = trade.price_sol if trade else None
     return Pair(

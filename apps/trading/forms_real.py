@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +29,7 @@ class UnlockForm(StyledForm):
             self.fields[name].widget.attrs["autocomplete"] = "off"
         self.fields["code"].widget.attrs["inputmode"] = "numeric"
 
-    def save(self, user: AbstractBaseUser) -> None:
+    def save(self, user: Any) -> None:
         unlocking.wallet_unlock(
             alias=self.wallet.alias,
             user=user,

@@ -37,6 +37,7 @@ from apps.trading.valuation import costs_of, holding_of
 from apps.trading.venues import paper
 
 Side = Literal["buy", "sell"]
+MESSAGES = {str(code): text for code, text in DENIALS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,7 @@ def _preview(side: Side, wallet: Wallet, mint: str, amount: int, code: str) -> P
         mint=mint,
         at=at,
         code=code,
-        message=DENIALS.get(code, "The curve refuses the order.") if code else "",
+        message=MESSAGES.get(code, "The curve refuses the order.") if code else "",
         fill=fill,
         spot_price_sol=curve.spot_price_sol(with_standing(market.reserves, standing)) if market.reserves else None,
         base_units_after=after.quantity,

@@ -139,11 +139,8 @@ class WalletOut(Schema):
     max_daily_loss_bps: int
     max_position_lamports: int
     max_open_positions: int
-    max_transfer_day_lamports: int
     max_transfer_lamports: int
-    max_total_lamports: int
-    max_day_lamports: int
-    max_trade_lamports: int
+    max_transfer_day_lamports: int
     consecutive_losses: int
     max_exposure_lamports: int
     max_reserves_bps: int

@@ -20,10 +20,8 @@ from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.trading import queries
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
-from apps.trading.denials import DENIALS
 from apps.trading.levels import position_arm
 from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wallet
-from apps.trading.risk import DenyCode
 from apps.trading.strategy_files import StrategyFile, strategy_written
 from apps.training import features
 
@@ -118,8 +116,6 @@ def _wallet(alias: str) -> Wallet:
     wallet = Wallet.objects.filter(alias=alias).first()
     if wallet is None:
         raise NotFoundError("WALLET_NOT_FOUND", f"There is no wallet called {alias}.", alias=alias)
-    if wallet.wallet_type != Wallet.Type.TEST:
-        raise ConflictError("REAL_TRADING_LOCKED", DENIALS[DenyCode.REAL_TRADING_LOCKED])
     return wallet
 
 
@@ -128,7 +124,7 @@ def strategy_make(
 ) -> Strategy:
     """A new strategy with its first version; it trades on alerts made from now on.
 
-    Raises STRATEGY_EXISTS, WALLET_NOT_FOUND, REAL_TRADING_LOCKED, FEATURE_UNKNOWN.
+    Raises STRATEGY_EXISTS, WALLET_NOT_FOUND, FEATURE_UNKNOWN.
     """
     require_known(definition)
     strategy = Strategy(name=name, wallet=_wallet(wallet_alias), is_active=is_active)
@@ -155,8 +151,11 @@ def _version_add(strategy: Strategy, definition: Definition, note: str) -> None:
 
 
 def _locked(name: str) -> Strategy:
-    """The strategy, nobody else's until the transaction ends: the trader decides under the same lock."""
-    strategy = Strategy.objects.select_for_update().filter(name=name).first()
+    """The strategy, nobody else's until the transaction ends: the trader decides under the same lock.
+
+    `no_key`: who holds the wallet's lock already may still write orders that name the strategy, and waits for nobody.
+    """
+    strategy = Strategy.objects.select_for_update(no_key=True).filter(name=name).first()
     if strategy is None:
         raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
     return strategy
