@@ -98,6 +98,7 @@ TEMPLATES = [
                 "apps.core.context.site",
                 "apps.discovery.pages_feed.feed_badge",
                 "apps.trading.pages_real.real_live",
+                "apps.trading.switch.kill_switch",
             ],
         },
     },

@@ -76,6 +76,10 @@ class StyledForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.style()
+
+    def style(self) -> None:
+        """Give the classes to every field there is now."""
         for field in self.fields.values():
             kind = field.widget.__class__.__name__
             name = {"CheckboxInput": "form-check-input", "Select": "form-select", "SelectMultiple": "form-select"}

@@ -73,6 +73,7 @@ SECTIONS = (
             ("trading:positions", _("Positions")),
             ("trading:trades", _("Trades")),
             ("trading:backtests", _("Backtests")),
+            ("trading:risk", _("Risk")),
             ("trading:transfers", _("Transfers")),
             ("trading:order", _("Manual order")),
             ("trading:against", _("Paper against live")),

@@ -34,50 +34,6 @@ class WalletForm(StyledForm):
         )
 
 
-class LimitsForm(StyledForm):
-    """The risk limits of a wallet."""
-
-    status = forms.ChoiceField(label=_("Status"), choices=Wallet.Status.choices)
-    max_position = sol_field(_("Largest position, SOL"))
-    max_open_positions = forms.IntegerField(label=_("Most open positions"), min_value=0)
-    max_consecutive_losses = forms.IntegerField(
-        label=_("Most losses in a row"), min_value=0, help_text=_("0: no limit")
-    )
-    max_daily_loss_percent = forms.DecimalField(
-        label=_("Most daily loss, percent of the equity at day start"), min_value=Decimal(0), help_text=_("0: no limit")
-    )
-    virtual_loss_percent = forms.DecimalField(
-        label=_("Extra loss on every test fill, percent"),
-        min_value=Decimal(0),
-        max_value=Decimal(100),
-        decimal_places=2,
-    )
-
-    def __init__(self, data: Any, wallet: Wallet) -> None:
-        self.wallet = wallet
-        initial = {
-            "status": wallet.status,
-            "max_position": Decimal(wallet.max_position_lamports) / 10**9,
-            "max_open_positions": wallet.max_open_positions,
-            "max_consecutive_losses": wallet.max_consecutive_losses,
-            "max_daily_loss_percent": Decimal(wallet.max_daily_loss_bps) / 100,
-            "virtual_loss_percent": wallet.virtual_loss_percent,
-        }
-        super().__init__(data, initial=initial)
-
-    def save(self) -> None:
-        values = self.cleaned_data
-        services.wallet_update(
-            alias=self.wallet.alias,
-            status=values["status"],
-            max_position_lamports=sol_to_lamports(values["max_position"]),
-            max_open_positions=values["max_open_positions"],
-            max_consecutive_losses=values["max_consecutive_losses"],
-            max_daily_loss_bps=int(values["max_daily_loss_percent"] * 100),
-            virtual_loss_percent=values["virtual_loss_percent"],
-        )
-
-
 class OrderForm(StyledForm):
     """A manual order: buy for an amount, or sell a part of what is held."""
 

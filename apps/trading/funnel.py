@@ -153,6 +153,6 @@ def _losses_reached(wallet: Wallet, equity: int, now: datetime) -> bool:
     return (
         0 < wallet.max_consecutive_losses <= wallet.consecutive_losses
         or gate.is_cooling_down(wallet, now)
-        or (0 < wallet.max_daily_loss_bps and equity * BPS <= day * (BPS - wallet.max_daily_loss_bps) and day > 0)
-        or (0 < wallet.max_drawdown_bps and equity * BPS <= peak * (BPS - wallet.max_drawdown_bps) and peak > 0)
+        or (wallet.max_daily_loss_bps > 0 and equity * BPS <= day * (BPS - wallet.max_daily_loss_bps) and day > 0)
+        or (wallet.max_drawdown_bps > 0 and equity * BPS <= peak * (BPS - wallet.max_drawdown_bps) and peak > 0)
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.trading import backtest_views, views, views_keys, views_order, views_real, views_strategies
+from apps.trading import backtest_views, views, views_keys, views_order, views_real, views_risk, views_strategies
 
 app_name = "trading"
 urlpatterns = [
@@ -10,9 +10,15 @@ urlpatterns = [
     path("state/", views.state, name="state"),
     path("wallets/", views.wallets, name="wallets"),
     path("wallets/<slug:alias>/", views.wallet, name="wallet"),
+    path("wallets/<slug:alias>/caps/", views.wallet_caps, name="wallet_caps"),
+    path("wallets/<slug:alias>/reset-risk/", views_risk.wallet_reset, name="wallet_reset"),
     path("wallets/<slug:alias>/<slug:action>/", views.wallet_action, name="wallet_action"),
     path("real-wallets/new/", views_keys.new, name="real_wallet_new"),
     path("real-wallets/<slug:alias>/key/", views_keys.key, name="wallet_key"),
+    path("risk/", views_risk.risk, name="risk"),
+    path("risk/blocked/<int:blocked_id>/remove/", views_risk.unblock, name="unblock"),
+    path("risk/<slug:kind>/", views_risk.risk, name="risk_of"),
+    path("risk/<slug:kind>/reset/", views_risk.risk_reset, name="risk_reset"),
     path("positions/", views.positions, name="positions"),
     path("positions/<slug:alias>/<str:mint>/sell/", views.position_sell, name="position_sell"),
     path("trades/", views.trades, name="trades"),

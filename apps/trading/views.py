@@ -6,15 +6,19 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import PlatformError
-from apps.core.htmx import render_page
+from apps.core.htmx import page_of, render_page
 from apps.core.units import sol_to_lamports
-from apps.trading import coin_page, pages, services
-from apps.trading.forms import LimitsForm, WalletForm
+from apps.trading import coin_page, dashboard, ledger_queries, pages, services
+from apps.trading.forms import WalletForm
+from apps.trading.forms_caps import CapsForm
+from apps.trading.forms_risk import LimitsForm
 from apps.trading.models import Order, Wallet
+from apps.trading.pages_ledger import ledger_table
 
 Save = Callable[[], Any]
 
@@ -32,8 +36,16 @@ def saved(request: HttpRequest, save: Save, done: str) -> bool:
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    """Money, open positions, results, costs, how orders ended; the kill switch."""
-    context = {"sum": pages.summary(), "positions": pages.open_rows(), "topics": "trading"}
+    """Money, open positions, equity, risk, why no trade, results, costs, how orders ended."""
+    now, found = pages.feed_time(), pages.summary()
+    context = {
+        "sum": found,
+        "positions": pages.open_rows(),
+        "curves": dashboard.curves(request.GET.get("span", ""), now, found["equity_lamports"]),
+        "funnels": dashboard.funnel_rows(24),
+        "risks": dashboard.risk_rows(),
+        "topics": "trading",
+    }
     return render_page(request, "trading/overview.html", "trading/_overview.html", context)
 
 
@@ -42,7 +54,9 @@ def state(request: HttpRequest) -> HttpResponse:
     """The kill switch."""
     wanted = request.POST.get("state", "")
     saved(request, lambda: services.trading_state_set(state=wanted, reason=_("by hand")), _("Trading is %s.") % wanted)
-    return redirect("trading:overview")
+    back = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()})
+    return redirect(back if is_ours else "trading:overview")
 
 
 def wallets(request: HttpRequest) -> HttpResponse:
@@ -55,14 +69,34 @@ def wallets(request: HttpRequest) -> HttpResponse:
 
 
 def wallet(request: HttpRequest, alias: str) -> HttpResponse:
-    """One wallet: limits, switches, what it holds."""
+    """One wallet: limits and caps, switches, what it holds, how it did, its ledger."""
     found = get_object_or_404(Wallet, alias=alias)
     form = LimitsForm(request.POST or None, found)
     if request.method == "POST" and form.is_valid() and saved(request, form.save, _("Saved.")):
         return redirect("trading:wallet", alias)
-    row = next(row for row in pages.wallet_rows() if row["alias"] == alias)
-    context = {"wallet": row, "form": form, "positions": pages.open_rows(found), "topics": "trading"}
+    page = page_of(request, ledger_queries.entries_of(alias))
+    context = {
+        "wallet": pages.wallet_shown(found),
+        "form": form,
+        "caps_form": CapsForm(None, found),
+        "positions": pages.open_rows(found),
+        "exits": pages.exits_table(found),
+        "ledger": ledger_table(page.items),
+        "page": page,
+        "topics": "trading",
+    }
     return render_page(request, "trading/wallet.html", "trading/_wallet.html", context)
+
+
+@require_POST
+def wallet_caps(request: HttpRequest, alias: str) -> HttpResponse:
+    """The caps of a wallet's buys and transfers."""
+    form = CapsForm(request.POST, get_object_or_404(Wallet, alias=alias))
+    if form.is_valid():
+        saved(request, form.save, _("Saved."))
+    else:
+        messages.error(request, _("A cap is an amount of SOL, 0 for none."))
+    return redirect("trading:wallet", alias)
 
 
 @require_POST
