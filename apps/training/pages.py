@@ -193,4 +193,5 @@ def job_facts(job: Job) -> dict[str, Any]:
         "lost": cautions.of_counts(result.get("counts", {})),
         "test_id": result.get("test_result_id"),
         "comparison_id": result.get("comparison_id"),
+        "backtest_id": result.get("backtest_id"),
     }
