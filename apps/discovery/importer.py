@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from apps.discovery import creators, curve, recordings
 from apps.discovery.delimited import CsvError
 from apps.discovery.loading import DatabaseStore, rebuild_windows
-from apps.discovery.pipeline import trade_key, trade_row
 from apps.discovery.pumpportal.messages import Trade
 from apps.discovery.pumpportal.parse import MARKET_CAP_TOLERANCE, PRODUCT_TOLERANCE
 from apps.discovery.recordings import TradeChunk
+from apps.discovery.rows import trade_key, trade_row
 from apps.discovery.state import Config, TradeRow
 from apps.discovery.tracking import Tracker
 from apps.discovery.windows import TOKENS, MetricRow

@@ -12,7 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from apps.discovery.lifecycle import window_bounds
 from apps.discovery.meter import Reading
 from apps.discovery.owed import Owed
-from apps.discovery.pipeline import DOUBLES_US
+from apps.discovery.rows import DOUBLES_US
 from apps.discovery.state import Config, Cursor, RecentCreate, Snapshot, TrackedCoin, TradeRow
 from apps.discovery.windows import Window
 

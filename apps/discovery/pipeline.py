@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
-from struct import Struct
 
 from apps.discovery import curve
 from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
@@ -19,6 +17,7 @@ from apps.discovery.meter import CANARY_EVERY, Meter
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
 from apps.discovery.pumpportal.parse import UNUSABLE, parse
 from apps.discovery.pumpportal.swift import common_trades
+from apps.discovery.rows import Doubles, coin_row, trade_key, trade_row
 from apps.discovery.state import (
     Batch,
     CoinRow,
@@ -36,52 +35,17 @@ from apps.discovery.state import (
 )
 from apps.discovery.tracking import Tracker
 
-DOUBLES_US = 60_000_000  # a repeated frame comes within seconds
-SWEEP_US = 15_000_000
 SAMPLES_UNUSABLE = 1_000
 SAMPLES_USUAL = 20
 SAMPLE_LENGTH = 2_000
 Raw = str | bytes  # a frame's text, or the line of the journal that holds it
 Frame = tuple[int, int, Raw, tuple[int, int, str] | None, Parsed | None]  # number, time, frame, gap, meaning
-_signed = Struct(">q").unpack
 _KEPT = UNUSABLE | {"quote_mint_create", "quote_mint_trade", "filtered_trade", "duplicate_create"}
 
 
 def is_due_again(count: int) -> bool:
     """Whether a kind of oddity seen so often is sampled once more: 1,000, 1,100, … 10,000, 11,000, …"""
     return not count % 100 and count >= SAMPLES_UNUSABLE and count % 10 ** (len(str(count)) - 2) == 0
-
-
-def trade_key(trade: Trade, at_us: int) -> int:
-    """What makes a trade unique, as a signed 64-bit hash; without a signature its instant and reserves stand in."""
-    side = "buy" if trade.is_buy else "sell"
-    if trade.signature is not None:
-        text = f"{trade.signature} {trade.mint} {trade.trader} {side} {trade.token_base_units}"
-    else:
-        amounts = f"{trade.sol_lamports} {trade.token_base_units} {trade.virtual_sol} {trade.virtual_token}"
-        text = f"{trade.mint} {side} {amounts} {at_us}"
-    key: int = _signed(blake2b(text.encode(), digest_size=8).digest())[0]
-    return key
-
-
-def trade_row(trade: Trade, key: int, seq: int, at_us: int, phase_id: int, whale_lamports: int) -> TradeRow:
-    """A row of `coin_transactions` in the order of TRADE_COLUMNS."""
-    return (
-        trade.mint,
-        at_us,
-        key,
-        seq,
-        trade.signature,
-        trade.trader,
-        "buy" if trade.is_buy else "sell",
-        trade.sol_lamports,
-        trade.token_base_units,
-        trade.price_sol,
-        trade.virtual_sol,
-        trade.virtual_token,
-        trade.sol_lamports >= whale_lamports,
-        phase_id,
-    )
 
 
 def _frame(entry: Entry) -> Frame:
@@ -94,29 +58,6 @@ def text_of(raw: Raw) -> str:
         return raw
     line = decode_line(raw)
     return (line.raw or "") if line is not None else ""
-
-
-class Doubles:
-    """Keys of the last minute of feed time: whether a trade was seen already."""
-
-    def __init__(self, recent: Sequence[tuple[int, int]] = ()) -> None:
-        self._seen = {key: at_us for at_us, key in recent}
-        self._swept_us = 0
-
-    def is_double(self, key: int, at_us: int) -> bool:
-        """Whether the key came within DOUBLES_US before; remembers it if not."""
-        if at_us - self._swept_us >= SWEEP_US:
-            self._sweep(at_us)
-        before = self._seen.get(key)
-        if before is not None and before > at_us - DOUBLES_US:
-            return True
-        self._seen[key] = at_us
-        return False
-
-    def _sweep(self, at_us: int) -> None:
-        """Forget what can no longer be a double."""
-        self._swept_us = at_us
-        self._seen = {key: seen_us for key, seen_us in self._seen.items() if seen_us > at_us - DOUBLES_US}
 
 
 class Pipeline:
@@ -394,7 +335,7 @@ class Pipeline:
             self.tracker.counts[f"filtered {reason}"] += 1
         before = self._coins.get(coin.mint)  # by a trade or a migration of the same batch
         first_seen_us = before.first_seen_us if before is not None else self.feed_us
-        self._coins[coin.mint] = _coin_row(coin, create, self.feed_us, first_seen_us)
+        self._coins[coin.mint] = coin_row(coin, create, self.feed_us, first_seen_us)
 
     def _filter_reason(self, create: RecentCreate) -> str:
         return filter_reason(
@@ -410,26 +351,3 @@ class Pipeline:
         keys = spam_keys(create.creator, create.name, create.symbol)
         rules = self.tracker.config.rules
         self._spam.is_burst(create.at_us, keys, rules.spam_window_us, rules.spam_coins)
-
-
-def _coin_row(coin: TrackedCoin, create: Create, at_us: int, first_seen_us: int) -> CoinRow:
-    return CoinRow(
-        mint=coin.mint,
-        first_seen_us=first_seen_us,
-        name=create.name,
-        symbol=create.symbol,
-        creator=create.creator,
-        signature=create.signature,
-        bonding_curve_key=create.bonding_curve_key,
-        pool=create.pool,
-        curve="standard" if coin.is_standard else "nonstandard",
-        is_mayhem=create.is_mayhem,
-        virtual_sol_lamports=create.virtual_sol,
-        virtual_token_base_units=create.virtual_token,
-        initial_buy_lamports=create.initial_buy_lamports,
-        initial_buy_base_units=create.initial_buy_base_units,
-        market_cap_sol=create.market_cap_sol,
-        uri=create.uri,
-        created_us=at_us,
-        filtered_reason=coin.filtered,
-    )
