@@ -230,9 +230,13 @@ def run_cancel(*, backtest_id: int) -> Backtest:
     return run
 
 
+@transaction.atomic
 def run_delete(*, backtest_id: int) -> None:
-    """Remove a run that has ended, with its trades; its job stays. Raises BACKTEST_NOT_FOUND, BACKTEST_NOT_ENDED."""
+    """Remove a run that has ended, with its trades; its job stays, without a result.
+
+    Raises BACKTEST_NOT_FOUND, BACKTEST_NOT_ENDED."""
     run = run_get(backtest_id=backtest_id)
     if run.job.status in OPEN:
         raise ConflictError("BACKTEST_NOT_ENDED", "The backtest still waits or runs: cancel it first.")
     run.delete()
+    Job.objects.filter(pk=run.job_id).update(result=None)

@@ -384,7 +384,10 @@ def test_pages_of_a_finished_run_show_it(browser: Client, market: list[Beat], la
     )
     assert f'value="{first.pk}"' in shown(browser, "backtests", language=language)
     assert browser.get(reverse("trading:backtest_compare") + "?ids=x&ids=1").status_code == 302
+    job = reverse("training:job", args=[first.job_id])
+    assert reverse("trading:backtest", args=[first.pk]) in browser.get(job).content.decode()
     browser.post(reverse("trading:backtest_delete", args=[first.pk]))
+    assert reverse("trading:backtest", args=[first.pk]) not in browser.get(job).content.decode()
     assert browser.get(reverse("trading:backtest", args=[first.pk])).status_code == 404
 
 
