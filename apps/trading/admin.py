@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.trading.models import (
+    LedgerEntry,
     Order,
     Position,
     Strategy,
@@ -99,6 +100,13 @@ class TradeLogAdmin(ReadOnlyAdmin):
     list_filter = ["action", "status", "code"]
     list_select_related = ["wallet"]
     search_fields = ["mint"]
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = ["id", "wallet", "kind", "cash", "reserved", "cash_after", "at"]
+    list_filter = ["kind"]
+    list_select_related = ["wallet"]
 
 
 @admin.register(TransferLog)
