@@ -133,7 +133,7 @@ def _stake(strategy: Strategy, signal: Signal, decided_at: datetime, book: Book)
 @transaction.atomic
 def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age_seconds: float) -> None:
     """Decide on one alert and move the strategy's cursor past it, together. One that rests only leaves."""
-    strategy = Strategy.objects.select_for_update().get(pk=strategy_id)
+    strategy = Strategy.objects.select_for_update(no_key=True).get(pk=strategy_id)
     if strategy.last_alert_id >= (signal.alert_id or 0):
         return
     if strategy.is_active:
@@ -148,7 +148,7 @@ def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age
 @transaction.atomic
 def signals_skip(strategy: Strategy, late: Sequence[Signal], feed_at: datetime) -> None:
     """Note every alert that came too late to act on as a denied order, and pass on."""
-    strategy = Strategy.objects.select_for_update().get(pk=strategy.pk)
+    strategy = Strategy.objects.select_for_update(no_key=True).get(pk=strategy.pk)
     news = [signal for signal in late if (signal.alert_id or 0) > strategy.last_alert_id]
     if not news:
         return

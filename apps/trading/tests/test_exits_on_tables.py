@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.discovery.models import Coin, CoinTransaction
 from apps.predictions.models import AlertEvaluation, Prediction
-from apps.trading import backtest, engine, judging, rehearsal, strategies
+from apps.trading import backtest, engine, judging, rehearsal, services, strategies
 from apps.trading.book import TABLES
 from apps.trading.definitions import definition_parse
 from apps.trading.exits import Trigger
@@ -225,3 +227,22 @@ def test_backtest_leaves_as_paper_does(settings: Any, every: int, exits: dict[st
     part = backtest.backtest(replace(task, until=until))
     before, cut = ([key for key, one in run.book.orders.items() if one.decided_at < until] for run in (whole, part))
     assert cut == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sale_by_hand_does_not_wait_for_who_decides_on_the_strategy(started: World) -> None:
+    """Whoever holds the wallet names the strategy in an order, while the trader holds the strategy and wants the
+    wallet: that must be no deadlock."""
+    mint, _ = held(started)
+
+    def sell() -> str:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '5s'")
+            return services.sell_manual(alias="test", mint=mint).status
+        finally:
+            connection.close()
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        strategies.strategy_switch(name="s", is_active=True)
+        assert pool.submit(sell).result(timeout=20) == "SUBMITTED"
