@@ -1,5 +1,6 @@
 """Fixtures for every test: where the recordings are, and a Redis database of their own."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests import emptying
@@ -22,9 +25,18 @@ def recordings_dir() -> Path:
 
 
 def pytest_configure() -> None:
-    """Passwords of the tests' users need not be hard to guess, and hashing them well takes 50 ms each."""
+    """Passwords of the tests' users need not be hard to guess, and hashing them well takes 50 ms each. An example that
+    took long on a busy machine is no failure. Looking for garbage every 700 objects takes an eighth of the time."""
     TransactionTestCase._fixture_teardown = lambda self: emptying.restore()  # type: ignore[attr-defined]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis_settings.load_profile("tests")
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Tests and modules stay until the end: the search for garbage need not go through them again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
