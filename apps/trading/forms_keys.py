@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
@@ -25,7 +24,7 @@ class CreateForm(StyledForm):
     prefix = "create"
     alias = forms.SlugField(label=_("Name"), max_length=50, help_text=_("Letters, digits, hyphens."))
 
-    def save(self, user: AbstractBaseUser) -> Wallet:
+    def save(self, user: Any) -> Wallet:
         return wallet_keys.wallet_create_real(alias=self.cleaned_data["alias"], user=user, now=timezone.now())
 
 
@@ -38,7 +37,7 @@ class ImportForm(StyledForm):
     secret = secret_field(_("Secret key"), 1_000, help_text=_("Base58, or a JSON array of 64 numbers."))
 
     @sensitive_variables()
-    def save(self, user: AbstractBaseUser) -> Wallet:
+    def save(self, user: Any) -> Wallet:
         values = self.cleaned_data
         return wallet_keys.wallet_import(
             alias=values["alias"], text=values["secret"], address=values["address"], user=user, now=timezone.now()
@@ -51,14 +50,14 @@ class ShowForm(StyledForm):
     password = secret_field(_("Your password"), 200)
     code = forms.CharField(label=_("Code of your authenticator app, a fresh one"), max_length=20)
 
-    def __init__(self, data: Any, user: AbstractBaseUser) -> None:
+    def __init__(self, data: Any, user: Any) -> None:
         super().__init__(data)
         self.fields["code"].widget.attrs |= {"autocomplete": "off", "inputmode": "numeric"}
         if not unlocking.has_second_factor(user):
             del self.fields["code"]
 
     @sensitive_variables()
-    def key_of(self, alias: str, user: AbstractBaseUser) -> str:
+    def key_of(self, alias: str, user: Any) -> str:
         """The key as base58. Raises PlatformError."""
         values = self.cleaned_data
         return wallet_keys.key_show(
