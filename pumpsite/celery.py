@@ -37,6 +37,7 @@ app.conf.beat_schedule = {
     "shadows": {"task": "apps.trading.tasks.shadows_fill", "schedule": 10.0, "options": {"expires": 30}},
     "dispatch-jobs": {"task": "apps.training.tasks.dispatch_jobs", "schedule": 5.0, "options": {"expires": 10}},
     "demo-bootstrap": {"task": "apps.training.tasks.demo_bootstrap", "schedule": 15.0, "options": {"expires": 30}},
+    "equity-thin": {"task": "apps.trading.tasks.equity_thin", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "demo-activate": {"task": "apps.predictions.tasks.demo_activate", "schedule": 10.0, "options": {"expires": 30}},
 }
 

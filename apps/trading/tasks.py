@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from apps.trading import comparison, reconciliation, sending
+from apps.trading import comparison, equity, queries, reconciliation, sending
 from apps.trading.chain import rpc_open
 
 
@@ -35,3 +35,9 @@ def chain_reconcile() -> int:
 def shadows_fill() -> int:
     """Give real orders what paper would have made of them; how many."""
     return comparison.shadows_fill()
+
+
+@shared_task(ignore_result=True)
+def equity_thin() -> int:
+    """Keep less of the equity the older it is; how many points went."""
+    return equity.equity_thin(queries.feed_at() or timezone.now())

@@ -149,6 +149,23 @@ def test_backtest_knows_gaps_limits_midnight_and_little_money(terms: Any) -> Non
     same_as_paper(backtest.backtest(backtest.task_of(strategy=strategy, since=start, until=moved[-1].at)))
 
 
+@pytest.mark.parametrize(
+    ("limits", "codes"),
+    [
+        ({"max_exposure_lamports": 350_000_000, "cooldown_seconds": 6}, {"MAX_EXPOSURE", "COOLDOWN"}),
+        ({"max_drawdown_bps": 30, "max_daily_loss_bps": 0}, {"DRAWDOWN"}),
+        ({"max_coin_loss_lamports": 1, "max_day_lamports": 900_000_000}, {"COIN_LOSS", "CAP_DAY"}),
+    ],
+)
+def test_backtest_keeps_each_limit_as_paper_does(terms: Any, limits: dict[str, int], codes: set[str]) -> None:
+    rehearsal.stage(coins=COINS, wallet_sol=3)
+    Wallet.objects.update(max_open_positions=10, **limits)
+    beats = rehearsal.script(seed=5, beats=14, coins=COINS, alerts_a_beat=3)
+    play(beats)
+    assert codes <= set(Order.objects.values_list("deny_code", flat=True))
+    same_as_paper(backtest.backtest(task_over(beats)))
+
+
 @pytest.fixture
 def recorded(terms: Any) -> list[Beat]:
     """A market with alerts in the tables; nobody has traded on it."""

@@ -1,0 +1,68 @@
+"""Warnings of settings that can never trade, and the use of limits, as tables of rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from apps.trading.funnel_rules import WARNINGS, Never, Setting, warnings_of
+from apps.trading.limits_used import used_of
+from apps.trading.risk import Limits, Usage
+
+FINE = Setting(
+    is_active=True, trading_state="ACTIVE", is_unlocked=True, wallet_is_active=True, trading_enabled=True,
+    all_trading_enabled=True, stake_lamports=100, needed_lamports=130, equity_lamports=130,
+    limits=Limits(max_position_lamports=100, max_open_positions=1, max_exposure_lamports=100), limits_of_all=Limits(),
+    least_cap_lamports=None, losses_reached=False, models_at_work=1, alerts=3, best_probability=0.8,
+    min_probability=0.8,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({}, []),
+        ({"is_active": False}, [Never.STRATEGY_PAUSED]),
+        ({"trading_state": "REDUCING"}, [Never.TRADING_NOT_ACTIVE]),
+        ({"is_unlocked": False}, [Never.REAL_TRADING_LOCKED]),
+        ({"wallet_is_active": False}, [Never.WALLET_NOT_ACTIVE]),
+        ({"trading_enabled": False}, [Never.TRADING_DISABLED]),
+        ({"all_trading_enabled": False}, [Never.GLOBAL_TRADING_DISABLED]),
+        ({"limits": Limits(max_position_lamports=99)}, [Never.STAKE_ABOVE_LIMIT]),
+        ({"limits": Limits(max_exposure_lamports=99)}, [Never.STAKE_ABOVE_LIMIT]),
+        ({"limits": Limits(max_open_positions=0)}, [Never.NO_POSITION_ALLOWED]),
+        ({"limits": Limits(max_position_lamports=99), "stake_lamports": None}, []),
+        ({"limits_of_all": Limits(max_exposure_lamports=99)}, [Never.STAKE_ABOVE_GLOBAL_LIMIT]),
+        ({"least_cap_lamports": 129}, [Never.STAKE_ABOVE_CAP]),
+        ({"least_cap_lamports": 130}, []),
+        ({"equity_lamports": 129}, [Never.STAKE_ABOVE_EQUITY]),
+        ({"losses_reached": True}, [Never.LOSSES_REACHED]),
+        ({"models_at_work": 0, "alerts": 0, "best_probability": None}, [Never.MODELS_AT_REST]),
+        ({"alerts": 0, "best_probability": None}, [Never.NO_ALERT]),
+        ({"min_probability": 0.81}, [Never.THRESHOLD_ABOVE_ALERTS]),
+        ({"is_active": False, "equity_lamports": 0}, [Never.STRATEGY_PAUSED, Never.STAKE_ABOVE_EQUITY]),
+    ],
+)
+def test_setting_warns_of_every_reason(changes: dict[str, object], codes: list[Never]) -> None:
+    assert warnings_of(replace(FINE, **changes)) == codes  # type: ignore[arg-type]
+
+
+def test_every_warning_has_its_sentence() -> None:
+    assert set(WARNINGS) == set(Never)
+
+
+def test_use_of_limits_is_a_share_of_those_that_are_set() -> None:
+    usage = Usage(
+        open_positions=2, equity_lamports=80, day_start_equity_lamports=100, peak_equity_lamports=160,
+        consecutive_losses=9,
+    )  # fmt: skip
+    limits = Limits(max_open_positions=4, max_daily_loss_bps=2_500, max_drawdown_bps=5_000, max_consecutive_losses=3)
+    found = {one.limit: (one.used, round(one.ratio, 3)) for one in used_of(limits, usage)}
+    assert found == {
+        "max_open_positions": (2, 0.5),
+        "max_daily_loss_bps": (2_000, 0.8),
+        "max_drawdown_bps": (5_000, 1.0),
+        "max_consecutive_losses": (9, 1.0),
+    }
+    assert used_of(Limits(max_open_positions=0), Usage())[0].ratio == 1.0
