@@ -15,8 +15,8 @@ of a transaction each, so that a process may die between any two lines:
 
 An order that was claimed but has no receipt after a crash has never been sent: it is EXPIRED without asking. An
 order with a receipt is never sent again: `look` may only send the very same bytes again. A venue answers `Expired` only
-when the transaction can never land any more (its block height has passed and the signature is in no block, searched with
-history). An exception that is not an answer (a bug, a lost database) counts as `Unknown` once there is a receipt.
+when the transaction can never land any more (its block height has passed and the signature is in no block, searched
+with history). An exception that is not an answer (a bug, a lost database) counts as `Unknown` once there is a receipt.
 """
 
 from __future__ import annotations
