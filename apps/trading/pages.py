@@ -13,6 +13,8 @@ from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Coin
 from apps.discovery.pages_list import feed_time
 from apps.trading import figures, queries
+from apps.trading.exit_levels import exit_levels
+from apps.trading.levels import levels_of
 from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.valuation import Valued, equity_lamports, positions_valued
 
@@ -211,11 +213,30 @@ def open_row(valued: Valued, now: datetime, names: dict[str, str]) -> dict[str, 
         "tone": display.tone(gain),
         "entry": display.price(position.entry_price_sol),
         "price": display.price(valued.price_sol),
-        "stop": display.pct(position.stop_loss_bps / -100) if position.stop_loss_bps else display.NONE,
-        "target": display.signed_pct(position.take_profit_bps / 100) if position.take_profit_bps else display.NONE,
+        "exits": exit_rows(valued),
         "left": display.seconds((position.timeout_at - now).total_seconds()) if position.timeout_at else display.NONE,
         "blocked": position.blocked_code,
     }
+
+
+def exit_rows(valued: Valued) -> list[tuple[str, str, str]]:
+    """(name, level, distance) of each exit that the price can reach."""
+    names = {"STOP_LOSS": _("Stop"), "TRAILING_STOP": _("Trail"), "LADDER": _("Rung"), "TAKE_PROFIT": _("Target")}
+    net_return = valued.unrealized_pnl_lamports / valued.cost_lamports if valued.cost_lamports else 0.0
+    found = exit_levels(
+        levels_of(valued.position),
+        net_return=net_return,
+        price_sol=valued.price_sol,
+        peak_sol=valued.position.peak_price_sol or 0.0,
+    )
+    return [
+        (
+            names[one.name],
+            display.price(one.level) if one.name == "TRAILING_STOP" else display.signed_pct(one.level * 100),
+            display.pct(max(0.0, one.distance) * 100),
+        )
+        for one in found
+    ]
 
 
 def closed_page(request: HttpRequest) -> Page:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from apps.trading.exit_levels import exit_levels
+from apps.trading.exits import Levels, Rung
 from apps.trading.funnel_rules import WARNINGS, Never, Setting, warnings_of
 from apps.trading.limits_used import used_of
 from apps.trading.risk import Limits, Usage
@@ -66,3 +68,20 @@ def test_use_of_limits_is_a_share_of_those_that_are_set() -> None:
         "max_consecutive_losses": (9, 1.0),
     }
     assert used_of(Limits(max_open_positions=0), Usage())[0].ratio == 1.0
+
+
+@pytest.mark.parametrize(
+    ("levels", "peak", "told"),
+    [
+        (Levels(), 2.0, []),
+        (Levels(stop_loss_bps=2_000), 2.0, [("STOP_LOSS", -0.2, 0.3)]),
+        (Levels(take_profit_bps=3_000), 2.0, [("TAKE_PROFIT", 0.3, 0.2)]),
+        (Levels(ladder=(Rung(500, 1), Rung(4_000, 1)), rungs_done=1), 2.0, [("LADDER", 0.4, 0.3)]),
+        (Levels(ladder=(Rung(500, 1),), rungs_done=1), 2.0, []),
+        (Levels(trailing_bps=5_000, entry_price_sol=1.0), 2.0, [("TRAILING_STOP", 1.0, 0.2)]),
+        (Levels(trailing_bps=5_000, trailing_from_bps=10_001, entry_price_sol=1.0), 2.0, []),
+    ],
+)
+def test_exits_are_so_far(levels: Levels, peak: float, told: list[tuple[str, float, float]]) -> None:
+    found = exit_levels(levels, net_return=0.1, price_sol=1.25, peak_sol=peak)
+    assert [(one.name, round(one.level, 9), round(one.distance, 9)) for one in found] == told
