@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[QuerySet[Any], str]] = {
     "trading:wallet": (Wallet.objects.order_by("id"), "alias"),
     "trading:strategy": (Strategy.objects.order_by("id"), "name"),
     "trading:strategy_change": (Strategy.objects.order_by("id"), "name"),
+    "trading:real_unlock": (Wallet.objects.filter(wallet_type="REAL").order_by("id"), "alias"),
     "trading:backtest": (Backtest.objects.order_by("-id"), "pk"),
 }
 PLAIN = (

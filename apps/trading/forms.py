@@ -19,7 +19,9 @@ def sol_field(label: Any, **kwargs: Any) -> forms.DecimalField:
 
 
 def wallet_choices() -> list[tuple[str, str]]:
-    return [(alias, alias) for alias in Wallet.objects.order_by("alias").values_list("alias", flat=True)]
+    """Test wallets first: nobody orders with real money because it stood at the top."""
+    wallets = Wallet.objects.order_by("-wallet_type", "alias")
+    return [(wallet.alias, wallet.alias if wallet.is_test else f"{wallet.alias} (REAL)") for wallet in wallets]
 
 
 class WalletForm(StyledForm):
