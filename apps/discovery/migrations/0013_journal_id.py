@@ -8,7 +8,11 @@ class Migration(migrations.Migration):
             model_name="streamstate",
             name="journal_id",
             field=models.CharField(
-                blank=True, default="", help_text="of the journal that the cursor is a place in", max_length=36
+                blank=True,
+                db_default="",
+                default="",
+                help_text="of the journal that the cursor is a place in",
+                max_length=36,
             ),
         ),
     ]

@@ -8,7 +8,7 @@ class StreamState(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     journal_id = models.CharField(
-        max_length=36, default="", blank=True, help_text="of the journal that the cursor is a place in"
+        max_length=36, default="", db_default="", blank=True, help_text="of the journal that the cursor is a place in"
     )
     segment = models.CharField(max_length=64, default="", blank=True)
     offset = models.BigIntegerField(default=0)
