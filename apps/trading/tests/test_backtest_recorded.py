@@ -2,7 +2,7 @@
 
 The whole way is the real one: a server plays the recorded frames, the stream process receives, journals, folds and
 commits them, the engine trades on what stands in the tables. Orders, fills with every fee, positions, the ledger and
-the wallet are the same to the lamport. `SAMENESS_MINUTES=1440 pytest -s …` proves it for a whole day (six minutes).
+the wallet are the same to the lamport. `SAMENESS_MINUTES=1440 pytest -s …` proves it for a whole day.
 """
 
 from __future__ import annotations
