@@ -127,8 +127,10 @@ def execute_buy(request: HttpRequest, data: BuyIn) -> Any:
     """Order a buy; the trader executes it after the latency (follow it at orders/{id}). With `dry_run` 200 and what it
     would do: price, every fee, break-even, the risk gate's verdict."""
     if data.dry_run:
-        wish = {"mint": data.mint, "lamports": data.lamports() or 0, "slippage_bps": data.slippage_bps}
-        return Status(200, preview_out(preview.preview_buy(alias=data.wallet, **wish)))
+        wish = preview.preview_buy(
+            alias=data.wallet, mint=data.mint, lamports=data.lamports() or 0, slippage_bps=data.slippage_bps
+        )
+        return Status(200, preview_out(wish))
     order = services.buy_manual(
         alias=data.wallet,
         mint=data.mint,
@@ -143,8 +145,10 @@ def execute_buy(request: HttpRequest, data: BuyIn) -> Any:
 def execute_sell(request: HttpRequest, data: SellIn) -> Any:
     """Order the sale of a percentage of a holding; with `dry_run` 200 and what it would do."""
     if data.dry_run:
-        wish = {"mint": data.mint, "percent": data.percent, "slippage_bps": data.slippage_bps}
-        return Status(200, preview_out(preview.preview_sell(alias=data.wallet, **wish)))
+        wish = preview.preview_sell(
+            alias=data.wallet, mint=data.mint, percent=data.percent, slippage_bps=data.slippage_bps
+        )
+        return Status(200, preview_out(wish))
     order = services.sell_manual(
         alias=data.wallet,
         mint=data.mint,

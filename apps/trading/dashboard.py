@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -52,16 +52,14 @@ def equity_plot(points: Sequence[tuple[datetime, int]], now: datetime, span: str
 
 def days_plot(days: Sequence[dict[str, Any]]) -> str:
     """A row a day: what the positions closed then have made."""
-    rows = [
-        svg.Span(
-            row["day"].strftime("%d.%m."),
-            (row["realized_pnl_lamports"] or 0) / LAMPORTS_PER_SOL,
-            *sorted((0.0, (row["realized_pnl_lamports"] or 0) / LAMPORTS_PER_SOL)),
-            text=display.signed_sol(row["realized_pnl_lamports"], 3),
-        )
-        for row in days[-14:]
-    ]
+    rows = [_day_span(row["day"], row["realized_pnl_lamports"] or 0) for row in days[-14:]]
     return svg.spans(rows, _("Realized profit by day, SOL"), "{:.2f}", names=52)
+
+
+def _day_span(day: date, lamports: int) -> svg.Span:
+    """The profit as a bar from zero."""
+    sol = lamports / LAMPORTS_PER_SOL
+    return svg.Span(day.strftime("%d.%m."), sol, min(0.0, sol), max(0.0, sol), display.signed_sol(lamports, 3))
 
 
 # --- Why no trade ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -27,7 +28,7 @@ def equity_points(
 ) -> list[tuple[datetime, int]]:
     """The equity (lamports) of all wallets of a kind, or of one, at most MOST_POINTS instants evenly apart."""
     seconds = max(600, int((until - since).total_seconds()) // MOST_POINTS)
-    values = {"since": since, "until": until, "kind": kind, "alias": alias, "seconds": seconds}
+    values: dict[str, Any] = {"since": since, "until": until, "kind": kind, "alias": alias, "seconds": seconds}
     with connection.cursor() as cursor:
         cursor.execute(POINTS, values)
         return cursor.fetchall()

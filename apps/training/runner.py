@@ -1,4 +1,7 @@
-"""Does one claimed job: train, tune, test, compare, or what an app downstream has said it does. Called in the trainer's process only (it loads XGBoost)."""
+"""Does one claimed job: train, tune, test, compare, or what an app downstream has said it does.
+
+Called in the trainer's process only (it loads XGBoost).
+"""
 
 import logging
 from collections.abc import Callable

@@ -22,7 +22,7 @@ class ChainCheck(models.Model):
 
 
 class Difference(models.Model):
-    """Something that the chain holds and the books do not, or the other way round; shown until it is gone or adopted."""
+    """Something that the chain holds and the books do not, or the other way round; shown until gone or adopted."""
 
     class Kind(models.TextChoices):
         BALANCE = "BALANCE"

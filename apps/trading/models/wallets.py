@@ -45,7 +45,9 @@ class Wallet(SharedLimits):
         default=0, help_text="of all transfers of 24 hours; 0: none is set, and a real wallet then sends nothing"
     )
     max_trade_lamports = models.BigIntegerField(default=0, help_text="most that one buy may cost in all; 0: no cap")
-    max_day_lamports = models.BigIntegerField(default=0, help_text="most that the buys of a risk day may cost; 0: no cap")
+    max_day_lamports = models.BigIntegerField(
+        default=0, help_text="most that the buys of a risk day may cost; 0: no cap"
+    )
     max_total_lamports = models.BigIntegerField(default=0, help_text="most that all buys ever may cost; 0: no cap")
     consecutive_losses = models.PositiveIntegerField(default=0)
     cooldown_until = models.DateTimeField(null=True, help_text="feed time until which it buys nothing")

@@ -71,7 +71,7 @@ class Command(JsonCommand):
 
     def _ls(self, folder: Path, options: dict[str, Any]) -> None:
         for path in segments(folder):
-            self._tell(describe_segment(path), as_json=options["json"])
+            self._describe(describe_segment(path), as_json=options["json"])
 
     def _verify(self, folder: Path, options: dict[str, Any]) -> None:
         wrong, end, show = 0, 0, self._progress()
@@ -79,7 +79,7 @@ class Command(JsonCommand):
         known = self._known_seq() if is_own else 0  # before reading: the stream goes on meanwhile
         for info in verify_journal(folder):
             show(f"{info.name}: {info.lines:,} lines")
-            self._tell(info, as_json=options["json"])
+            self._describe(info, as_json=options["json"])
             wrong, end = wrong + len(info.problems), info.first_seq + info.lines
         if known > end:
             self.stderr.write(f"The journal ends before line {end:,}, but the tables hold lines up to {known - 1:,}.")
@@ -148,7 +148,7 @@ class Command(JsonCommand):
 
         return show if self.stderr.isatty() else lambda text: None
 
-    def _tell(self, info: SegmentInfo, *, as_json: bool) -> None:
+    def _describe(self, info: SegmentInfo, *, as_json: bool) -> None:
         if as_json:
             self.stdout.write(json.dumps(_with_times(asdict(info))))
             return
