@@ -1,6 +1,7 @@
 """The JSON API as a whole: authentication, scopes, errors, documentation, the routes of `auth`."""
 
 import json
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ ERROR_KEYS = {"status", "code", "message", "details"}
 # They make or end only what is the caller's own, or compute and change nothing.
 WRITES_FOR_READERS = {
     ("POST", "/api/server/predict"),
+    ("POST", "/api/buy/backtests/preview"),
     ("POST", "/api/training/models/preview"),
     ("POST", "/api/auth/login"),
     ("POST", "/api/auth/tokens"),
@@ -33,7 +35,7 @@ def operations() -> list[tuple[str, str, Any]]:
     for prefix, router in platform_api._routers:
         for path, view in router.path_operations.items():
             for operation in view.operations:
-                full = f"/api{prefix}{path}".replace("//", "/")
+                full = re.sub("/+", "/", f"/api/{prefix}/{path}")
                 found += [(method, full, operation) for method in operation.methods]
     return found
 
