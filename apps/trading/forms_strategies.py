@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -250,7 +251,7 @@ def _bps(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, int]:
 
 def _rung(text: str) -> int | str:
     number = _number(text.replace(",", "."))
-    return number if isinstance(number, str) else round(number * 100)
+    return round(number * 100) if isinstance(number, float) and math.isfinite(number) else text
 
 
 def shown(definition: Definition) -> dict[str, Any]:

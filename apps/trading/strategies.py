@@ -25,6 +25,7 @@ from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wall
 from apps.trading.strategy_files import StrategyFile, strategy_written
 from apps.training import features
 
+RESERVED = frozenset({"facts", "import"})  # addresses of their own under /api/buy/strategies/
 COLUMN_EXITS = ("stop_loss_bps", "take_profit_bps", "timeout_seconds")
 
 
@@ -124,8 +125,10 @@ def strategy_make(
 ) -> Strategy:
     """A new strategy with its first version; it trades on alerts made from now on.
 
-    Raises STRATEGY_EXISTS, WALLET_NOT_FOUND, FEATURE_UNKNOWN.
+    Raises STRATEGY_EXISTS, STRATEGY_NAME_RESERVED, WALLET_NOT_FOUND, FEATURE_UNKNOWN.
     """
+    if name in RESERVED:
+        raise PlatformError("STRATEGY_NAME_RESERVED", f"No strategy can be called {name}: choose another name.")
     require_known(definition)
     strategy = Strategy(name=name, wallet=_wallet(wallet_alias), is_active=is_active)
     strategy.last_alert_id = queries.alert_newest_id()

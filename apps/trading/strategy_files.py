@@ -31,7 +31,7 @@ def strategy_read(text: str) -> StrategyFile:
     """A strategy from TOML. Raises PlatformError STRATEGY_UNREADABLE, STRATEGY_INVALID."""
     try:
         source = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the parser itself: no TOML, endless digits, endless brackets
         raise PlatformError("STRATEGY_UNREADABLE", f"This is no TOML: {error}.") from None
     own = {name: source.pop(name, "") for name in OWN}
     if wrong := [name for name, value in own.items() if not isinstance(value, str)]:

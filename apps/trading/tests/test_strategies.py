@@ -160,6 +160,9 @@ def test_file_reads_back_as_it_was_written(started: World) -> None:
     ("text", "code"),
     [
         ("x = ", "STRATEGY_UNREADABLE"),
+        ("x = " + "[" * 5_000, "STRATEGY_UNREADABLE"),
+        ("x = " + "9" * 5_000, "STRATEGY_UNREADABLE"),
+        ("name = 'import'\nwallet = 'test'\n[sizing]\nkind = 'fixed'\nstake_lamports = 5", "STRATEGY_NAME_RESERVED"),
         ("name = 5", "STRATEGY_INVALID"),
         ('name = "s"\nwallet = "test"', "STRATEGY_INVALID"),
         ("[sizing]\nkind = 'fixed'\nstake_lamports = 5", "STRATEGY_UNNAMED"),
@@ -243,6 +246,9 @@ def test_pages_make_change_and_show_a_strategy(started: World, admin_client: Cli
     assert Strategy.objects.get().is_active is False
     wrong = admin_client.post("/trading/new-strategy/", {**POSTED, "name": "q", "rung_share": ["400", ""]})
     assert "share_bps" in wrong.content.decode()
+    for text in ("nan", "inf", "1e400"):
+        wrong = admin_client.post("/trading/new-strategy/", {**POSTED, "name": "q", "rung_gain": [text, ""]})
+        assert (wrong.status_code, "gain_bps" in wrong.content.decode()) == (200, True)
 
 
 def test_paused_strategy_goes_on_leaving(started: World) -> None:
