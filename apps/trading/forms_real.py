@@ -65,7 +65,7 @@ class TransferForm(StyledForm):
 
     prefix = "transfer"
     source = forms.ChoiceField(label=_("From"))
-    target = forms.ChoiceField(label=_("To"))
+    target = forms.ChoiceField(label=_("To wallet or address"))
     amount = sol_field(_("SOL"), required=False, help_text=_("Empty: all of it"))
     sure = forms.BooleanField(
         label=_("This moves real money, and nobody can undo it"), required=False, help_text=_("only for real wallets")

@@ -27,7 +27,7 @@ NAMES: dict[str, str | Promise] = {
 def ledger_table(entries: Iterable[LedgerEntry]) -> Table:
     """Bookings of a wallet, SOL into each account; what is negative went out of it."""
     columns = [
-        Column(_("Time")),
+        Column(_("Time"), "nowrap"),
         Column(_("Booking")),
         Column(_("Coin"), WIDE),
         Column(_("Cash"), NUMBER),

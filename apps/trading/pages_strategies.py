@@ -165,8 +165,8 @@ def passed_table(strategy: Strategy) -> Table:
     return Table(
         [Column(_("Condition that failed")), Column(_("Alerts"), NUMBER)],
         rows,
-        title=_("Let pass in the last 24 hours"),
-        empty=_("No alert was let pass"),
+        title=_("Filtered out in the last 24 hours"),
+        empty=_("No alert was filtered out."),
         icon="list",
     )
 
