@@ -47,9 +47,9 @@ def transfer(
     A sweep leaves the safety buffer where positions are open, for the fees of their exits. The same `idempotency_key`
     gives the same transfer again. Raises PlatformError with the code of the refusal.
     """
-    if idempotency_key and (made := _made_before(from_alias, idempotency_key)):
-        return _same(made, to_alias, to_saved, lamports)
     giver, taker = _ends_locked(from_alias, to_alias)
+    if idempotency_key and (made := _made_before(from_alias, idempotency_key)):  # asked under the lock
+        return _same(made, to_alias, to_saved, lamports)
     _require_allowed(giver)
     saved = address_usable(name=to_saved or "", now=timezone.now()) if taker is None else None
     amount = _amount(giver, lamports)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from apps.discovery.models import Coin, StreamState
-from apps.trading import gate_queries, limits, queries, services
+from apps.trading import gate_queries, limits, queries, services, transfers
 from apps.trading.models import EquityPoint, Order, Position, RiskLimits, Wallet
 from apps.trading.orders import BuyIntent, order_buy
 from apps.trading.tests.conftest import SOL, World, at, mint_of
@@ -207,3 +208,21 @@ def test_hundred_buys_at_once_pass_no_limit(started: World) -> None:
     assert Order.objects.count() == 100
     books_balance()
     assert connection.is_usable()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_requests_with_one_key_send_once_and_get_the_same_transfer(started: World) -> None:
+    for alias in ("giver", "taker"):
+        services.wallet_create(alias=alias, balance_lamports=SOL, transfer_enabled=True)
+    ready = Barrier(4)
+
+    def send(_: int) -> int:
+        try:
+            ready.wait()
+            return transfers.transfer(from_alias="giver", to_alias="taker", lamports=1_000, idempotency_key="once").pk
+        finally:
+            connections["default"].close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(send, range(4)))) == 1
+    assert Wallet.objects.get(alias="taker").virtual_balance_lamports == SOL + 1_000
