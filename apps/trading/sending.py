@@ -23,9 +23,9 @@ from solders.system_program import transfer as system_transfer
 from solders.transaction import VersionedTransaction
 
 from apps.core.errors import PlatformError
-from apps.trading import unlocking, wallet_keys
+from apps.trading import queries, unlocking, wallet_keys
 from apps.trading.bookings import transfer_book
-from apps.trading.models import TransferLog, Wallet
+from apps.trading.models import TradingState, TransferLog, Wallet
 from apps.trading.orders import wallet_locked
 from apps.trading.services import cash_move, changed
 from apps.trading.venues.rpc import Blockhash, Rpc, RpcError
@@ -80,6 +80,9 @@ def transfer_claim(pk: int, now: datetime) -> TransferLog | None:
         row = TransferLog.objects.select_related("wallet").get(pk=pk)
         wallet = wallet_locked(row.wallet_id)
         if row.status != Status.SUBMITTED or row.sent_at is not None:
+            return None
+        if queries.trading_state_locked() == TradingState.State.HALTED:
+            transfer_end(pk, Status.EXPIRED, "TRADING_HALTED", "Trading was halted before the transfer was sent.")
             return None
         if not unlocking.may_buy(wallet):
             message = "The wallet was locked before the transfer was sent."

@@ -14,7 +14,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from apps.core.errors import PlatformError
-from apps.trading import reconciliation, sending, transfers, unlocking, wallet_keys
+from apps.trading import reconciliation, sending, services, transfers, unlocking, wallet_keys
 from apps.trading.ledger_queries import difference_of
 from apps.trading.models import Difference, LedgerEntry, Position, RealUnlock, SavedAddress, TransferLog, Wallet
 from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
@@ -219,6 +219,14 @@ def test_locking_stops_what_was_not_sent_yet(wallet: Wallet, node: Server, rpc: 
     unlocking.wallets_lock(username="owner", now=timezone.now())
     sending.round_once(rpc, timezone.now())
     assert ended(row) == ("EXPIRED", "REAL_TRADING_LOCKED")
+    assert (node.chain.sent, books_agree(wallet, node)) == ([], True)
+
+
+def test_kill_switch_stops_what_was_not_sent_yet(wallet: Wallet, node: Server, rpc: Rpc) -> None:
+    row = send()
+    services.trading_state_set(state="HALTED")
+    sending.round_once(rpc, timezone.now())
+    assert ended(row) == ("EXPIRED", "TRADING_HALTED")
     assert (node.chain.sent, books_agree(wallet, node)) == ([], True)
 
 
