@@ -8,7 +8,7 @@ change no run.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.trading import backtest, backtest_coverage
 from apps.trading.backtest import Task
 from apps.trading.book import Terms
+from apps.trading.definitions import MOST_LAMPORTS
 from apps.trading.models import Backtest, Strategy, Wallet
 from apps.trading.valuation import costs_of
 from apps.training import services as jobs
@@ -30,6 +31,7 @@ PRIORITY = 3
 ALERT_DELAY_MS = 1_000
 LONGEST_LATENCY_MS = 600_000
 MOST_SEED = 2**31 - 1
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # What a copy of a strategy or a wallet leaves out: what it has done (a run begins anew); moments and keys besides.
 _NOT_COPIED = frozenset(
     {
@@ -74,9 +76,11 @@ class Wish:
 
 
 def wish_check(wish: Wish) -> Task:
-    """The task of a wish. Raises RANGE_EMPTY, BALANCE_MISSING, LATENCY_OUT_OF_RANGE, FAILURE_RATE_OUT_OF_RANGE,
-    SLIPPAGE_OUT_OF_RANGE, DELAY_OUT_OF_RANGE, SEED_OUT_OF_RANGE."""
+    """The task of a wish. Raises RANGE_EMPTY, RANGE_INVALID, BALANCE_MISSING, AMOUNT_OUT_OF_RANGE,
+    LATENCY_OUT_OF_RANGE, FAILURE_RATE_OUT_OF_RANGE, SLIPPAGE_OUT_OF_RANGE, DELAY_OUT_OF_RANGE, SEED_OUT_OF_RANGE."""
     terms = wish.terms()
+    if wish.since < EARLIEST or wish.until > LATEST:  # a stored moment that Python cannot read breaks every list
+        raise PlatformError("RANGE_INVALID", f"Choose a range between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}.")
     if not 0 <= terms.latency_ms <= terms.latency_max_ms <= LONGEST_LATENCY_MS:
         raise PlatformError(
             "LATENCY_OUT_OF_RANGE", "Give the least and the most milliseconds, from 0 to ten minutes, the least first."
@@ -90,6 +94,8 @@ def wish_check(wish: Wish) -> Task:
     if not 0 <= wish.seed <= MOST_SEED:
         raise PlatformError("SEED_OUT_OF_RANGE", f"Choose a seed between 0 and {MOST_SEED}.")
     balance = wish.strategy.wallet.deposited_lamports if wish.balance_lamports is None else wish.balance_lamports
+    if balance > MOST_LAMPORTS:
+        raise PlatformError("AMOUNT_OUT_OF_RANGE", "Begin with at most a billion SOL.")
     definition = definition_of(wish.strategy)
     if wish.slippage_bps is not None:
         definition["strategy"]["slippage_bps"] = wish.slippage_bps

@@ -121,7 +121,10 @@ def test_what_a_wallet_has_lived_through_does_not_enter_its_backtest(market: lis
     ("fields", "code"),
     [
         ({"since": END, "until": START}, "RANGE_EMPTY"),
+        ({"since": datetime.fromisoformat("0001-01-01T00:00+14:00")}, "RANGE_INVALID"),
+        ({"until": datetime.fromisoformat("9999-12-31T23:59-14:00")}, "RANGE_INVALID"),
         ({"balance_lamports": 0}, "BALANCE_MISSING"),
+        ({"balance_lamports": 10**18 + 1}, "AMOUNT_OUT_OF_RANGE"),
         ({"latency_ms": 9, "latency_max_ms": 5}, "LATENCY_OUT_OF_RANGE"),
         ({"failure_rate": 1.5}, "FAILURE_RATE_OUT_OF_RANGE"),
         ({"slippage_bps": 10_001}, "SLIPPAGE_OUT_OF_RANGE"),
