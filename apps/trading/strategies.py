@@ -251,7 +251,7 @@ def strategy_delete(*, name: str) -> None:
     """Remove a strategy that has never ordered. Raises STRATEGY_IN_USE for any other: pause it."""
     try:
         with transaction.atomic():
-            strategy_get(name).delete()
+            Strategy.objects.select_for_update().get(pk=strategy_get(name).pk).delete()  # no order comes in between
     except ProtectedError as error:
         message = "The strategy has orders, which are kept: pause it instead."
         raise ConflictError("STRATEGY_IN_USE", message, name=name) from error
