@@ -251,7 +251,8 @@ def strategy_delete(*, name: str) -> None:
     """Remove a strategy that has never ordered. Raises STRATEGY_IN_USE for any other: pause it."""
     try:
         with transaction.atomic():
-            Strategy.objects.select_for_update().get(pk=strategy_get(name).pk).delete()  # no order comes in between
+            locked = Strategy.objects.select_for_update().filter(name=name).first()  # no order comes in between
+            (locked or strategy_get(name)).delete()
     except ProtectedError as error:
         message = "The strategy has orders, which are kept: pause it instead."
         raise ConflictError("STRATEGY_IN_USE", message, name=name) from error
