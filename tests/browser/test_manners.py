@@ -26,7 +26,7 @@ def test_a_wrong_password_is_answered_in_words(browse: Browse) -> None:
 
 def test_signing_out_ends_the_session(browse: Browse) -> None:
     page = browse().page
-    page.click("details.menu summary")
+    page.click("details.menu:has(form[action$='logout/']) > summary")
     page.click("details.menu form[action$='logout/'] button")
     page.wait_for_url("**/accounts/login/**")
     page.goto("/")

@@ -30,15 +30,16 @@ def test_an_order_begins_on_the_coin_page_and_is_listed(browse: Browse, site: Si
 
 def test_the_kill_switch_is_one_click_away_and_shown_on_the_dashboard(browse: Browse) -> None:
     page = browse().page
-    page.goto("/trading/")
-    page.click("button[name=state][value=REDUCING]")
-    page.wait_for_selector("button[value=REDUCING][aria-pressed=true]")
-    assert TradingState.objects.get(pk=1).state == "REDUCING"
-    page.goto("/")
-    assert "REDUCING" in page.inner_text("#dashboard")
-    page.goto("/trading/")
-    page.click("button[name=state][value=ACTIVE]")
-    page.wait_for_selector("button[value=ACTIVE][aria-pressed=true]")
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    for path, state in (("/trading/", "REDUCING"), ("/", "ACTIVE")):
+        page.goto(path)
+        page.click("details:has(button[name=state]) > summary")
+        page.click(f"button[name=state][value={state}]")
+        await_true(lambda wanted=state: page.evaluate("true") and TradingState.objects.get(pk=1).state == wanted)
+        page.goto("/")
+        assert state in page.inner_text(".top")
+    assert len(asked) == 2
 
 
 def test_selling_everything_asks_first(browse: Browse, site: Site) -> None:
