@@ -21,7 +21,8 @@ from django.utils import timezone
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.tokens import scopes_of_user
-from apps.trading.models import RealUnlock, Wallet
+from apps.trading.models import Position, RealUnlock, Wallet
+from apps.trading.risk import DenyCode
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,8 @@ def wallet_unlock(*, alias: str, user: Any, code: str, phrase: str, now: datetim
             unlocked_at=now,
             expires_at=now + timedelta(hours=settings.REAL_UNLOCK_HOURS),
         )
+        waiting = Position.objects.filter(wallet=wallet, blocked_code=DenyCode.REAL_TRADING_LOCKED)
+        waiting.update(blocked_code="")  # what could not be left while real trading was off is judged again
     logger.warning("real trading of wallet %s unlocked by %s until %s", alias, row.username, row.expires_at)
     _told()
     return row

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.core.errors import PlatformError
 from apps.trading import address_book, transfers, unlocking
-from apps.trading.models import Order, RealUnlock, SavedAddress, Wallet
+from apps.trading.models import Order, Position, RealUnlock, SavedAddress, Wallet
 from apps.trading.services import buy_manual, wallet_update
 from apps.trading.tests.conftest import SOL, World
 
@@ -64,6 +64,14 @@ def test_unlocked_wallet_may_buy_until_it_is_locked(staff: Any, wallet: Wallet) 
     assert unlocking.may_sell(wallet)
     row.refresh_from_db()
     assert (row.ended_by, unlocking.wallets_lock(username="other", now=timezone.now())) == ("other", [])
+
+
+def test_what_could_not_be_left_while_real_trading_was_off_is_judged_again(staff: Any, wallet: Wallet) -> None:
+    fields = {"wallet": wallet, "quantity_base_units": 5, "opened_at": timezone.now()}
+    for mint, code in (("a", "REAL_TRADING_LOCKED"), ("b", "COIN_GRADUATED")):
+        Position.objects.create(mint=mint, blocked_code=code, **fields)
+    unlock(staff)
+    assert dict(Position.objects.values_list("mint", "blocked_code")) == {"a": "", "b": "COIN_GRADUATED"}
 
 
 @pytest.mark.parametrize(
