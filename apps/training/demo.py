@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 NAME = "demo"
 RETRAIN_AFTER = (timedelta(minutes=5), timedelta(minutes=20))
 RETRY_AFTER = timedelta(minutes=1)
-ENOUGH = 3
+ENOUGH = 2
 
 
 def recipe(number: int) -> Recipe:
