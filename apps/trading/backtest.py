@@ -1,9 +1,9 @@
 """Backtest: the engine that trades on paper, over what is recorded, in memory.
 
 The same functions decide (`entries.decide`, `engine.advance`, and all that they call); only the book differs. A
-backtest begins with a wallet of its own that has the limits of the strategy's wallet and is switched on; it writes
-nothing. Orders that are still under way when the recorded time ends are EXPIRED, positions still held are valued at
-the sell quote.
+backtest begins with a wallet of its own that has the limits of the strategy's wallet and is switched on; limits of all
+wallets and the block-list hold as in the task, the kill switch means nothing. It writes nothing. Orders that are still
+under way when the recorded time ends are EXPIRED, positions still held are valued at the sell quote.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -28,6 +28,7 @@ from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
 from apps.trading.memory import History, MemoryBook
 from apps.trading.models import BacktestTrade, Position, Strategy, TradeLog, Wallet
 from apps.trading.queries import Score
+from apps.trading.together import Together, together_now
 from apps.trading.valuation import Valued, equity_lamports, positions_valued
 
 POINTS = 200
@@ -37,8 +38,8 @@ Scores = Mapping[str, Sequence[Score]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be tried: a strategy over (`since`, `until`] with so many lamports, on these terms. `seed` is of the
-    Monte Carlo alone: the trading itself has no dice."""
+    """What is to be tried: a strategy over (`since`, `until`] with so many lamports, on these terms, under these limits
+    of all wallets. `seed` is of the Monte Carlo alone: the trading itself has no dice."""
 
     strategy: Strategy
     since: datetime
@@ -46,6 +47,7 @@ class Task:
     balance_lamports: int
     terms: Terms
     seed: int = 1
+    together: Together = field(default_factory=Together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ def task_of(
     balance_lamports: int | None = None,
     terms: Terms | None = None,
     seed: int = 1,
+    together: Together | None = None,
 ) -> Task:
-    """A task on the given terms or those of the settings; the balance is what the wallet was given if none is named.
+    """A task on the given terms or those of the settings, under the limits of all as given or as they are now; the
+    balance is what the wallet was given if none is named.
 
     Raises RANGE_EMPTY, BALANCE_MISSING.
     """
@@ -83,7 +87,8 @@ def task_of(
     balance = strategy.wallet.deposited_lamports if balance_lamports is None else balance_lamports
     if balance <= 0:
         raise PlatformError("BALANCE_MISSING", "Give a balance to trade with: the wallet was never given any.")
-    return Task(strategy, since, until, balance, terms or terms_set(), seed)
+    together = together or together_now(strategy.wallet.wallet_type)
+    return Task(strategy, since, until, balance, terms or terms_set(), seed, together)
 
 
 def backtest(
@@ -108,7 +113,7 @@ def backtest(
     signals = signals_informed(signals, [task.strategy])
     strategy = copy(task.strategy)
     strategy.wallet = _wallet_fresh(task.strategy.wallet, task.balance_lamports)
-    book = MemoryBook(strategy, history, task.terms)
+    book = MemoryBook(strategy, history, task.terms, task.together)
     book.progress_save(task.since, -1)
     equity = _play(book, strategy, task, signals, progress)
     book.expire(task.until)

@@ -197,7 +197,9 @@ def _terms(run: Backtest) -> list[tuple[str, str]]:
 
 def _definition(run: Backtest) -> list[tuple[str, str]]:
     """What was copied, field by field, for those who want to know exactly."""
-    parts = (("strategy", run.definition["strategy"]), ("wallet", run.definition["wallet"]))
+    together = {**run.definition.get("together", {})}
+    together |= {name: len(together[name]) for name in ("mints", "creators") if name in together}  # blocked: how many
+    parts = (("strategy", run.definition["strategy"]), ("wallet", run.definition["wallet"]), ("all wallets", together))
     return [(f"{part}.{name}", str(value)) for part, values in parts for name, value in values.items()]
 
 

@@ -22,6 +22,7 @@ from apps.trading.backtest import Task
 from apps.trading.book import Terms
 from apps.trading.definitions import MOST_LAMPORTS
 from apps.trading.models import Backtest, Strategy, Wallet
+from apps.trading.together import together_from, together_now
 from apps.trading.valuation import costs_of
 from apps.training import services as jobs
 from apps.training.models import Job
@@ -100,8 +101,8 @@ def wish_check(wish: Wish) -> Task:
     if wish.slippage_bps is not None:
         definition["strategy"]["slippage_bps"] = wish.slippage_bps
     return backtest.task_of(
-        strategy=strategy_from(definition), since=wish.since, until=wish.until,
-        balance_lamports=balance, terms=terms, seed=wish.seed,
+        strategy=strategy_from(definition), since=wish.since, until=wish.until, balance_lamports=balance, terms=terms,
+        seed=wish.seed, together=together_now(wish.strategy.wallet.wallet_type),
     )  # fmt: skip
 
 
@@ -136,7 +137,8 @@ def _known(model: type[Strategy] | type[Wallet], values: dict[str, Any]) -> dict
 def task_from(run: Backtest) -> Task:
     """What a stored run tries."""
     terms = Terms(run.terms["latency_ms"], run.terms["latency_max_ms"], run.terms["failure_rate"])
-    return Task(strategy_from(run.definition), run.since, run.until, run.balance_lamports, terms, run.seed)
+    strategy, together = strategy_from(run.definition), together_from(run.definition.get("together", {}))
+    return Task(strategy, run.since, run.until, run.balance_lamports, terms, run.seed, together)
 
 
 # --- Asking ---------------------------------------------------------------------------------------------
@@ -156,7 +158,7 @@ def run_request(*, wish: Wish, priority: int = PRIORITY) -> Backtest:
             strategy=wish.strategy,
             strategy_name=wish.strategy.name,
             strategy_version=getattr(wish.strategy, "version", None),
-            definition=definition_of(task.strategy),
+            definition={**definition_of(task.strategy), "together": task.together.as_json()},
             since=wish.since,
             until=wish.until,
             balance_lamports=task.balance_lamports,

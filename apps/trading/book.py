@@ -86,12 +86,27 @@ class Book(Protocol):
     def result_of(self, wallet: Wallet, *, mint: str = "", creator: str | None = None) -> int:
         """What it has gained on what it sold of a coin, or of a creator's coins."""
 
-    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
-        """The limits of all wallets of its kind, locked; None where there is no other wallet."""
-
     def origin(self, mint: str) -> Origin: ...
     def equity_add(self, wallet: Wallet, at: datetime, equity_lamports: int) -> None:
         """Keep what a wallet is worth at a feed time."""
+
+    # All wallets of a kind: TEST, REAL
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits:
+        """The limits of all wallets of its kind, nobody else's until the transaction ends."""
+
+    def limits_save(self, limits: RiskLimits, *fields: str) -> None: ...
+    def invested_by_all(self, kind: str, mint: str) -> tuple[int, int, int]:
+        """What is in positions and buys on their way: in all, in one coin, and in how many."""
+
+    def money_of_all(self, kind: str) -> tuple[int, int]:
+        """Cash and reservations, and the equity at the start of the day."""
+
+    def positions_of_all(self, kind: str) -> list[Position]: ...
+    def result_of_all(self, kind: str, *, mint: str = "", creator: str | None = None) -> int:
+        """As `result_of`."""
+
+    def streak_of(self, kind: str, since: datetime, at: datetime) -> tuple[int, datetime | None]:
+        """Losses in a row up to `at`, not counting those before `since`; when the last was."""
 
     # Strategies
     def strategy_of(self, order: Order) -> Strategy | None:
@@ -192,8 +207,26 @@ class TableBook:
     def result_of(self, wallet: Wallet, *, mint: str = "", creator: str | None = None) -> int:
         return gate_queries.result_of(wallet.wallet_type, wallet=wallet, mint=mint, creator=creator)
 
-    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits:
         return gate_queries.limits_locked(wallet.wallet_type)
+
+    def limits_save(self, limits: RiskLimits, *fields: str) -> None:
+        limits.save(update_fields=fields)
+
+    def invested_by_all(self, kind: str, mint: str) -> tuple[int, int, int]:
+        return gate_queries.invested_by_all(kind, mint)
+
+    def money_of_all(self, kind: str) -> tuple[int, int]:
+        return gate_queries.money_of_all(kind)
+
+    def positions_of_all(self, kind: str) -> list[Position]:
+        return list(queries.positions_open(wallet__wallet_type=kind))
+
+    def result_of_all(self, kind: str, *, mint: str = "", creator: str | None = None) -> int:
+        return gate_queries.result_of(kind, mint=mint, creator=creator)
+
+    def streak_of(self, kind: str, since: datetime, at: datetime) -> tuple[int, datetime | None]:
+        return gate_queries.streak_of(kind, since, at)
 
     def origin(self, mint: str) -> Origin:
         return gate_queries.origin_of(mint)

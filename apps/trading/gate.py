@@ -10,7 +10,8 @@ from django.conf import settings
 
 from apps.core.units import sol_to_lamports
 from apps.discovery.curve import INITIAL
-from apps.trading import gate_queries, queries, risk, unlocking
+from apps.trading import risk, unlocking
+from apps.trading.book import TABLES
 from apps.trading.gate_queries import Origin
 from apps.trading.market import Market
 from apps.trading.models import RiskLimits, Wallet
@@ -28,13 +29,12 @@ def buy_snapshot(
     """All that decides on a buy, as it is at the intent's feed time. The wallet is locked."""
     invested, open_positions = book.invested(wallet)
     origin, at = book.origin(intent.mint), intent.decided_at
-    together = book.limits_of_all(wallet)
     return risk.BuySnapshot(
         trading_state=book.trading_state(),
         is_unlocked=unlocking.may_buy(wallet),
         is_active=wallet.status == Wallet.Status.ACTIVE,
         wallet=_wallet_scope(wallet, intent.mint, invested, open_positions, origin, at, book),
-        everyone=everyone_scope(together, intent.mint, origin.creator, at) if together is not None else None,
+        everyone=everyone_scope(book.limits_of_all(wallet), intent.mint, origin.creator, at, book=book),
         caps=_caps(wallet, at, book),
         coin=market.coin_state(),
         coin_is_blocked=origin.coin_is_blocked,
@@ -139,21 +139,23 @@ def limits_together(row: RiskLimits) -> Limits:
     )
 
 
-def everyone_scope(row: RiskLimits, mint: str, creator: str | None, at: datetime, *, keep_peak: bool = True) -> Scope:
+def everyone_scope(
+    row: RiskLimits, mint: str, creator: str | None, at: datetime, *, keep_peak: bool = True, book: Book = TABLES
+) -> Scope:
     """How far the limits of all are used; only what a limit asks for is read. `keep_peak`: the row is locked."""
     limits, kind = limits_together(row), row.scope
     exposure = in_coin = count = equity = day_start = 0
     if limits.max_position_lamports or limits.max_open_positions or row.max_exposure_lamports or row.max_reserves_bps:
-        exposure, in_coin, count = gate_queries.invested_by_all(kind, mint)
+        exposure, in_coin, count = book.invested_by_all(kind, mint)
     if limits.max_daily_loss_bps is not None or limits.max_drawdown_bps is not None:
-        equity, day_start = equity_of_all(kind, at)
+        equity, day_start = equity_of_all(kind, at, book)
     if limits.max_drawdown_bps is not None and equity > (row.peak_equity_lamports or 0):
         row.peak_equity_lamports = equity
         if keep_peak:
-            row.save(update_fields=["peak_equity_lamports"])
-    losses, is_cooling = _streak(row, at)
-    coin_lost = -gate_queries.result_of(kind, mint=mint) if limits.max_coin_loss_lamports else 0
-    creator_lost = -gate_queries.result_of(kind, creator=creator) if limits.max_creator_loss_lamports else 0
+            book.limits_save(row, "peak_equity_lamports")
+    losses, is_cooling = _streak(row, at, book)
+    coin_lost = -book.result_of_all(kind, mint=mint) if limits.max_coin_loss_lamports else 0
+    creator_lost = -book.result_of_all(kind, creator=creator) if limits.max_creator_loss_lamports else 0
     usage = Usage(
         invested_in_coin_lamports=in_coin,
         open_positions=count,
@@ -169,18 +171,18 @@ def everyone_scope(row: RiskLimits, mint: str, creator: str | None, at: datetime
     return Scope(limits, usage, row.trading_enabled)
 
 
-def equity_of_all(kind: str, at: datetime) -> tuple[int, int]:
+def equity_of_all(kind: str, at: datetime, book: Book = TABLES) -> tuple[int, int]:
     """The equity of all wallets of a kind at `at`, and at the start of their day."""
-    cash, day_start = gate_queries.money_of_all(kind)
-    held = positions_valued(list(queries.positions_open(wallet__wallet_type=kind)), at)
+    cash, day_start = book.money_of_all(kind)
+    held = positions_valued(book.positions_of_all(kind), at, book)
     return cash + sum(one.value_lamports for one in held), day_start
 
 
-def _streak(row: RiskLimits, at: datetime) -> tuple[int, bool]:
+def _streak(row: RiskLimits, at: datetime, book: Book) -> tuple[int, bool]:
     """Losses in a row of all wallets since the day began, or the last reset, and whether they cool down after them."""
     if not row.max_consecutive_losses and not row.cooldown_seconds:
         return 0, False
     since = risk.day_start(at, settings.RISK_TIMEZONE)
-    losses, last = gate_queries.streak_of(row.scope, max(since, row.losses_from or since), at)
+    losses, last = book.streak_of(row.scope, max(since, row.losses_from or since), at)
     pause = timedelta(seconds=risk.cooldown_of(losses, row.cooldown_losses, row.cooldown_seconds))
     return losses, last is not None and at < last + pause

@@ -23,6 +23,7 @@ from apps.trading.market import Market
 from apps.trading.models import LedgerEntry, Order, Position, RiskLimits, Strategy, TradeLog, Wallet
 from apps.trading.positions import cost_of_remaining
 from apps.trading.queries import LONGEST_LOOK_BACK, Score, Tick
+from apps.trading.together import Together
 from apps.trading.valuation import holding_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -142,9 +143,10 @@ class History:
 class MemoryBook:
     """What one strategy does with its wallet in a backtest; wallet and strategy are changed, never saved."""
 
-    def __init__(self, strategy: Strategy, history: History, terms: Terms) -> None:
+    def __init__(self, strategy: Strategy, history: History, terms: Terms, together: Together) -> None:
         self.history = history
         self.terms = terms
+        self.together, self._limits = together, together.row()
         self.orders: dict[str, Order] = {}
         self.positions: list[Position] = []
         self.trades: list[TradeLog] = []
@@ -195,18 +197,45 @@ class MemoryBook:
             if one.mint == mint or (creator and self.history.coins[one.mint].creator == creator)
         )
 
-    def limits_of_all(self, wallet: Wallet) -> RiskLimits | None:
-        return None
-
     def origin(self, mint: str) -> Origin:
         coin = self.history.coins.get(mint)
-        return Origin(coin.creator if coin else None)
+        return self.together.origin(mint, coin.creator if coin else None)
 
     def equity_add(self, wallet: Wallet, at: datetime, equity_lamports: int) -> None:
         """A backtest reads its equity at points of its own."""
 
     def _in_flight(self) -> list[Order]:
         return [order for _, _, order in self._due if order.status == Order.Status.SUBMITTED]
+
+    # All wallets: there is one
+
+    def limits_of_all(self, wallet: Wallet) -> RiskLimits:
+        return self._limits
+
+    def limits_save(self, limits: RiskLimits, *fields: str) -> None:
+        """They are those in memory already."""
+
+    def invested_by_all(self, kind: str, mint: str) -> tuple[int, int, int]:
+        invested, count = self.invested(self._wallet)
+        return sum(invested.values()), invested.get(mint, 0), count
+
+    def money_of_all(self, kind: str) -> tuple[int, int]:
+        cash = self._wallet.cash_lamports + self.reserved(self._wallet)
+        day_start = self._wallet.day_start_equity_lamports
+        return cash, cash if day_start is None else day_start
+
+    def positions_of_all(self, kind: str) -> list[Position]:
+        return self.positions_open(self._wallet)
+
+    def result_of_all(self, kind: str, *, mint: str = "", creator: str | None = None) -> int:
+        return self.result_of(self._wallet, mint=mint, creator=creator)
+
+    def streak_of(self, kind: str, since: datetime, at: datetime) -> tuple[int, datetime | None]:
+        ends = [(one.closed_at, one.realized_pnl_lamports < 0) for one in self.positions if one.closed_at is not None]
+        ends = [end for end in ends if since <= end[0] <= at]
+        won = max((closed_at for closed_at, lost in ends if not lost), default=EPOCH)
+        losses = [closed_at for closed_at, _ in ends if closed_at > won]
+        return len(losses), max(losses, default=None)
 
     # Strategies
 

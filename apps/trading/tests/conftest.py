@@ -10,8 +10,10 @@ from apps.discovery import curve
 from apps.discovery.curve import INITIAL, Fees, Reserves
 from apps.discovery.models import Coin, CoinTransaction, StreamState
 from apps.predictions.models import AlertEvaluation
-from apps.trading import services
+from apps.trading import rehearsal, services
 from apps.trading.models import Strategy, TraderProgress, Wallet
+from apps.trading.rehearsal import Beat, beat_write
+from apps.trading.tests.backtest_desk import BEATS, COINS
 
 START = datetime(2026, 7, 4, 12, 0, tzinfo=UTC)
 SOL = curve.LAMPORTS_PER_SOL
@@ -117,3 +119,15 @@ def started(world: World, db: None) -> World:
     world.feed(0)
     TraderProgress.objects.update_or_create(id=1, defaults={"processed_at": START, "processed_seq": -1})
     return world
+
+
+@pytest.fixture
+def market(settings: object, db: None) -> list[Beat]:
+    """The rehearsal's market with alerts in the tables; nobody has traded on it."""
+    settings.TRADING_LATENCY_MS, settings.TRADING_LATENCY_MAX_MS = 400, 2000  # type: ignore[attr-defined]
+    settings.PAPER_FAILURE_RATE = 0.1  # type: ignore[attr-defined]
+    rehearsal.stage(coins=COINS)
+    beats = rehearsal.script(seed=7, beats=BEATS, coins=COINS, alerts_a_beat=2)
+    for beat in beats:
+        beat_write(beat)
+    return beats

@@ -12,13 +12,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from apps.discovery.models import CoinTransaction, StreamGap
+from apps.discovery.models import Coin, CoinTransaction, StreamGap
 from apps.predictions.models import AlertEvaluation
-from apps.trading import backtest, engine, rehearsal
+from apps.trading import backtest, engine, limits, rehearsal
 from apps.trading.backtest import Run, Task
 from apps.trading.backtest_queries import history_load, signals_stored
 from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
-from apps.trading.rehearsal import BEAT, START, Beat, beat_write
+from apps.trading.rehearsal import BEAT, START, Beat, beat_write, mint_of
 
 pytestmark = pytest.mark.django_db
 
@@ -149,20 +149,65 @@ def test_backtest_knows_gaps_limits_midnight_and_little_money(terms: Any) -> Non
     same_as_paper(backtest.backtest(backtest.task_of(strategy=strategy, since=start, until=moved[-1].at)))
 
 
+CREATOR = "creator-of-some-coins"
+
+
 @pytest.mark.parametrize(
-    ("limits", "codes"),
+    ("of_wallet", "of_all", "codes"),
     [
-        ({"max_exposure_lamports": 350_000_000, "cooldown_seconds": 6}, {"MAX_EXPOSURE", "COOLDOWN"}),
-        ({"max_drawdown_bps": 30, "max_daily_loss_bps": 0}, {"DRAWDOWN"}),
-        ({"max_coin_loss_lamports": 1, "max_day_lamports": 900_000_000}, {"COIN_LOSS", "CAP_DAY"}),
+        (
+            {"max_exposure_lamports": 350_000_000, "cooldown_seconds": 6},
+            {"max_drawdown_bps": 40},
+            {"MAX_EXPOSURE", "COOLDOWN", "GLOBAL_DRAWDOWN"},
+        ),
+        (
+            {"max_drawdown_bps": 70, "max_daily_loss_bps": 0, "max_total_lamports": 10**9},
+            {},
+            {"DRAWDOWN", "CAP_TOTAL"},
+        ),
+        ({"max_coin_loss_lamports": 1, "max_day_lamports": 900_000_000}, {}, {"COIN_LOSS", "CAP_DAY"}),
+        ({"max_reserves_bps": 60, "max_creator_loss_lamports": 1}, {}, {"MAX_RESERVES", "CREATOR_LOSS"}),
+        (
+            {},
+            {"max_exposure_lamports": 350_000_000, "cooldown_seconds": 6, "max_consecutive_losses": 2},
+            {"GLOBAL_MAX_EXPOSURE", "GLOBAL_COOLDOWN", "GLOBAL_CONSECUTIVE_LOSSES"},
+        ),
+        (
+            {"max_daily_loss_bps": 0},
+            {"max_daily_loss_bps": 30, "max_reserves_bps": 60, "max_open_positions": 3},
+            {"GLOBAL_DAILY_LOSS", "GLOBAL_MAX_RESERVES", "GLOBAL_MAX_OPEN_POSITIONS"},
+        ),
+        (
+            {},
+            {"max_coin_loss_lamports": 3 * 10**7, "max_creator_loss_lamports": 1},
+            {"GLOBAL_COIN_LOSS", "GLOBAL_CREATOR_LOSS"},
+        ),
     ],
 )
-def test_backtest_keeps_each_limit_as_paper_does(terms: Any, limits: dict[str, int], codes: set[str]) -> None:
+def test_backtest_keeps_each_limit_as_paper_does(
+    terms: Any, of_wallet: dict[str, int], of_all: dict[str, int], codes: set[str]
+) -> None:
     rehearsal.stage(coins=COINS, wallet_sol=3)
-    Wallet.objects.update(max_open_positions=10, **limits)
+    Coin.objects.filter(mint__in=map(mint_of, (3, 4, 5))).update(creator=CREATOR)
+    Wallet.objects.update(max_open_positions=10, **of_wallet)
+    limits.limits_update(kind="TEST", **of_all)
     beats = rehearsal.script(seed=5, beats=14, coins=COINS, alerts_a_beat=3)
     play(beats)
     assert codes <= set(Order.objects.values_list("deny_code", flat=True))
+    same_as_paper(backtest.backtest(task_over(beats)))
+
+
+def test_backtest_keeps_to_the_block_list_as_paper_does(terms: Any) -> None:
+    rehearsal.stage(coins=COINS)
+    Coin.objects.filter(mint=mint_of(1)).update(creator=CREATOR)
+    limits.blocked_add(kind="CREATOR", address=CREATOR)
+    limits.blocked_add(kind="MINT", address=mint_of(2))
+    limits.limits_update(kind="TEST", max_position_lamports=1)
+    beats = rehearsal.script(seed=5, beats=4, coins=COINS, alerts_a_beat=3)
+    play(beats)
+    codes = dict(Order.objects.filter(deny_code__contains="BLOCKED").values_list("mint", "deny_code"))
+    assert codes == {mint_of(1): "CREATOR_BLOCKED", mint_of(2): "COIN_BLOCKED"}
+    assert Order.objects.filter(deny_code="GLOBAL_MAX_POSITION").exists()
     same_as_paper(backtest.backtest(task_over(beats)))
 
 

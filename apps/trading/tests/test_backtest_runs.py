@@ -1,69 +1,29 @@
-"""Backtests as stored runs: asked for, done by the trainer's runner, cancelled, compared; by API and on pages."""
+"""Backtests as stored runs: asked for, done by the trainer's runner, cancelled, compared."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
 from apps.discovery.models import Coin, CoinTransaction, StreamGap
 from apps.predictions.models import AlertEvaluation
-from apps.trading import backtest, backtest_compare, backtest_runs, rehearsal
+from apps.trading import backtest, backtest_compare, backtest_runs, limits, rehearsal, services
 from apps.trading.backtest_queries import history_load
-from apps.trading.backtest_runs import Wish
-from apps.trading.models import Backtest, BacktestTrade, Order, Strategy, Wallet
-from apps.trading.rehearsal import BEAT, START, Beat, beat_write
-from apps.trading.tests.test_api import Caller
-from apps.training import runner
+from apps.trading.models import Backtest, Order, Strategy, Wallet
+from apps.trading.rehearsal import BEAT, START, Beat
+from apps.trading.tests.backtest_desk import BEATS, END, asked, done, wish, work
 from apps.training import services as jobs
 from apps.training.models import Job
 
 pytestmark = pytest.mark.django_db
-COINS, BEATS = 6, 16
-END = START + BEATS * BEAT
-
-
-@pytest.fixture
-def market(settings: Any) -> list[Beat]:
-    """A market with alerts in the tables; nobody has traded on it."""
-    settings.TRADING_LATENCY_MS, settings.TRADING_LATENCY_MAX_MS, settings.PAPER_FAILURE_RATE = 400, 2000, 0.1
-    rehearsal.stage(coins=COINS)
-    beats = rehearsal.script(seed=7, beats=BEATS, coins=COINS, alerts_a_beat=2)
-    for beat in beats:
-        beat_write(beat)
-    return beats
-
-
-def wish(**fields: Any) -> Wish:
-    return Wish(strategy=backtest.strategy_get("rehearsal"), since=START, until=END, **fields)
-
-
-def asked(**fields: Any) -> Backtest:
-    return backtest_runs.run_request(wish=wish(**fields))
-
-
-def work(run: Backtest, show: Callable[[float, str], None] = lambda share, text: None) -> Backtest:
-    """Do the job of a run as the trainer does; the run as it is then."""
-    assert jobs.job_take(job=run.job, worker="test", now=timezone.now())
-    runner.run(run.job, show)
-    return backtest_runs.run_get(backtest_id=run.pk)
-
-
-def done(**fields: Any) -> Backtest:
-    run = work(asked(**fields))
-    assert run.job.status == Job.Status.COMPLETED, run.job.error
-    return run
 
 
 # --- The run --------------------------------------------------------------------------------------------
@@ -89,9 +49,23 @@ def test_what_was_asked_for_is_not_changed_by_later_changes(market: list[Beat]) 
     before, run = done(), asked()
     Strategy.objects.update(stake_lamports=1, slippage_bps=0, min_probability=1.0)
     Wallet.objects.update(max_open_positions=0, virtual_loss_percent=50, status="FROZEN", trading_enabled=False)
+    limits.limits_update(kind="TEST", max_position_lamports=1)
     same = work(run)
     assert same.figures["pnl_lamports"] == before.figures["pnl_lamports"] != 0
     assert done().figures["fills"] == 0
+
+
+def test_run_obeys_what_holds_for_all_wallets_when_it_is_asked_for_but_no_switch(market: list[Beat]) -> None:
+    limits.limits_update(kind="TEST", max_open_positions=1, trading_enabled=False)
+    limits.blocked_add(kind="MINT", address=rehearsal.mint_of(1))
+    services.trading_state_set(state="HALTED", reason="")
+    run = asked()
+    limits.limits_update(kind="TEST", max_open_positions=0)
+    limits.blocked_add(kind="MINT", address=rehearsal.mint_of(2))
+    codes = {row["code"]: row["orders"] for row in work(run).figures["orders"] if row["status"] == "DENIED"}
+    assert {"GLOBAL_MAX_OPEN_POSITIONS", "COIN_BLOCKED"} < codes.keys()
+    assert not {"GLOBAL_TRADING_DISABLED", "TRADING_HALTED"} & codes.keys()
+    assert codes["COIN_BLOCKED"] == AlertEvaluation.objects.filter(mint=rehearsal.mint_of(1)).count()
 
 
 def test_terms_of_a_run_are_its_own(market: list[Beat]) -> None:
@@ -286,120 +260,3 @@ def test_only_finished_runs_of_one_range_are_compared(market: list[Beat]) -> Non
         with pytest.raises(PlatformError) as refused:
             backtest_compare.runs_chosen(ids)
         assert refused.value.code == code
-
-
-# --- API ------------------------------------------------------------------------------------------------
-def test_api_asks_follows_reads_compares_and_removes(market: list[Beat]) -> None:
-    api, reader = Caller("trade"), Caller("read")
-    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
-    assert reader("post", "backtests", body, 403)["code"] == "SCOPE_MISSING"
-    assert reader("post", "backtests/preview", body)["coverage"]["alerts_wanted"] == 2 * BEATS
-    made = api("post", "backtests", {**body, "note": "by a program", "seed": 3}, 202)
-    assert (made["status"], made["from"], made["figures"], made["seed"]) == (
-        "PENDING",
-        body["from"].replace("+00:00", "Z"),
-        None,
-        3,
-    )
-    ran = work(Backtest.objects.get(pk=made["id"]))
-    one = reader("get", f"backtests/{made['id']}")
-    assert (one["status"], one["progress"], one["pnl_lamports"]) == ("COMPLETED", 1.0, ran.figures["pnl_lamports"])
-    assert one["figures"]["exits"] and one["definition"]["strategy"]["name"] == "rehearsal"
-    trades = reader("get", f"backtests/{made['id']}/trades?limit=2&offset=1")
-    assert (trades["count"], [row["number"] for row in trades["items"]]) == (ran.trades.count(), [2, 3])
-    equity = reader("get", f"backtests/{made['id']}/equity?limit=1")
-    assert (equity["count"], equity["items"][0]["lamports"]) == (backtest.POINTS + 1, ran.balance_lamports)
-    second = work(
-        Backtest.objects.get(pk=api("post", "backtests", {**body, "latency_ms": 0, "latency_max_ms": 0}, 202)["id"])
-    )
-    found = reader("get", f"backtests/compare?ids={made['id']}&ids={second.pk}")
-    assert found["pairs"][0]["difference_lamports"] == one["pnl_lamports"] - second.figures["pnl_lamports"]
-    assert [run["id"] for run in reader("get", "backtests?status=COMPLETED&strategy=rehearsal")["items"]] == [
-        second.pk,
-        made["id"],
-    ]
-    assert api("post", f"backtests/{made['id']}/cancel", {}, 409)["code"] == "JOB_ALREADY_ENDED"
-    api("delete", f"backtests/{made['id']}", status=204)
-    assert reader("get", f"backtests/{made['id']}", status=404)["code"] == "BACKTEST_NOT_FOUND"
-    assert not BacktestTrade.objects.filter(backtest_id=made["id"]).exists()
-
-
-def test_api_says_what_is_wrong_with_a_wish(market: list[Beat]) -> None:
-    api = Caller("trade")
-    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
-    assert api("post", "backtests", {**body, "strategy": "none"}, 404)["code"] == "STRATEGY_NOT_FOUND"
-    assert api("post", "backtests", {**body, "to": body["from"]}, 400)["code"] == "RANGE_EMPTY"
-    assert api("post", "backtests", {**body, "failure_rate": 2}, 422)["code"] == "VALIDATION_FAILED"
-    assert api("post", "backtests", {**body, "from": "2026-07-04T12:00:00"}, 422)["code"] == "VALIDATION_FAILED"
-    assert api("post", "backtests", {**body, "scores": "recomputed"}, 409)["code"] == "NO_MODEL_TO_RECOMPUTE"
-    assert api("get", "backtests/compare?ids=1", status=400)["code"] == "BACKTEST_NUMBER"
-
-
-# --- Pages ----------------------------------------------------------------------------------------------
-@pytest.fixture
-def browser(client: Client, db: None) -> Client:
-    client.force_login(get_user_model().objects.create_user("person"))
-    return client
-
-
-def shown(browser: Client, name: str, *arguments: Any, query: str = "", language: str = "en") -> str:
-    address = reverse(f"trading:{name}", args=arguments) + query
-    response = browser.get(address, headers={"accept-language": language})
-    assert response.status_code == 200
-    return " ".join(response.content.decode().split())
-
-
-def test_pages_without_anything_say_what_to_do(browser: Client) -> None:
-    assert "No backtest yet." in shown(browser, "backtests")
-    assert "There is no strategy to try." in shown(browser, "backtest_new")
-
-
-def test_form_previews_queues_and_leads_to_the_run(browser: Client, market: list[Beat]) -> None:
-    page = shown(browser, "backtest_new", query="?strategy=rehearsal")
-    assert 'name="failure_percent" value="10.0"' in page
-    local = [timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M:%S") for moment in (START, END)]
-    fields = {"strategy": Strategy.objects.get().pk, "scores": "stored", "time_from": local[0], "time_to": local[1],
-              "alert_delay_ms": 0, "seed": 2, "sensitivity": "on"}  # fmt: skip
-    preview = browser.post(reverse("trading:backtest_preview"), fields).content.decode()
-    assert re.search(rf"from its least probability on</dt>\s*<dd>{2 * BEATS}</dd>", preview)
-    refused = browser.post(reverse("trading:backtest_preview"), {**fields, "scores": "recomputed"}).content.decode()
-    assert "No model at work is there to score with" in refused
-    answer = browser.post(reverse("trading:backtest_new"), fields)
-    run = Backtest.objects.get()
-    assert answer["Location"] == reverse("trading:backtest", args=[run.pk])
-    assert (run.since, run.until, run.seed, run.terms["sensitivity"]) == (START, END, 2, True)
-    waiting = shown(browser, "backtest", run.pk)
-    assert "<progress" in waiting and "Cancel" in waiting
-    browser.post(reverse("trading:backtest_cancel", args=[run.pk]))
-    assert "cancelled" in shown(browser, "backtest", run.pk)
-
-
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_pages_of_a_finished_run_show_it(browser: Client, market: list[Beat], language: str) -> None:
-    first, second = done(sensitivity=True), done(slippage_bps=50)
-    page = shown(browser, "backtest", first.pk, language=language)
-    assert page.count('<svg class="plot"') == 2
-    assert "STOP_LOSS" in page or "TIMEOUT" in page or "TAKE_PROFIT" in page
-    assert "+0.000000000" in page.replace(",", ".")
-    assert first.trades.first().mint in shown(browser, "backtest_trades", first.pk, language=language)
-    assert f"{first.pk} – {second.pk}" in shown(
-        browser, "backtest_compare", query=f"?ids={first.pk}&ids={second.pk}", language=language
-    )
-    assert f'value="{first.pk}"' in shown(browser, "backtests", language=language)
-    assert browser.get(reverse("trading:backtest_compare") + "?ids=x&ids=1").status_code == 302
-    job = reverse("training:job", args=[first.job_id])
-    assert reverse("trading:backtest", args=[first.pk]) in browser.get(job).content.decode()
-    browser.post(reverse("trading:backtest_delete", args=[first.pk]))
-    assert reverse("trading:backtest", args=[first.pk]) not in browser.get(job).content.decode()
-    assert browser.get(reverse("trading:backtest", args=[first.pk])).status_code == 404
-
-
-def test_page_of_a_run_in_training_data_warns_in_red(browser: Client, market: list[Beat]) -> None:
-    run = done()
-    seen = [
-        {"model_id": 1, "name": "knew it", "train_from": START.isoformat(), "train_to": END.isoformat(), "alerts": 3}
-    ]
-    Backtest.objects.update(figures={**run.figures, "overlaps_training": seen})
-    page = shown(browser, "backtest", run.pk)
-    assert re.search(r'note-box bad[^>]*" role="alert">.*This promises nothing.*knew it', page)
-    assert "overlaps training" in shown(browser, "backtests")
