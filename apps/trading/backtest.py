@@ -18,6 +18,7 @@ from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.trading import backtest_figures, engine, entries
+from apps.trading.backtest_equity import deepest_fall
 from apps.trading.backtest_extras import history_extend
 from apps.trading.backtest_figures import Closed
 from apps.trading.backtest_queries import history_load, signals_stored
@@ -25,7 +26,7 @@ from apps.trading.book import Terms, terms_set
 from apps.trading.entries import Signal
 from apps.trading.facts import signals_informed
 from apps.trading.ledger import COSTS, balances, deposit_entries, trade_entries
-from apps.trading.memory import History, MemoryBook
+from apps.trading.memory import History, MemoryBook, to_us
 from apps.trading.models import BacktestTrade, Position, Strategy, TradeLog, Wallet
 from apps.trading.queries import Score
 from apps.trading.together import Together, together_now
@@ -178,7 +179,7 @@ def summary(run: Run) -> dict[str, Any]:
         "end_equity_lamports": end,
         "pnl_lamports": end - task.balance_lamports,
         "return_ratio": end / task.balance_lamports - 1,
-        "drawdown_ratio": backtest_figures.drawdown_ratio(value for _, value in run.equity),
+        "drawdown_ratio": deepest_fall(book, task.balance_lamports, to_us(task.until)),
         "booked_drawdown_ratio": backtest_figures.drawdown_ratio(_booked(closed, task.balance_lamports)),
         "closed_positions": len(closed),
         "winners": sum(one.pnl_lamports > 0 for one in closed),

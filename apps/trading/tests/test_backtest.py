@@ -16,7 +16,10 @@ from apps.discovery.models import Coin, CoinTransaction, StreamGap
 from apps.predictions.models import AlertEvaluation
 from apps.trading import backtest, engine, limits, rehearsal
 from apps.trading.backtest import Run, Task
+from apps.trading.backtest_equity import equity_path
+from apps.trading.backtest_figures import drawdown_ratio
 from apps.trading.backtest_queries import history_load, signals_stored
+from apps.trading.memory import to_us
 from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
 from apps.trading.rehearsal import BEAT, START, Beat, beat_write, mint_of
 
@@ -254,6 +257,21 @@ def test_money_of_a_backtest_adds_up(recorded: list[Beat]) -> None:
     held = sum(one.realized_pnl_lamports for one in run.book.positions if one.status == "OPEN")
     assert lost < 0
     assert figures["pnl_lamports"] == made + held + figures["unrealized_pnl_lamports"] + lost
+
+
+def test_fall_between_two_points_of_the_curve_is_not_overlooked(recorded: list[Beat]) -> None:
+    near = backtest.summary(backtest.backtest(task_over(recorded)))
+    far = backtest.summary(backtest.backtest(replace(task_over(recorded), until=recorded[-1].at + timedelta(days=1))))
+    assert drawdown_ratio(lamports for _, lamports in far["equity"]) < near["drawdown_ratio"] == far["drawdown_ratio"]
+
+
+def test_equity_at_every_event_goes_through_the_points_of_the_curve(recorded: list[Beat]) -> None:
+    run = backtest.backtest(task_over(recorded))
+    at_us, equity = equity_path(run.book, run.task.balance_lamports, to_us(run.task.until))
+    assert len(equity) > len(run.book.trades)
+    for at, lamports in run.equity:
+        before = [value for when, value in zip(at_us, equity, strict=True) if when <= to_us(at)]
+        assert lamports == (before[-1] if before else run.task.balance_lamports)
 
 
 def test_order_under_way_at_the_end_expires_and_gives_its_money_back(recorded: list[Beat]) -> None:
