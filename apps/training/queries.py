@@ -267,8 +267,8 @@ def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
 
 def copy_records(sql: str, params: tuple[Any, ...], dtype: np.dtype[Any], times: Sequence[str]) -> NDArray[np.void]:
     """The result of a query whose columns are those of `dtype`, eight bytes each and never NULL."""
-    data = bytearray()
-    with connection.cursor() as cursor, cursor.cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT BINARY)", params) as copy:
+    data, statement = bytearray(), f"COPY ({sql}) TO STDOUT (FORMAT BINARY)"
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.cursor.copy(statement, params) as copy:
         for block in copy:
             data += block
     wire = np.dtype(

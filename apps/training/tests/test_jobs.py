@@ -233,13 +233,13 @@ def ended(job: Job, seconds: float = 15) -> Job:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_waits_for_a_query_is_cancelled_too(quick, make_recipe):
-    """The table of windows is locked, so loading hangs inside the database."""
+    """The table of rates is locked, so loading hangs inside a COPY."""
     market.fill(3)
     services.train_request(recipe=make_recipe())
     job = services.job_claim(worker="me", now=timezone.now())
     worker = threading.Thread(target=lambda: (runner.run(job), connection.close()))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE coin_metrics IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE exchange_rates IN ACCESS EXCLUSIVE MODE")
         worker.start()
         cancelling = threading.Thread(
             target=lambda: (services.job_cancel(job=Job.objects.get(), now=timezone.now()), connection.close())
