@@ -1,6 +1,7 @@
 """The base of commands with `--json`: whatever ends them, standard output holds one JSON object.
 
-A failure prints the API's error shape there, beside the sentence on standard error; the exit status tells.
+A failure prints the API's error shape there, beside the sentence on standard error; the exit status tells. What nobody
+expected prints INTERNAL_ERROR there and its traceback on standard error.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
+from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from apps.core.errors import PlatformError
 
 FAILED, WRONG_USE = 1, 2
+NOT_MIGRATED = PlatformError(
+    "DATABASE_NOT_MIGRATED", "The database lacks tables of this version: run `manage.py migrate` first.", status=503
+)
+SURPRISE = PlatformError(
+    "INTERNAL_ERROR", "Something unexpected went wrong: standard error tells where in the code.", status=500
+)
 
 
 class CommandStoppedError(CommandError):
@@ -44,22 +52,28 @@ class JsonCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except (CommandError, PlatformError, OperationalError, InterfaceError) as failure:
+        except Exception as failure:
             stopped = _stopped(failure)
             if options.get("json"):
-                self._tell(_error_of(stopped))
+                self._tell(_error_of(stopped) if stopped else SURPRISE)
+            if stopped is None:
+                raise
             raise stopped from failure
 
     def _tell(self, error: PlatformError) -> None:
         self.stdout.write(json.dumps(error.as_dict(), default=str))
 
 
-def _stopped(failure: Exception) -> CommandError:
-    """The failure as a command ends with it."""
+def _stopped(failure: Exception) -> CommandError | None:
+    """The failure as a command ends with it; None where nobody expected it."""
     if isinstance(failure, CommandError):
         return failure
     if isinstance(failure, PlatformError):
         return CommandStoppedError(failure)
+    if isinstance(failure, ProgrammingError) and isinstance(failure.__cause__, UndefinedTable | UndefinedColumn):
+        return CommandStoppedError(NOT_MIGRATED)
+    if not isinstance(failure, OperationalError | InterfaceError):
+        return None
     sentence = f"The database does not answer: {str(failure).splitlines()[0] if str(failure) else 'no reason given'}"
     return CommandStoppedError(PlatformError("DATABASE_UNAVAILABLE", sentence, status=503))
 

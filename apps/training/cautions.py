@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,6 +17,29 @@ ON_VALIDATION: str | Promise = gettext_lazy(
     "These rows also chose the number of rounds, the scaling of the probabilities and the threshold: expect worse on"
     " other rows. What it is worth only a test says."
 )
+
+
+ON_OVERLAP: str | Promise = gettext_lazy(
+    "This stretch shares time with the data that the model was made from: these figures promise nothing."
+)
+TOO_GOOD: str | Promise = gettext_lazy(
+    "A ROC-AUC this high means a leak more often than a good model: look for it with `manage.py leakcheck`."
+)
+
+
+def for_programs(
+    scores: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int], *, overlaps: bool = False
+) -> dict[str, str]:
+    """The same in English under stable names, where they apply: `validation`, `overlap`, `too_good`, `left_out`.
+    `scores` are those of the judged samples by their names."""
+    with translation.override("en"):
+        found = {
+            "validation": of_part("validation") if "validation" in scores else "",
+            "overlap": ON_OVERLAP if overlaps else "",
+            "too_good": TOO_GOOD if any(one.get("suspicious") for one in scores.values()) else "",
+            "left_out": of_counts(counts),
+        }
+        return {name: str(sentence) for name, sentence in found.items() if sentence}
 
 
 def of_part(part: str) -> str | Promise:

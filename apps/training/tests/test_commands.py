@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command, execute_from_command_line
+from django.db import ProgrammingError, connection, transaction
 
+from apps.core import commands
 from apps.training import services
 from apps.training.models import Job, Model
 from apps.training.tests import market
@@ -36,10 +38,11 @@ def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
     call_command("train", str(recipe), "--json")
     trained = json.loads(capsys.readouterr().out)
     assert trained["rows"]["test"] == 0 and "test" not in trained["scores"]
+    assert "expect worse" in trained["cautions"]["validation"]
     start, end = market.START + timedelta(minutes=36), market.START + timedelta(minutes=60)
     call_command("test_model", "by-command", "--from", start.isoformat(), "--to", end.isoformat(), "--json")
     judged = json.loads(capsys.readouterr().out)
-    assert judged["overlaps_training"] is False
+    assert judged["overlaps_training"] is False and not {"validation", "overlap"} & set(judged["cautions"])
     scores = judged["scores"]
     assert scores["rows"] == judged["counts"]["rows"] > 100
     assert scores["intervals"]["pr_auc"][0] < scores["pr_auc"] < scores["intervals"]["pr_auc"][1]
@@ -89,6 +92,36 @@ def test_wrong_use_is_told_as_json_too(db, capsys, command, code):
     with pytest.raises(CommandError, match=code):
         call_command(*command)
     assert capsys.readouterr().out == "", "without --json the sentence is for people"
+
+
+class Broken(commands.JsonCommand):
+    """Ends with the failure that it is given."""
+
+    failure: Exception
+
+    def add_arguments(self, parser):
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args, **options):
+        raise self.failure
+
+
+def test_a_database_without_our_tables_is_told_to_be_migrated(db, capsys):
+    with pytest.raises(ProgrammingError) as lacking, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT FROM ml_models_of_tomorrow")
+    command = Broken()
+    command.failure = lacking.value
+    with pytest.raises(CommandError, match=r"manage\.py migrate") as ended:
+        call_command(command, "--json")
+    assert (json.loads(capsys.readouterr().out)["code"], ended.value.returncode) == ("DATABASE_NOT_MIGRATED", 1)
+
+
+def test_what_nobody_expected_is_told_as_json_and_keeps_its_traceback(capsys):
+    command = Broken()
+    command.failure = ZeroDivisionError("by zero")
+    with pytest.raises(ZeroDivisionError):
+        call_command(command, "--json")
+    assert json.loads(capsys.readouterr().out)["code"] == "INTERNAL_ERROR"
 
 
 @pytest.mark.parametrize("command", [["leakcheck", "--cuts", "many"], ["test_model"]])

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import JsonCommand
 from apps.core.errors import NotFoundError, PlatformError
-from apps.training import services
+from apps.training import cautions, services
 from apps.training.management import console
 from apps.training.models import Model, TestResult
 from apps.training.recipes import range_parse
@@ -18,7 +18,8 @@ class Command(JsonCommand):
         "Judge a trained model on the windows that end in (FROM, TO], in this process, as a job that the pages show. "
         "Coins that began before the model's data ended are left out; a range that overlaps training is marked. "
         "Prints measures with 95 % intervals over coins, the expected value per alert after all costs, baselines on "
-        "the same rows, and the same by phase, day and market; with --json all of it as one object (`scores`). "
+        "the same rows, and the same by phase, day and market; with --json all of it as one object, with `cautions` "
+        "beside `scores`. "
         "Status 0: judged; 1: failed, with a code and a sentence; 2: wrong name or range."
     )
 
@@ -59,6 +60,9 @@ def _result(model: Model, result: TestResult, job_result: dict[str, Any]) -> dic
         "overlaps_training": result.overlaps_training,
         "coins": result.coins,
         "scores": result.scores,
+        "cautions": cautions.for_programs(
+            {"sample": result.scores}, job_result["counts"], overlaps=result.overlaps_training
+        ),
         **job_result,
     }
 

@@ -9,19 +9,20 @@ from django.db.models import F
 
 from apps.core.commands import JsonCommand
 from apps.core.errors import PlatformError
-from apps.training import services
+from apps.training import cautions, services
 from apps.training.management import console
 from apps.training.models import Job, Model
 from apps.training.recipes import Recipe, recipe_load, recipe_parse
 
-CAUTIONS = {"validation": " (these rows also chose rounds, scaling and threshold: expect worse)", "test": ""}
+NOT_UNSEEN = {"validation": " (these rows also chose rounds, scaling and threshold: expect worse)", "test": ""}
 
 
 class Command(JsonCommand):
     help = (
         "Train a model from a recipe (TOML; examples in docs/recipes) on the stored data, in this process, as a job "
         "that the pages show. With a part [tune] in the recipe a study comes first, and its best is trained. Prints "
-        "the scores of the validation and the test part, with intervals, costs and baselines as test_model does. "
+        "the scores of the validation and the test part, with intervals, costs and baselines as test_model does; with "
+        "--json all of it as one object, with `cautions` beside `scores`. "
         "Status 0: trained; 1: failed, with a code and a sentence; 2: wrong recipe or name taken."
     )
 
@@ -84,6 +85,7 @@ def _restore(replaced: list[Model]) -> None:
 
 
 def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
+    judged = {part: model.scores[part] for part in NOT_UNSEEN if part in model.scores}
     return {
         "model_id": model.pk,
         "name": model.name,
@@ -93,6 +95,7 @@ def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
         "rows": {"train": model.rows_train, "validation": model.rows_validation, "test": model.rows_test},
         "threshold": model.threshold,
         "scores": model.scores,
+        "cautions": cautions.for_programs(judged, result["counts"]),
         "importances": dict(sorted(model.importances.items(), key=lambda one: -one[1])[:20]),
         "data_hash": model.data_hash,
         "artifact_sha256": model.artifact_sha256,
@@ -112,10 +115,7 @@ def _text(model: Model, result: dict[str, Any]) -> list[str]:
         f"train {model.rows_train:,}, validation {model.rows_validation:,}, test {model.rows_test:,} rows; "
         f"load {seconds['load']:.1f} s, fit {seconds['fit']:.1f} s",
     ]
-    for part in ("validation", "test"):
+    for part in NOT_UNSEEN:
         if part in model.scores:
-            caution = (
-                " (these rows also chose rounds, scaling and threshold: expect worse)" if part == "validation" else ""
-            )
-            lines += [f"{part}{caution}:", *console.measures(model.scores[part])]
+            lines += [f"{part}{NOT_UNSEEN[part]}:", *console.measures(model.scores[part])]
     return lines + console.walks(model.scores.get("walk_forward", []))
