@@ -14,19 +14,20 @@ logger = logging.getLogger(__name__)
 NAME = "demo"
 RETRAIN_AFTER = (timedelta(minutes=5), timedelta(minutes=20))
 RETRY_AFTER = timedelta(minutes=1)
-ENOUGH = 2
+ENOUGH = 3
 
 
 def recipe(number: int) -> Recipe:
-    """The demo's recipe: +20 % within a minute, from an entry two seconds later, on coins in their first minutes."""
+    """The demo's recipe: +20 % within half a minute, from an entry two seconds later, on coins in their first minutes.
+
+    The label's reach is short, since a pause of twice that lies between the parts of a split."""
     first = number == 1
     return recipe_parse(
         {
             "name": f"{NAME}-{number}",
-            "label": {"kind": "path", "change_pct": 20, "horizon_seconds": 60, "latency_seconds": 2},
+            "label": {"kind": "path", "change_pct": 20, "horizon_seconds": 30, "latency_seconds": 2},
             "data": {"phases": [1]},
-            # in the first minutes most of what follows a split is embargoed: the later part must be the larger one
-            "split": {"validation": 0.4 if first else 0.3, "test": 0.0 if first else 0.2},
+            "split": {"validation": 0.3, "test": 0.0 if first else 0.2},
             "xgboost": {"n_estimators": 150, "early_stopping_rounds": 20, "learning_rate": 0.1, "max_depth": 4},
             "min_alerts": 20,
         }
