@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from apps.core.htmx import StyledForm
-from apps.trading import unlocking, wallet_keys
+from apps.trading import identity, wallet_keys
 from apps.trading.models import Wallet
 
 
@@ -53,7 +53,7 @@ class ShowForm(StyledForm):
     def __init__(self, data: Any, user: Any) -> None:
         super().__init__(data)
         self.fields["code"].widget.attrs |= {"autocomplete": "off", "inputmode": "numeric"}
-        if not unlocking.has_second_factor(user):
+        if not identity.has_second_factor(user):
             del self.fields["code"]
 
     @sensitive_variables()

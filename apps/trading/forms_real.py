@@ -23,7 +23,7 @@ class UnlockForm(StyledForm):
 
     def __init__(self, data: Any, wallet: Wallet) -> None:
         super().__init__(data)
-        self.wallet = wallet
+        self.wallet, self.caps = wallet, data.get("caps", "") if data else ""
         self.fields["phrase"].help_text = unlocking.phrase_of(wallet.alias)
         for name in ("phrase", "code"):
             self.fields[name].widget.attrs["autocomplete"] = "off"
@@ -35,6 +35,7 @@ class UnlockForm(StyledForm):
             user=user,
             code=self.cleaned_data["code"],
             phrase=self.cleaned_data["phrase"],
+            caps=self.caps,
             now=timezone.now(),
         )
 

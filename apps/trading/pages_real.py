@@ -72,6 +72,7 @@ def real_wallets(now: datetime) -> list[dict[str, Any]]:
                 "balance": display.sol(wallet.real_balance_lamports),
                 "until": display.moment(unlock.expires_at) if unlock else "",
                 "caps": [(names[name], display.sol(cap) if cap else display.NONE) for name, cap in caps.items()],
+                "seen": unlocking.caps_text(wallet),
                 "missing": [names[name] for name in unlocking.CAPS if not caps[name]],
             }
         )

@@ -8,33 +8,34 @@ for an order that is being made, and the next one obeys.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.tokens import scopes_of_user
+from apps.trading import identity
 from apps.trading.models import Position, RealUnlock, Wallet
 from apps.trading.risk import DenyCode
 
 logger = logging.getLogger(__name__)
 
 CAPS = ("max_trade_lamports", "max_day_lamports", "max_total_lamports")
-TRIES_MOST = 5
-TRIES_WITHIN_SECONDS = 900
 TRANSFER_LIMITS = ("max_transfer_lamports", "max_transfer_day_lamports")
 
 
 def caps_of(wallet: Wallet) -> dict[str, int]:
     """The caps and transfer limits of a wallet as they stand, lamports by name; 0 is not set."""
     return {name: getattr(wallet, name) for name in CAPS + TRANSFER_LIMITS}
+
+
+def caps_text(wallet: Wallet) -> str:
+    """The same as one short text: what a page shows, and is asked for again, to know that nothing moved meanwhile."""
+    return ",".join(str(cap) for cap in caps_of(wallet).values())
 
 
 def phrase_of(alias: str) -> str:
@@ -78,19 +79,21 @@ def unlocks_live(now: datetime) -> list[RealUnlock]:
 
 
 # --- Unlocking and locking -----------------------------------------------------------------------------
-def wallet_unlock(*, alias: str, user: Any, code: str, phrase: str, now: datetime) -> RealUnlock:
-    """Let a real wallet trade for REAL_UNLOCK_HOURS. Raises PlatformError; a refused try is logged.
+def wallet_unlock(*, alias: str, user: Any, code: str, phrase: str, caps: str, now: datetime) -> RealUnlock:
+    """Let a real wallet trade for REAL_UNLOCK_HOURS, with the `caps` (`caps_text`) that the person has seen.
 
-    Codes: REAL_TRADING_OFF, SCOPE_MISSING, WALLET_NOT_FOUND, WALLET_NOT_REAL, CAPS_MISSING, PHRASE_WRONG,
+    Raises REAL_TRADING_OFF, SCOPE_MISSING, WALLET_NOT_FOUND, WALLET_NOT_REAL, CAPS_MISSING, CAPS_CHANGED, PHRASE_WRONG,
     SECOND_FACTOR_MISSING, SECOND_FACTOR_WRONG, TOO_MANY_ATTEMPTS.
     """
     _require_allowed(user)
     with transaction.atomic():
+        _require_caps(_real_wallet_locked(alias), caps)
+    if " ".join(phrase.split()) != phrase_of(alias):
+        raise PlatformError("PHRASE_WRONG", f"Type exactly: {phrase_of(alias)}.")
+    identity.second_factor_require(user, code, now)
+    with transaction.atomic():
         wallet = _real_wallet_locked(alias)
-        _require_caps(wallet)
-        if " ".join(phrase.split()) != phrase_of(alias):
-            raise PlatformError("PHRASE_WRONG", f"Type exactly: {phrase_of(alias)}.")
-        second_factor_require(user, code)
+        _require_caps(wallet, caps)
         _end(RealUnlock.objects.filter(wallet=wallet, ended_at=None), user.get_username(), now)
         row = RealUnlock.objects.create(
             wallet=wallet,
@@ -148,34 +151,9 @@ def _real_wallet_locked(alias: str) -> Wallet:
     return wallet
 
 
-def _require_caps(wallet: Wallet) -> None:
+def _require_caps(wallet: Wallet, seen: str) -> None:
     if missing := [name for name in CAPS if getattr(wallet, name) <= 0]:
         message = f"Set these caps of the wallet above 0 first: {', '.join(missing)}."
         raise ConflictError("CAPS_MISSING", message, caps=missing)
-
-
-# --- The second factor ---------------------------------------------------------------------------------
-def has_second_factor(user: Any) -> bool:
-    """Whether a user has an authenticator app."""
-    return bool(_factors(user))
-
-
-def second_factor_require(user: Any, code: str) -> None:
-    """A fresh code of the authenticator app; each counts once. Raises SECOND_FACTOR_MISSING, SECOND_FACTOR_WRONG,
-    TOO_MANY_ATTEMPTS."""
-    factors = _factors(user)
-    if not factors:
-        message = "Set up a second factor first: menu of your account, Second factor."
-        raise ConflictError("SECOND_FACTOR_MISSING", message)
-    tries = f"second-factor-tries:{user.pk}"
-    cache.add(tries, 0, timeout=TRIES_WITHIN_SECONDS)
-    if cache.incr(tries) > TRIES_MOST:
-        raise PlatformError("TOO_MANY_ATTEMPTS", "Too many wrong codes: wait a quarter of an hour.", status=429)
-    if not code.strip() or not any(factor.wrap().validate_code(code.strip()) for factor in factors):
-        message = "The code is wrong or was used already: wait for the next one."
-        raise PlatformError("SECOND_FACTOR_WRONG", message, status=403)
-    cache.delete(tries)
-
-
-def _factors(user: Any) -> Sequence[Authenticator]:
-    return list(Authenticator.objects.filter(user_id=user.pk, type=Authenticator.Type.TOTP))
+    if seen != caps_text(wallet):
+        raise ConflictError("CAPS_CHANGED", "The caps have changed since you saw them: look at them again.")

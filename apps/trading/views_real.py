@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.core.tokens import scopes_of_user
-from apps.trading import address_book, comparison, pages_real, reconciliation, unlocking
+from apps.trading import address_book, comparison, identity, pages_real, reconciliation, unlocking
 from apps.trading.forms_real import AddressForm, TransferForm, UnlockForm
 from apps.trading.models import Wallet
 from apps.trading.views import saved
@@ -30,7 +30,7 @@ def real(request: HttpRequest) -> HttpResponse:
         "differences": pages_real.differences_rows(),
         "checks": pages_real.checks_table(),
         "may_unlock": _may_unlock(request),
-        "has_factor": unlocking.has_second_factor(request.user),
+        "has_factor": identity.has_second_factor(request.user),
         "topics": "trading",
     }
     return render(request, "trading/real.html", context)
@@ -50,7 +50,7 @@ def real_unlock(request: HttpRequest, alias: str) -> HttpResponse:
         "wallet": row,
         "enabled": settings.REAL_TRADING,
         "may_unlock": _may_unlock(request),
-        "has_factor": unlocking.has_second_factor(request.user),
+        "has_factor": identity.has_second_factor(request.user),
         "hours": settings.REAL_UNLOCK_HOURS,
     }
     return render(request, "trading/real_unlock.html", context)

@@ -7,7 +7,7 @@ who has just given password and second factor again. What is done with a key is 
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,13 +18,10 @@ from apps.core import live, sealing
 from apps.core.envelope import SealedError
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.tokens import scopes_of_user
-from apps.trading import keys, unlocking
+from apps.trading import identity, keys
 from apps.trading.models import KeyEvent, Wallet
 
 logger = logging.getLogger(__name__)
-
-REFUSALS_MOST = 5
-REFUSALS_WITHIN = timedelta(minutes=15)
 Kind = KeyEvent.Kind
 
 
@@ -115,7 +112,7 @@ def key_show(*, alias: str, user: Any, password: str, code: str, now: datetime) 
     if wallet.is_test:
         raise ConflictError("WALLET_NOT_REAL", "This is a test wallet: it has no key.", alias=alias)
     try:
-        _require_identity(wallet, user, password, code, now)
+        _require_identity(user, password, code, now)
         key = _opened(wallet)
     except PlatformError as error:
         event_note(wallet, Kind.REFUSED, user, now, why=error.code)
@@ -127,14 +124,13 @@ def key_show(*, alias: str, user: Any, password: str, code: str, now: datetime) 
 
 
 @sensitive_variables("password", "code")
-def _require_identity(wallet: Wallet, user: Any, password: str, code: str, now: datetime) -> None:
-    refused = KeyEvent.objects.filter(user=user, kind=Kind.REFUSED, at__gt=now - REFUSALS_WITHIN)
-    if refused.exclude(why="TOO_MANY_ATTEMPTS").count() >= REFUSALS_MOST:
-        raise PlatformError("TOO_MANY_ATTEMPTS", "Too many wrong tries: wait a quarter of an hour.", status=429)
+def _require_identity(user: Any, password: str, code: str, now: datetime) -> None:
+    identity.try_begin(user, now)
     if not user.check_password(password):
         raise PlatformError("PASSWORD_WRONG", "The password is wrong.", status=403)
-    if unlocking.has_second_factor(user):
-        unlocking.second_factor_require(user, code)
+    if identity.has_second_factor(user):
+        identity.code_take(user, code)
+    identity.tries_forget(user)
 
 
 def key_events(wallet: Wallet, most: int = 20) -> list[KeyEvent]:

@@ -10,7 +10,7 @@ from apps.trading.models.shadows import ShadowFill
 from apps.trading.models.state import TraderProgress, TradingState
 from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
 from apps.trading.models.transfers import SavedAddress, TransferLog
-from apps.trading.models.unlocks import RealUnlock
+from apps.trading.models.unlocks import IdentityCheck, RealUnlock
 from apps.trading.models.wallets import Wallet
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ChainCheck",
     "Difference",
     "EquityPoint",
+    "IdentityCheck",
     "KeyEvent",
     "LedgerEntry",
     "Order",

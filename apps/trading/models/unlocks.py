@@ -1,4 +1,4 @@
-"""Who let real money be traded, with which caps, and when it ended."""
+"""Who let real money be traded, with which caps, and when it ended; and tries to prove who one is."""
 
 from typing import ClassVar
 
@@ -31,3 +31,18 @@ class RealUnlock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.wallet_id} by {self.username}"
+
+
+class IdentityCheck(models.Model):
+    """How often a person has failed of late to prove who they are, and the last code that counted: it counts once."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    tries = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(help_text="wall clock: when the counted tries began")
+    used_code = models.CharField(max_length=12, default="", blank=True)
+
+    class Meta:
+        db_table = "identity_checks"
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.tries}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
-from apps.trading import address_book, transfers, unlocking
+from apps.trading import address_book, identity, transfers, unlocking
 from apps.trading.models import Order, Position, RealUnlock, SavedAddress, Wallet
 from apps.trading.services import buy_manual, wallet_update
 from apps.trading.tests.conftest import SOL, World
@@ -32,9 +33,10 @@ def code_now() -> str:
 
 
 @pytest.fixture
-def staff(settings: Any) -> Any:
-    """Somebody who may unlock, with a second factor; codes were not used before."""
+def staff(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Somebody who may unlock, with a second factor; codes were not used before, and their 30 seconds do not end."""
     settings.REAL_TRADING = True
+    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: 1_800_000_000.0))
     cache.clear()
     user = get_user_model().objects.create_user("owner", password="x", is_staff=True)
     totp.TOTP.activate(user, SECRET)
@@ -51,7 +53,8 @@ def wallet(started: World) -> Wallet:
 def unlock(user: Any, **changed: Any) -> RealUnlock:
     """The unlocking as it should be asked for, or with something changed."""
     asked = {"alias": "real", "code": code_now(), "phrase": "trade real money with real", "now": timezone.now()}
-    return unlocking.wallet_unlock(user=user, **{**asked, **changed})
+    seen = ",".join(map(str, unlocking.caps_of(Wallet.objects.get(alias="real")).values()))
+    return unlocking.wallet_unlock(user=user, **{**asked, "caps": seen, **changed})
 
 
 def test_unlocked_wallet_may_buy_until_it_is_locked(staff: Any, wallet: Wallet) -> None:
@@ -81,6 +84,8 @@ def test_what_could_not_be_left_while_real_trading_was_off_is_judged_again(staff
         ({"phrase": ""}, "PHRASE_WRONG"),
         ({"code": "000000"}, "SECOND_FACTOR_WRONG"),
         ({"code": ""}, "SECOND_FACTOR_WRONG"),
+        ({"caps": "1,1,1,1,1"}, "CAPS_CHANGED"),
+        ({"caps": ""}, "CAPS_CHANGED"),
         ({"alias": "test", "phrase": "trade real money with test"}, "WALLET_NOT_REAL"),
         ({"alias": "nobody"}, "WALLET_NOT_FOUND"),
     ],
@@ -108,12 +113,14 @@ def test_unlocking_needs_setting_staff_factor_and_caps(staff: Any, wallet: Walle
     assert refusal(staff) == "REAL_TRADING_OFF"
 
 
-def test_code_counts_once(staff: Any, wallet: Wallet) -> None:
+def test_code_counts_once_also_in_another_process(staff: Any, wallet: Wallet) -> None:
     code = code_now()
     unlock(staff, code=code)
-    with pytest.raises(PlatformError) as error:
-        unlock(staff, code=code)
-    assert error.value.code == "SECOND_FACTOR_WRONG"
+    for again in (code, f"{code[:3]} {code[3:]}"):
+        cache.clear()  # what another web process, or this one after a restart, remembers
+        with pytest.raises(PlatformError) as error:
+            unlock(staff, code=again)
+        assert error.value.code == "SECOND_FACTOR_WRONG"
 
 
 @pytest.mark.parametrize(
@@ -150,13 +157,17 @@ def test_gate_denies_a_locked_wallet_and_lets_an_unlocked_one_pass(staff: Any, w
     assert buy_manual(alias="real", mint=mint, lamports=SOL // 10).status == "SUBMITTED"
 
 
-def test_codes_cannot_be_guessed(staff: Any, wallet: Wallet) -> None:
+def test_codes_cannot_be_guessed_not_even_by_asking_several_processes(staff: Any, wallet: Wallet) -> None:
     codes = []
-    for _ in range(unlocking.TRIES_MOST + 1):
+    for _ in range(identity.TRIES_MOST + 1):
+        cache.clear()
         with pytest.raises(PlatformError) as error:
             unlock(staff, code="000000")
         codes.append(error.value.code)
-    assert codes == ["SECOND_FACTOR_WRONG"] * unlocking.TRIES_MOST + ["TOO_MANY_ATTEMPTS"]
+    assert codes == ["SECOND_FACTOR_WRONG"] * identity.TRIES_MOST + ["TOO_MANY_ATTEMPTS"]
+    with pytest.raises(PlatformError, match="quarter of an hour"):
+        unlock(staff)
+    unlock(staff, now=timezone.now() + identity.TRIES_WITHIN)
 
 
 # --- Transfers of a real wallet ------------------------------------------------------------------------
@@ -245,7 +256,14 @@ def test_every_page_says_in_red_what_is_live(staff: Any, wallet: Wallet, client:
     client.force_login(staff)
     address = "/trading/real/real/unlock/"
     assert 'role="alert"' not in client.get("/").text
-    answer = client.post(address, {"phrase": "trade real money with real", "code": code_now()}, follow=True)
+    Wallet.objects.filter(pk=wallet.pk).update(max_trade_lamports=SOL // 2)
+    seen = re.search(r'name="caps" value="([^"]*)"', client.get(address).text)
+    Wallet.objects.filter(pk=wallet.pk).update(max_trade_lamports=SOL)  # somebody raises a cap behind the page
+    form = {"phrase": "trade real money with real", "code": code_now(), "caps": seen and seen.group(1)}
+    answer = client.post(address, form, follow=True)
+    assert "The caps have changed" in answer.text and not RealUnlock.objects.exists()
+    seen = re.search(r'name="caps" value="([^"]*)"', answer.text)
+    answer = client.post(address, {**form, "caps": seen and seen.group(1)}, follow=True)
     assert RealUnlock.objects.get().ended_at is None, answer.text
     for page in ("/", "/trading/", "/discovery/", "/trading/real/"):
         banner = re.search(r'<div class="real-live".*?</div>', client.get(page).text, re.DOTALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,9 +160,12 @@ def test_a_key_is_shown_for_the_password_and_that_is_noted(wallet: Wallet, owner
     assert kinds == [("REFUSED", "PASSWORD_WRONG", "owner"), ("SHOWN", "", "owner"), ("IMPORTED", "", "owner")]
 
 
-def test_a_second_factor_that_is_set_is_asked_for_and_counts_once(wallet: Wallet, owner: Any) -> None:
+def test_a_second_factor_that_is_set_is_asked_for_and_counts_once(
+    wallet: Wallet, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from allauth.mfa.totp.internal import auth as totp
 
+    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: 1_800_000_000.0))
     totp.TOTP.activate(owner, TOTP_SECRET)
     code = code_now()
     for wrong in ("", "000000" if code != "000000" else "111111"):
