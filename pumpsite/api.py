@@ -1,5 +1,6 @@
 """The one JSON API at `/api/`: routers of the apps, default authentication, one shape for every error."""
 
+import json
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
@@ -24,6 +26,7 @@ from apps.discovery.api import router as find
 from apps.predictions.api import router as server
 from apps.trading.api import router as buy
 from apps.training.api import router as training
+from pumpsite import unstorable
 from pumpsite.errors import database_away, surprise
 
 logger = logging.getLogger(__name__)
@@ -127,7 +130,24 @@ def on_too_much(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 @api.exception_handler(UnicodeEncodeError)
 @api.exception_handler(DataError)
 def on_data_error(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_response(PlatformError("VALUE_NOT_STORABLE", "A value is too large or holds characters not allowed."))
+    found = [
+        {"in": place, "field": field, "problem": problem}
+        for place, document in _sent(request).items()
+        for field, problem in unstorable.fields(document)
+    ]
+    sentence = "; ".join(f"{one['field'] or one['in']}: {one['problem']}" for one in found)
+    known = PlatformError("VALUE_NOT_STORABLE", f"{sentence}.", errors=found)
+    unknown = PlatformError("VALUE_NOT_STORABLE", "A value is too large or holds characters not allowed.")
+    return error_response(known if found else unknown)
+
+
+def _sent(request: HttpRequest) -> dict[str, Any]:
+    """What the caller sent, by place; every route takes its body as JSON or as a form."""
+    query, form = request.GET.dict(), request.POST.dict()
+    try:
+        return {"query": query, "body": form or json.loads(request.body or b"null")}
+    except (ValueError, RawPostDataException):
+        return {"query": query, "body": form}
 
 
 @api.exception_handler(OperationalError)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.core.models import ApiToken
 from apps.core.tokens import admin, read, trade
+from pumpsite import unstorable
 from pumpsite.api import api as platform_api
 from tests.conftest import PASSWORD
 
@@ -274,7 +275,28 @@ def test_unknown_address_has_the_one_shape_for_every_method(method: str, db: Non
 
 def test_text_that_is_not_unicode_is_a_400(client: Client, db: None):
     body = '{"username": "\\ud800", "password": "x"}'
-    refused(client.post("/api/auth/login", body, content_type="application/json"), 400, "VALUE_NOT_STORABLE")
+    answer = client.post("/api/auth/login", body, content_type="application/json")
+    told = refused(answer, 400, "VALUE_NOT_STORABLE")
+    assert told["message"] == "username: is no Unicode text."
+    assert told["details"]["errors"] == [{"in": "body", "field": "username", "problem": "is no Unicode text"}]
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"name": "a\0b", "scopes": ["read"]}, [("name", "holds the character U+0000")]),
+        ({"a": {"b": [1, 2**70]}}, [("a.b.1", "is too large")]),
+        ({"limits": {"x\0": 1}}, [("limits", "holds the character U+0000")]),
+        ({"a": 2**40, "b": 1}, [("a", "is too large")]),
+        ({"a": 2**40, "b": "\ud800"}, [("b", "is no Unicode text")]),
+        ("\0", [("", "holds the character U+0000")]),
+        ({"a": float("nan"), "b": 1e300}, [("a", "is no finite number")]),
+        ({"a": None, "b": True, "c": 1.5}, []),
+        (None, []),
+    ],
+)
+def test_the_field_that_cannot_be_stored_is_named(document: Any, named: list[tuple[str, str]]):
+    assert unstorable.fields(document) == named
 
 
 def test_too_large_body_is_a_413(client: Client, db: None, settings: Any):
