@@ -21,7 +21,6 @@ from apps.trading.conditions import FACTS, FEATURE, OPERATORS
 from apps.trading.definitions import Definition
 from apps.trading.models import Strategy, StrategyVersion
 from apps.trading.schemas import ALIAS
-from apps.trading.strategy_files import strategy_read
 from apps.trading.strategy_queries import strategies_listed
 from apps.training import features
 
@@ -44,7 +43,7 @@ class StrategyIn(ChangeIn):
 
 
 class ImportIn(Body):
-    """A strategy as TOML; `name` and `wallet` go before what the file says."""
+    """A strategy as TOML, models by their names at work; `name` and `wallet` go before what the file says."""
 
     toml: str = Field(max_length=200_000)
     name: str | None = Field(None, pattern=ALIAS)
@@ -140,7 +139,9 @@ def strategy_facts(request: HttpRequest) -> Any:
 @router.post("/import", response={201: StrategyOut}, auth=trade)
 def import_strategy(request: HttpRequest, data: ImportIn) -> Any:
     """A strategy from TOML: a new one, resting until it is resumed, or a new version of one that is there."""
-    taken = strategies.strategy_take(file=strategy_read(data.toml), name=data.name, wallet_alias=data.wallet)
+    taken = strategies.strategy_take(
+        file=strategies.strategy_parse(data.toml), name=data.name, wallet_alias=data.wallet
+    )
     return Status(201, strategy_out(taken))
 
 

@@ -20,6 +20,8 @@ from apps.trading.valuation import equity_lamports
 
 logger = logging.getLogger(__name__)
 
+CALIBRATED = "model.calibrated"  # a fact of a signal: 1 where its probability is one
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -75,6 +77,11 @@ def conditions_of(strategy: Strategy) -> list[Condition]:
     return [condition_of(row) for row in strategy.conditions]
 
 
+def is_kelly(strategy: Strategy) -> bool:
+    """Whether its stakes are made of the probability."""
+    return bool(strategy.sizing.get("kind") == "kelly")
+
+
 def key_of(strategy: Strategy, signal: Signal) -> str:
     """The name of the intent: the same alert gives the same key for ever, in a replay and a backtest too."""
     as_of_ms = round(signal.as_of.timestamp() * 1000)
@@ -108,9 +115,11 @@ def decide(
 
 
 def _reason_to_pass(strategy: Strategy, signal: Signal, decided_at: datetime, book: Book) -> str | None:
-    """The first thing that does not hold: the probability, or a condition as it is written."""
+    """The first thing that does not hold: the probability, its calibration, or a condition as it is written."""
     if signal.probability < strategy.min_probability:
         return "probability"
+    if is_kelly(strategy) and not signal.facts.get(CALIBRATED):
+        return "uncalibrated"
     conditions = conditions_of(strategy)
     if not conditions:
         return None

@@ -16,8 +16,9 @@ import numpy as np
 from apps.core.units import LAMPORTS_PER_SOL
 from apps.discovery import creators
 from apps.discovery.models import Coin
+from apps.trading import strategy_models
 from apps.trading.conditions import FEATURE, MARKET_FACTS, Scalar, features_of
-from apps.trading.entries import Signal, conditions_of
+from apps.trading.entries import CALIBRATED, Signal, conditions_of, is_kelly
 from apps.trading.models import Strategy
 from apps.training import queries as training_queries
 from apps.training.columns import load_columns
@@ -32,20 +33,29 @@ MOST_MINTS = 200
 def signals_informed(signals: Sequence[Signal], strategies: Iterable[Strategy]) -> list[Signal]:
     """The signals with all that the conditions of these strategies ask of them, in the same order; those that have
     been informed before stay as they are."""
-    conditions = [one for strategy in strategies for one in conditions_of(strategy)]
+    asking = list(strategies)
+    conditions = [one for strategy in asking for one in conditions_of(strategy)]
     names = features_of(conditions)
     asks_coin = any(not one.fact.startswith(FEATURE) and one.fact not in MARKET_FACTS for one in conditions)
     news = [signal for signal in signals if not signal.facts]
-    if not news or not (names or asks_coin):
-        return list(signals)
+    if any(is_kelly(strategy) for strategy in asking):
+        news = _with_calibration(news)
     coins = coin_facts({signal.mint for signal in news}) if asks_coin else {}
     values = feature_values([(signal.mint, signal.as_of) for signal in news], names) if names else {}
-    return [_informed(signal, coins, values) for signal in signals]
+    told = (_informed(signal, coins, values) for signal in news)
+    return [signal if signal.facts else next(told) for signal in signals]
 
 
 def _informed(signal: Signal, coins: Mapping[str, Known], values: Mapping[Moment, Known]) -> Signal:
     found = coins.get(signal.mint, {}) | values.get((signal.mint, signal.as_of), {})
-    return signal if signal.facts else replace(signal, facts=found)
+    return replace(signal, facts={**signal.facts, **found}) if found else signal
+
+
+def _with_calibration(signals: Sequence[Signal]) -> list[Signal]:
+    """The signals with whether the model that gave them is calibrated."""
+    moments = [(one.active_model_id, one.mint, one.as_of, one.alert_id is not None) for one in signals]
+    known = strategy_models.calibrated(moments)
+    return [replace(one, facts={CALIBRATED: float(is_so)}) for one, is_so in zip(signals, known, strict=True)]
 
 
 def coin_facts(mints: Iterable[str]) -> dict[str, Known]:

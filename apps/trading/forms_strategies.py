@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,7 +21,6 @@ from apps.trading.conditions import TEXTS
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.forms import sol_field, wallet_choices
 from apps.trading.models import Strategy
-from apps.trading.strategy_files import strategy_read
 
 SIZINGS = [
     ("fixed", _("fixed")),
@@ -163,7 +164,7 @@ class FileForm(StyledForm):
     def save(self) -> Strategy:
         values = self.cleaned_data
         return strategies.strategy_take(
-            file=strategy_read(values["toml"]), name=values["name"], wallet_alias=values["wallet"]
+            file=strategies.strategy_parse(values["toml"]), name=values["name"], wallet_alias=values["wallet"]
         )
 
 
@@ -192,17 +193,30 @@ def rows_shown(definition: Definition | None) -> dict[str, list[dict[str, str]]]
 
 
 def value_shown(value: Any) -> str:
-    """A condition's value as it is typed; a list has commas."""
+    """A condition's value as it is typed; a list has commas, and quotes around what has a comma itself."""
     if isinstance(value, list):
-        return ", ".join(value_shown(one) for one in value)
+        return ", ".join(_quoted(value_shown(one)) for one in value)
     return value if isinstance(value, str) else f"{value:.12g}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
 
 
 def value_typed(fact: str, sign: str, text: str) -> Any:
     """What was typed as the fact's kind; what is no number stays a text, which the definition refuses."""
-    values = [part.strip() for part in text.split(",")] if sign in ("in", "not_in") else [text]
-    typed = [value if fact in TEXTS else _number(value) for value in values if value]
-    return typed if sign in ("in", "not_in") else (typed[0] if typed else text)
+    is_list = sign in ("in", "not_in")
+    typed = [value if fact in TEXTS else _number(value) for value in (_listed(text) if is_list else [text]) if value]
+    return typed if is_list else (typed[0] if typed else text)
+
+
+def _listed(text: str) -> list[str]:
+    """The parts between commas; a comma within quotes parts nothing."""
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True))
+    except csv.Error:  # longer than anything that could be meant
+        return [text]
+    return [value.strip() for row in rows for value in row]
 
 
 def _number(text: str) -> float | str:

@@ -22,7 +22,8 @@ from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.levels import position_arm
 from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wallet
-from apps.trading.strategy_files import StrategyFile, strategy_written
+from apps.trading.strategy_files import StrategyFile, strategy_read, strategy_written
+from apps.trading.strategy_models import names_by_number, numbers_by_name, require_models
 from apps.training import features
 
 RESERVED = frozenset({"facts", "import"})  # addresses of their own under /api/buy/strategies/
@@ -104,8 +105,10 @@ def filtered_add(strategy: Strategy, at: datetime, reason: str) -> None:
 
 
 def require_known(definition: Definition) -> None:
-    """Raises FEATURE_UNKNOWN where a condition names a feature that this release does not compute."""
+    """Raises FEATURE_UNKNOWN where a condition names a feature that this release does not compute, and what
+    `require_models` raises."""
     features.positions(features_of(one.condition() for one in definition.entry.conditions))
+    require_models(definition)
 
 
 def _changed() -> None:
@@ -125,7 +128,7 @@ def strategy_make(
 ) -> Strategy:
     """A new strategy with its first version; it trades on alerts made from now on.
 
-    Raises STRATEGY_EXISTS, STRATEGY_NAME_RESERVED, WALLET_NOT_FOUND, FEATURE_UNKNOWN.
+    Raises STRATEGY_EXISTS, STRATEGY_NAME_RESERVED, WALLET_NOT_FOUND and what `require_known` raises.
     """
     if name in RESERVED:
         raise PlatformError("STRATEGY_NAME_RESERVED", f"No strategy can be called {name}: choose another name.")
@@ -244,7 +247,17 @@ def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: 
 
 def strategy_export(strategy: Strategy) -> str:
     """A strategy as TOML."""
-    return strategy_written(StrategyFile(definition_of(strategy), strategy.name, strategy.wallet.alias))
+    return strategy_text(StrategyFile(definition_of(strategy), strategy.name, strategy.wallet.alias))
+
+
+def strategy_text(file: StrategyFile) -> str:
+    """A file as TOML, models by the names that they have at work here."""
+    return strategy_written(file, names_by_number())
+
+
+def strategy_parse(toml: str) -> StrategyFile:
+    """A file from TOML, models by the same names. Raises what `strategy_read` raises."""
+    return strategy_read(toml, numbers_by_name())
 
 
 def strategy_delete(*, name: str) -> None:

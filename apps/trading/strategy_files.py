@@ -1,20 +1,23 @@
 """Strategies as TOML files: what `docs/handbuch/strategien.md` describes, written and read. Pure.
 
-A file is a definition with `name`, `wallet` and `note` beside it. What is written reads back as the same definition.
+A file is a definition with `name`, `wallet` and `note` beside it. It names models by the names they have at work: their
+numbers mean nothing in another installation. What is written reads back as the same definition.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from apps.core.errors import PlatformError
+from apps.core.errors import NotFoundError, PlatformError
 from apps.trading.definitions import Definition, definition_parse
 
 OWN = ("name", "wallet", "note")
+MODELS = (("entry", "models"), ("exits", "model_below_ids"), ("exits", "exit_model_ids"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class StrategyFile:
     note: str = ""
 
 
-def strategy_read(text: str) -> StrategyFile:
-    """A strategy from TOML. Raises PlatformError STRATEGY_UNREADABLE, STRATEGY_INVALID."""
+def strategy_read(text: str, numbers: Mapping[str, int] = MappingProxyType({})) -> StrategyFile:
+    """A strategy from TOML; `numbers` of models by name. Raises PlatformError STRATEGY_UNREADABLE, STRATEGY_INVALID,
+    ACTIVE_MODEL_NOT_FOUND."""
     try:
         source = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the parser itself: no TOML, endless digits, endless brackets
@@ -36,13 +40,33 @@ def strategy_read(text: str) -> StrategyFile:
     own = {name: source.pop(name, "") for name in OWN}
     if wrong := [name for name, value in own.items() if not isinstance(value, str)]:
         raise PlatformError("STRATEGY_INVALID", f"{wrong[0]}: must be a text.", field=wrong[0])
-    return StrategyFile(definition_parse(source), **own)
+    return StrategyFile(definition_parse(_models_changed(source, lambda name: _number_of(name, numbers))), **own)
 
 
-def strategy_written(file: StrategyFile) -> str:
-    """The same as TOML."""
+def _number_of(model: Any, numbers: Mapping[str, int]) -> Any:
+    if not isinstance(model, str):
+        return model  # a number, or what the definition refuses
+    if model not in numbers:
+        message = f"There is no model called {model} at work: put one to work under this name, or name another."
+        raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", message, models=[model])
+    return numbers[model]
+
+
+def _models_changed(source: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A definition's JSON with every model of it changed; what is no list of models stays."""
+    changed = dict(source)
+    for part, name in MODELS:
+        listed = changed[part].get(name) if isinstance(changed.get(part), dict) else None
+        if isinstance(listed, list):
+            changed[part] = {**changed[part], name: [change(one) for one in listed]}
+    return changed
+
+
+def strategy_written(file: StrategyFile, names: Mapping[int, str] = MappingProxyType({})) -> str:
+    """The same as TOML; a model that is not among `names` keeps its number."""
     own = {name: value for name in OWN if (value := getattr(file, name))}
-    return "\n".join(_lines({**own, **file.definition.as_json()}, ())) + "\n"
+    source = _models_changed(file.definition.as_json(), lambda number: names.get(number, number))
+    return "\n".join(_lines({**own, **source}, ())) + "\n"
 
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

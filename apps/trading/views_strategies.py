@@ -18,7 +18,7 @@ from apps.trading.conditions import OPERATORS
 from apps.trading.definitions import definition_parse
 from apps.trading.forms_strategies import FileForm, NewStrategyForm, StrategyForm
 from apps.trading.models import Strategy
-from apps.trading.strategy_files import StrategyFile, strategy_written
+from apps.trading.strategy_files import StrategyFile
 
 
 def _found(name: str) -> Strategy:
@@ -127,7 +127,9 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         restored = _done(request, lambda: strategies.strategy_restore(name=name, number=number), _("It holds again."))
         if restored:
             return redirect("trading:strategy", name)
-    text = strategy_written(StrategyFile(definition_parse(shown.definition), name, found.wallet.alias, shown.note))
+    text = strategies.strategy_text(
+        StrategyFile(definition_parse(shown.definition), name, found.wallet.alias, shown.note)
+    )
     context = {"strategy": found, "version": shown, "text": text}
     return render(request, "trading/strategy_version.html", context)
 

@@ -9,11 +9,12 @@ import pytest
 from apps.discovery import curve
 from apps.discovery.curve import INITIAL, Fees, Reserves
 from apps.discovery.models import Coin, CoinTransaction, StreamState
-from apps.predictions.models import AlertEvaluation
+from apps.predictions.models import ActiveModel, AlertEvaluation
 from apps.trading import rehearsal, services
 from apps.trading.models import Strategy, TraderProgress, Wallet
 from apps.trading.rehearsal import Beat, beat_write
 from apps.trading.tests.backtest_desk import BEATS, COINS
+from apps.training.models import Model
 
 START = datetime(2026, 7, 4, 12, 0, tzinfo=UTC)
 SOL = curve.LAMPORTS_PER_SOL
@@ -27,6 +28,20 @@ def at(seconds: float) -> datetime:
 
 def mint_of(number: int) -> str:
     return f"{'C' * 36}{number:04d}pump".replace("0", "z")
+
+
+CALIBRATION = {"slope": 1.0, "intercept": 0.0}
+
+
+def models_at_work(*numbers: int, calibration: dict[str, float] | None = CALIBRATION) -> None:
+    """Models at work under these numbers, called m1, m2, ..."""
+    for number in numbers:
+        model = Model.objects.create(
+            name=f"m{number}", recipe={}, feature_names=[], label_name="rise", horizon_seconds=60, train_from=at(-7200),
+            train_to=at(-3600), data_hash="0" * 64, rows_train=1, rows_validation=1, rows_test=1, scores={},
+            threshold=0.5, artifact=b"", artifact_sha256="0" * 64, made_with={"calibration": calibration},
+        )  # fmt: skip
+        ActiveModel.objects.create(pk=number, custom_name=f"m{number}", threshold=0.5, model=model)
 
 
 class World:

@@ -8,7 +8,7 @@ from apps.discovery import curve
 from apps.discovery.models import StreamGap
 from apps.trading.fills import NOTHING_STANDING, buy_budget, fill_buy
 from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
-from apps.trading.tests.conftest import SOL, World, at
+from apps.trading.tests.conftest import SOL, World, at, models_at_work
 from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.valuation import costs_of
 
@@ -100,6 +100,7 @@ def test_alert_that_came_too_late_is_denied_with_its_code(started: World) -> Non
 @pytest.mark.parametrize("fields", [{"active_model_ids": [2]}, {"min_probability": 0.95}])
 def test_alert_that_the_strategy_does_not_want_leaves_no_order(started: World, fields: dict[str, object]) -> None:
     mint = started.coin()
+    models_at_work(2)
     started.wallet()
     strategy = started.strategy(**fields)
     started.alert(mint, 5)

@@ -19,7 +19,7 @@ from apps.trading.definitions import definition_parse
 from apps.trading.exits import Trigger
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, TradeLog, TraderProgress
 from apps.trading.rehearsal import START, Beat, beat_write
-from apps.trading.tests.conftest import SOL, World, at
+from apps.trading.tests.conftest import SOL, World, at, models_at_work
 from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.tests.test_backtest import COINS, same_as_paper, told
 
@@ -128,6 +128,7 @@ def score(mint: str, seconds: float, probability: float, model: int = 1) -> Pred
 
 
 def test_score_that_falls_is_acted_on_a_fixed_time_after_its_window(started: World) -> None:
+    models_at_work(1)
     mint, position = held(started, **OFF, exits={"model_below": 0.3, "model_below_ids": [1]})
     rows = [score(mint, 5, 0.1), score(mint, 8, 0.29, 2), score(mint, 9, 0.3), score(mint, 10, 0.29)]
     Prediction.objects.bulk_create(rows)
@@ -140,6 +141,7 @@ def test_score_that_falls_is_acted_on_a_fixed_time_after_its_window(started: Wor
 
 
 def test_model_that_says_sell_while_a_rung_is_sold_is_not_forgotten(started: World) -> None:
+    models_at_work(1, 7)
     mint, position = held(started, **OFF, exits={**LADDER, "exit_model_ids": [7]}, active_model_ids=[1])
     started.trade(mint, 6 * SOL, 10)
     started.alert(mint, 10.5, model=7)
@@ -184,7 +186,6 @@ RICH: dict[str, Any] = {
             {"fact": "creator", "operator": "=", "value": "maker"},
         ],
     },
-    "sizing": {"kind": "share", "share_bps": 1, "most_lamports": SOL},
     "exits": {"stop_loss_bps": 2500, "timeout_seconds": 40, "graduation_bps": 9000},
     "slippage_bps": 1500,
 }
@@ -192,13 +193,20 @@ BY_PRICE = {"trailing_bps": 1200, "trailing_from_bps": 300, **LADDER}
 BY_OTHERS = {"creator_sold_bps": 6000, "model_below": 0.2, "exit_model_ids": [2]}
 
 
-@pytest.mark.parametrize(("every", "exits"), [(1, BY_PRICE | BY_OTHERS), (4, BY_PRICE)])
-def test_backtest_leaves_as_paper_does(settings: Any, every: int, exits: dict[str, Any]) -> None:
+SHARE = {"kind": "share", "share_bps": 1, "most_lamports": SOL}
+KELLY = {"kind": "kelly", "fraction_bps": 100, "most_bps": 1, "most_lamports": SOL}
+
+
+@pytest.mark.parametrize(("every", "exits", "sizing"), [(1, BY_PRICE | BY_OTHERS, SHARE), (4, BY_PRICE, KELLY)])
+def test_backtest_leaves_as_paper_does(
+    settings: Any, every: int, exits: dict[str, Any], sizing: dict[str, Any]
+) -> None:
     settings.TRADING_LATENCY_MS, settings.TRADING_LATENCY_MAX_MS = 400, 3000
     settings.PAPER_FAILURE_RATE, settings.MAX_ALERT_LAG_SECONDS = 0.1, 3600.0
     rehearsal.stage(coins=COINS)
     Coin.objects.update(creator="maker", initial_buy_base_units=100)
-    source = {**RICH, "exits": RICH["exits"] | exits}
+    models_at_work(1, 2)
+    source = {**RICH, "exits": RICH["exits"] | exits, "sizing": sizing}
     strategies.strategy_change(name="rehearsal", definition=definition_parse(source))
     beats = rehearsal.script(seed=3, beats=12, coins=COINS, alerts_a_beat=3)
     for number, beat in enumerate(beats, 1):

@@ -9,13 +9,15 @@ from django.test import Client
 
 from apps.core.errors import PlatformError
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CreatorHistory
+from apps.predictions.models import ActiveModel
 from apps.trading import facts, services, strategies
 from apps.trading.definitions import Definition, definition_parse
+from apps.trading.forms_strategies import value_shown, value_typed
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, StrategyVersion
-from apps.trading.strategy_files import strategy_read, strategy_written
-from apps.trading.tests.conftest import SOL, World, at
+from apps.trading.tests.conftest import SOL, World, at, models_at_work
 from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.tests.test_api import Caller
+from apps.training.models import Model
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +28,7 @@ def definition(**parts: Any) -> Definition:
 
 def make(world: World, **parts: Any) -> Strategy:
     world.wallet()
+    models_at_work(1)
     return strategies.strategy_make(name="s", wallet_alias="test", definition=definition(**parts))
 
 
@@ -144,13 +147,15 @@ def test_stake_follows_equity_and_probability(started: World, sizing: dict[str, 
 
 
 def test_file_reads_back_as_it_was_written(started: World) -> None:
-    make(started, entry=when(("coin.symbol", "in", ['"q"\n', "ü🚀"]), ("phase", "=", 1)),
-         exits={"ladder": [{"gain_bps": 100, "share_bps": 5000}], "trailing_bps": 7})  # fmt: skip
+    models_at_work(2, 3)
+    make(started, entry={**when(("coin.symbol", "in", ['"q"\n', "ü🚀"]), ("phase", "=", 1)), "models": [1, 2]},
+         exits={"ladder": [{"gain_bps": 100, "share_bps": 5000}], "exit_model_ids": [3]})  # fmt: skip
     strategy = strategies.strategy_get("s")
     text = strategies.strategy_export(strategy)
-    file = strategy_read(text)
+    file = strategies.strategy_parse(text)
+    assert 'models = ["m1", "m2"]' in text and 'exit_model_ids = ["m3"]' in text
     assert (file.definition, file.name, file.wallet) == (strategies.definition_of(strategy), "s", "test")
-    assert strategy_written(file) == text
+    assert strategies.strategy_text(file) == text
     assert strategies.strategy_take(file=file).version == 1
     other = strategies.strategy_take(file=file, name="other")
     assert (other.is_active, other.version) == (False, 1)
@@ -171,13 +176,39 @@ def test_file_reads_back_as_it_was_written(started: World) -> None:
         ("name = 'n'\nwallet = 'none'\n[sizing]\nkind = 'fixed'\nstake_lamports = 5", "WALLET_NOT_FOUND"),
         ("name = 'n'\nwallet = 'test'\n[sizing]\nkind = 'fixed'\nstake_lamports = 5\n[[entry.conditions]]\n"
          "fact = 'feature.none'\nvalue = 1", "FEATURE_UNKNOWN"),
+        ("name = 'n'\nwallet = 'test'\nsizing = {kind = 'fixed', stake_lamports = 5}\nentry = {models = ['none']}",
+         "ACTIVE_MODEL_NOT_FOUND"),
+        ("name = 'n'\nwallet = 'test'\nsizing = {kind = 'fixed', stake_lamports = 5}\nexits = {exit_model_ids = [9]}",
+         "ACTIVE_MODEL_NOT_FOUND"),
+        ("name = 'n'\nwallet = 'test'\nsizing = {kind = 'fixed', stake_lamports = 5}\nentry = {models = [1.5, 'm1']}",
+         "STRATEGY_INVALID"),
     ],
 )  # fmt: skip
 def test_wrong_file_is_refused_with_a_code(started: World, text: str, code: str) -> None:
     make(started)
     with pytest.raises(PlatformError) as refused:
-        strategies.strategy_take(file=strategy_read(text))
+        strategies.strategy_take(file=strategies.strategy_parse(text))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("chosen", [[2], []])
+def test_kelly_needs_calibrated_models(started: World, chosen: list[int]) -> None:
+    kelly = {"kind": "kelly", "most_lamports": SOL, "gain_bps": 1000}
+    models_at_work(2, calibration=None)
+    with pytest.raises(PlatformError) as refused:
+        make(started, sizing=kelly, entry={"models": chosen})
+    assert (refused.value.code, refused.value.details) == ("MODEL_NOT_CALIBRATED", {"models": ["m2"]})
+    strategies.strategy_make(name="t", wallet_alias="test", definition=definition(sizing=kelly, entry={"models": [1]}))
+
+
+def test_kelly_makes_no_stake_of_what_a_later_model_says(started: World) -> None:
+    mint = started.coin()
+    make(started, sizing={"kind": "kelly", "most_lamports": SOL, "gain_bps": 9000, "loss_bps": 2000})
+    Strategy.objects.update(last_alert_id=0)
+    Model.objects.update(made_with={})
+    started.alert(mint, 5)
+    run(started, 5)
+    assert (Order.objects.count(), StrategyFiltered.objects.get().reason) == (0, "uncalibrated")
 
 
 def test_strategy_with_orders_is_kept(started: World) -> None:
@@ -251,7 +282,19 @@ def test_pages_make_change_and_show_a_strategy(started: World, admin_client: Cli
         assert (wrong.status_code, "gain_bps" in wrong.content.decode()) == (200, True)
 
 
+@pytest.mark.parametrize("symbols", [["A,B", "C"], ['say "hi"', ","], ["a", "b"], ["x"], ["ü, 🚀", '"']])
+def test_list_of_texts_with_commas_and_quotes_comes_back_as_it_was(symbols: list[str]) -> None:
+    assert value_typed("coin.symbol", "in", value_shown(symbols)) == symbols
+
+
+def test_list_that_is_typed_too_long_is_no_list_of_numbers() -> None:
+    typed = value_typed("phase", "in", "1" * 200_000)
+    with pytest.raises(PlatformError, match="number"):
+        definition(entry=when(("phase", "in", typed)))
+
+
 def test_paused_strategy_goes_on_leaving(started: World) -> None:
+    models_at_work(7)
     mint, position = held(started, exits={"exit_model_ids": [7]})
     strategies.strategy_switch(name="s", is_active=False)
     started.trade(mint, SOL // 100, 8)
@@ -265,7 +308,9 @@ def test_paused_strategy_goes_on_leaving(started: World) -> None:
 
 def test_file_of_the_handbook_is_taken(started: World, settings: Any) -> None:
     text = (settings.BASE_DIR / "docs/handbuch/strategien.md").read_text(encoding="utf-8")
-    file = strategy_read(text.split("```toml")[1].split("```")[0])
+    models_at_work(1)
+    ActiveModel.objects.update(custom_name="plus20")
+    file = strategies.strategy_parse(text.split("```toml")[1].split("```")[0])
     strategies.require_known(file.definition)
     assert (file.name, len(file.definition.exits.ladder), file.definition.gain_bps()) == ("leiter", 2, 4250)
 
