@@ -96,6 +96,7 @@ def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
         timeout=CALL_SECONDS,
     )
     schema = json.loads(json.dumps(api.get_openapi_schema(), cls=NinjaJSONEncoder))
+    _only_json(schema)
     tools_only = [RouteMap(mcp_type=MCPType.TOOL)]
     return FastMCP.from_openapi(
         schema,
@@ -105,6 +106,15 @@ def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
         mcp_component_fn=_annotate,
         validate_output=False,
     )
+
+
+def _only_json(schema: dict[str, Any]) -> None:
+    """Where an operation takes its body as a form or as JSON, leave the JSON: a tool's arguments are that."""
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            if "application/json" in content:
+                operation["requestBody"]["content"] = {"application/json": content["application/json"]}
 
 
 class SelfStarting:

@@ -122,6 +122,12 @@ def test_file_arrives_as_base64(address: str, staff: Any, token_for: Callable[..
     assert (base64.b64decode(file["base64"]), file["bytes"]) == (artifact, 256)
 
 
+def test_a_file_is_taken_as_base64(address: str, staff: Any, token_for: Callable[..., str]):
+    no_model = base64.b64encode(bytes(100)).decode()
+    with tool_error("MODEL_FILE_FOREIGN"):
+        asyncio.run(call(address, token_for(staff, "admin"), "training_import_model", file=no_model, name="n"))
+
+
 def model_with(artifact: bytes) -> Model:
     """A model of which only the artifact matters."""
     now = timezone.now()

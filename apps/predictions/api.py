@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +42,7 @@ from apps.predictions.schemas import (
     RenameIn,
     StatsOut,
 )
+from apps.training import containers
 from apps.training import services as training_services
 from apps.training.models import Model
 
@@ -254,11 +254,7 @@ def _model_of(body: ImportIn) -> Model:
         raise PlatformError("MODEL_NOT_NAMED", "Send either model_id, or file with a model file in base64.")
     if body.model_id is not None:
         return _trained(body.model_id)
-    try:
-        data = base64.b64decode(body.file or "", validate=True)
-    except ValueError:
-        raise PlatformError("MODEL_FILE_NOT_BASE64", "The field file holds no base64: encode the whole file.") from None
-    return training_services.model_import(data=data)
+    return training_services.model_import(data=containers.from_base64(body.file or ""))
 
 
 def _active(active_id: int) -> ActiveModel:

@@ -28,6 +28,7 @@ from apps.training.schemas import (
     JobFilter,
     JobOut,
     ModelDetail,
+    ModelFileIn,
     ModelFilter,
     ModelOut,
     ModelPatch,
@@ -41,6 +42,7 @@ from apps.training.schemas import (
     TrainBestIn,
     TrialOut,
     TuneIn,
+    or_json,
 )
 
 router = Router(tags=["training"])
@@ -75,12 +77,16 @@ def list_models(request: HttpRequest, page: Query[ModelFilter]) -> dict[str, Any
     return paginate(Model.objects.filter(is_deleted=page.deleted, **chosen).defer(*BULKY), page)
 
 
-@router.post("models/import", response={201: ModelDetail}, auth=admin)
-def import_model(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "") -> Status[Model]:
-    """Store a model from a downloaded file, under its own name or another; what is wrong with a file is said."""
-    return Status(
-        201, services.model_import(data=file.read(containers.MOST_FILE_BYTES + 1), name=name.strip()[:100] or None)
-    )
+@router.post("models/import", response={201: ModelDetail}, auth=admin, openapi_extra=or_json(ModelFileIn))
+def import_model(request: HttpRequest, file: File[UploadedFile | None] = None, name: Form[str] = "") -> Status[Model]:
+    """Store a model from a downloaded file, under its own name or another; what is wrong with a file is said. Sent as a
+    form (files of up to 64 MB), or as JSON with the file in base64 (up to 1.8 MB; over MCP always so)."""
+    if file is None:
+        body = ModelFileIn.of(request)
+        data, name = containers.from_base64(body.file), body.name
+    else:
+        data = file.read(containers.MOST_FILE_BYTES + 1)
+    return Status(201, services.model_import(data=data, name=name.strip()[:100] or None))
 
 
 @router.get("models/{int:model_id}", response=ModelDetail, auth=read)

@@ -11,6 +11,7 @@ trust. Nothing in the file is run or unpickled.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -31,6 +32,14 @@ MOST_BYTES = {MANIFEST: 16 * 2**20, ARTIFACT: 256 * 2**20, SUMS: 1000}
 OBJECTIVE = "binary:logistic"
 MEDIA_TYPE = "application/zip"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
+
+
+def from_base64(text: str) -> bytes:
+    """A file as it comes in JSON. Raises PlatformError MODEL_FILE_NOT_BASE64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise PlatformError("MODEL_FILE_NOT_BASE64", "The field file holds no base64: encode the whole file.") from None
 
 
 def pack(model: Model) -> bytes:

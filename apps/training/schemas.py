@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import pydantic
+from django.http import HttpRequest
 from django.urls import reverse
 from ninja import Field, Schema
+from ninja.errors import ValidationError
 from pydantic import AwareDatetime
 
+from apps.core.errors import PlatformError
 from apps.core.pagination import PageQuery
 from apps.core.schemas import Body
 from apps.training.models import TABLES_OF_SCORES, Comparison, Model, TestResult
@@ -236,6 +240,32 @@ class RetrainIn(Body):
     name: str | None = Field(None, min_length=1, max_length=100, description="left out: the old one with a number")
     alias: Literal["", "challenger"] = Field("", description="given to the new model")
     priority: int = Field(5, ge=1, le=9)
+
+
+class ModelFileIn(Body):
+    """A model file for callers that send no forms."""
+
+    file: str = Field(description="the zip of GET models/{id}/download, in base64")
+    name: str = Field("", max_length=100, description="empty: the model's own")
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Self:
+        """The body of a request that brought no form. Raises MODEL_FILE_MISSING, ninja's ValidationError."""
+        if request.content_type != "application/json":
+            raise PlatformError(
+                "MODEL_FILE_MISSING", "Send the model file in the form's field `file`, or as JSON in base64."
+            )
+        try:
+            return cls.model_validate_json(request.body)
+        except pydantic.ValidationError as error:
+            problems = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+            raise ValidationError(problems) from None
+
+
+def or_json(body: type[Body]) -> dict[str, Any]:
+    """For `openapi_extra`: the form of an operation may also come as this JSON, which MCP clients send."""
+    schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
 
 
 class NameIn(Body):

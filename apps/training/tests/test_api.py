@@ -1,3 +1,4 @@
+import base64
 import hashlib
 from datetime import timedelta
 from typing import Any
@@ -76,6 +77,15 @@ def test_a_downloaded_model_is_imported_again(model, call):
     assert taken["code"] == "MODEL_NAME_TAKEN"
     wrong = call("upload", "models/import", {"file": upload(file.content[:-9])}, status=400).json()
     assert wrong["code"] == "MODEL_FILE_FOREIGN"
+
+
+def test_a_model_is_imported_from_json_too(model, call):
+    file = base64.b64encode(call("get", f"models/{model}/download", status=200).content).decode()
+    assert call("post", "models/import", {"file": file, "name": "again"}, status=201).json()["name"] == "again"
+    assert call("post", "models/import", {"file": "no base64!"}, status=400).json()["code"] == "MODEL_FILE_NOT_BASE64"
+    lacking = call("post", "models/import", {"name": "x", "nmae": "y"}, status=422).json()
+    assert [one["field"] for one in lacking["details"]["errors"]] == ["file", "nmae"]
+    assert call("upload", "models/import", {"name": "x"}, status=400).json()["code"] == "MODEL_FILE_MISSING"
 
 
 def upload(data: bytes) -> SimpleUploadedFile:
