@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solders.account import Account
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -27,6 +28,7 @@ from apps.trading.venues import programs
 
 FEES = Fees(95, 30)
 PROTOCOL, CREATOR, VENUE, POOL = (Keypair.from_seed(bytes([n] * 32)).pubkey() for n in (1, 2, 3, 4))
+TABLES = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
 RENT = 2_039_280
 FINAL_AFTER = 32
 GOOD_FOR = 150
@@ -51,6 +53,7 @@ class Chain:
     landed: dict[str, Landed] = field(default_factory=dict)
     waiting: dict[str, bytes] = field(default_factory=dict)
     blockhashes: dict[str, int] = field(default_factory=dict)
+    tables: dict[Pubkey, list[Pubkey]] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     takes: bool = True
     lands: bool = True
@@ -72,6 +75,13 @@ class Chain:
         self.svm.set_account(mint, Account(1_461_600, bytes(Mint(None, curve.SUPPLY, 6, True, None)), programs.TOKEN))
         lamports = 10**9 + reserves.virtual_sol
         self.svm.set_account(programs.bonding_curve(mint), Account(lamports, b"", programs.PUMP))
+
+    def table(self, key: Pubkey, addresses: list[Pubkey]) -> AddressLookupTableAccount:
+        """An address table that transactions may refer to."""
+        self.tables[key] = addresses
+        head = (1).to_bytes(4, "little") + b"\xff" * 8 + bytes(8 + 1) + b"\0" + bytes(34)
+        self.svm.set_account(key, Account(10**7, head + b"".join(map(bytes, addresses)), TABLES))
+        return AddressLookupTableAccount(key, addresses)
 
     def forget(self, key: Pubkey) -> None:
         """An account that was never there."""
@@ -145,7 +155,8 @@ class Chain:
         del self.waiting[signature]
         if self.slot > self.blockhashes.get(str(message.recent_blockhash), 0):
             return
-        keys = list(message.account_keys)
+        loaded = self.loaded(message)
+        keys = [*message.account_keys, *loaded["writable"], *loaded["readonly"]]
         before = {key: self.svm.get_account(key) for key in keys}
         error, after, fee = self.run(message)
         if error is not None:
@@ -156,14 +167,36 @@ class Chain:
             self._trade(message, {}, commit=True)
         ends = {key: after.get(key, before[key]) for key in keys}
         meta = _meta(keys, before, ends, error, fee)
+        meta["loadedAddresses"] = {name: [str(key) for key in found] for name, found in loaded.items()}
         meta["undo"] = [(key, account or Account(0, b"", programs.SYSTEM)) for key, account in before.items()]
         self.landed[signature] = Landed(raw, self.slot, meta)
+
+    def loaded(self, message: Any) -> dict[str, list[Pubkey]]:
+        """The accounts that a message takes from address tables."""
+        found: dict[str, list[Pubkey]] = {"writable": [], "readonly": []}
+        for one in message.address_table_lookups:
+            found["writable"] += [self.tables[one.account_key][at] for at in one.writable_indexes]
+            found["readonly"] += [self.tables[one.account_key][at] for at in one.readonly_indexes]
+        return found
+
+    def instructions(self, message: Any) -> list[Instruction]:
+        """The instructions of a message, with their accounts."""
+        loaded = self.loaded(message)
+        keys = [*message.account_keys, *loaded["writable"], *loaded["readonly"]]
+        return [
+            Instruction(
+                keys[one.program_id_index],
+                bytes(one.data),
+                [AccountMeta(keys[at], at == 0, message.is_maybe_writable(at)) for at in one.accounts],
+            )
+            for one in message.instructions
+        ]
 
     # --- Execution ------------------------------------------------------------------------------------
 
     def run(self, message: Any) -> tuple[object, dict[Pubkey, Account], int]:
         """Error, accounts afterwards and fee of a message, without doing it."""
-        known = [one for one in instructions(message) if one.program_id not in (programs.PUMP, programs.PUMP_AMM)]
+        known = [one for one in self.instructions(message) if one.program_id not in (programs.PUMP, programs.PUMP_AMM)]
         rest = MessageV0.try_compile(message.account_keys[0], known, [], self.svm.latest_blockhash())
         result = self.svm.simulate_transaction(VersionedTransaction.populate(rest, [Signature.default()]))
         fee = 5_000 + priority_of(known)
@@ -177,7 +210,7 @@ class Chain:
 
     def _trade(self, message: Any, accounts: dict[Pubkey, Account], *, commit: bool) -> object:
         """Do the pump instruction on `accounts`; the program's error. `commit` moves the curve."""
-        for number, one in enumerate(instructions(message)):
+        for number, one in enumerate(self.instructions(message)):
             data = bytes(one.data)
             form = programs.TRADES.get(one.program_id, {}).get(data[:8])
             if form is None:
@@ -232,19 +265,6 @@ def sold(reserves: Reserves, base_units: int) -> Quote:
     return Quote(gross, protocol, creator, base_units, gross - protocol - creator, reserves)
 
 
-def instructions(message: Any) -> list[Instruction]:
-    """The instructions of a message, with their accounts."""
-    keys = list(message.account_keys)
-    return [
-        Instruction(
-            keys[one.program_id_index],
-            bytes(one.data),
-            [AccountMeta(keys[at], at == 0, message.is_maybe_writable(at)) for at in one.accounts],
-        )
-        for one in message.instructions
-    ]
-
-
 def priority_of(known: Sequence[Instruction]) -> int:
     units = price = 0
     for one in known:
@@ -286,5 +306,4 @@ def _meta(keys: list[Pubkey], before: Any, after: Any, error: object, fee: int) 
         "postBalances": [after[key].lamports if after[key] else 0 for key in keys],
         "preTokenBalances": tokens(before),
         "postTokenBalances": tokens(after),
-        "loadedAddresses": {"writable": [], "readonly": []},
     }

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from solders.account import Account
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
@@ -171,9 +172,9 @@ def trade(program: Pubkey, form: str, wallet: Pubkey, mint: Pubkey, first: int, 
     return Instruction(program, data, [*metas, AccountMeta(wallet, True, True)])
 
 
-def packed(made: Sequence[Instruction], payer: Pubkey) -> bytes:
+def packed(made: Sequence[Instruction], payer: Pubkey, *tables: AddressLookupTableAccount) -> bytes:
     """An unsigned transaction."""
-    message = MessageV0.try_compile(payer, list(made), [], Hash(bytes([7] * 32)))
+    message = MessageV0.try_compile(payer, list(made), list(tables), Hash(bytes([7] * 32)))
     signatures = [Signature.default()] * message.header.num_required_signatures
     return bytes(VersionedTransaction.populate(message, signatures))
 

@@ -52,7 +52,7 @@ def fill_of(answer: Mapping[str, Any], asked: Asked, fees: Fees) -> Fill:
     """
     try:
         moves = _moves(answer)
-        tip, venue_fee = _transfers(answer, asked.wallet)
+        tip, venue_fee = _transfers(_message(answer), moves.keys, asked.wallet)
         network_fee = int(moves.meta["fee"])
         units = _token_change(moves.meta, asked)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -99,10 +99,9 @@ def _message(answer: Mapping[str, Any]) -> Any:
     return VersionedTransaction.from_bytes(base64.b64decode(answer["transaction"][0])).message
 
 
-def _transfers(answer: Mapping[str, Any], wallet: Pubkey) -> tuple[int, int]:
-    """Lamports tipped and sent elsewhere by the transaction's own transfers."""
-    message = _message(answer)
-    keys, tip, elsewhere = message.account_keys, 0, 0
+def _transfers(message: Any, keys: Sequence[Pubkey], wallet: Pubkey) -> tuple[int, int]:
+    """Lamports tipped and sent elsewhere by the transaction's own transfers. `keys`: those from tables too."""
+    tip = elsewhere = 0
     own = {wallet, *programs.token_accounts(wallet, programs.WRAPPED_SOL)}
     for one in message.instructions:
         data = bytes(one.data)
