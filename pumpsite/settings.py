@@ -222,6 +222,7 @@ SOLANA_COMMITMENT = env.choice("SOLANA_COMMITMENT", ["confirmed", "finalized"], 
 SOLANA_TIMEOUT_SECONDS = env.float("SOLANA_TIMEOUT_SECONDS", default=10.0)
 PUMPPORTAL_TRADE_URL = env.str("PUMPPORTAL_TRADE_URL", default="https://pumpportal.fun/api/trade-local")
 PRIORITY_FEE_CAP_LAMPORTS = env.int("PRIORITY_FEE_CAP_LAMPORTS", default=1_000_000)
+TRANSFER_PRIORITY_FEE_LAMPORTS = env.int("TRANSFER_PRIORITY_FEE_LAMPORTS", default=5_000)
 JITO_TIP_CAP_LAMPORTS = env.int("JITO_TIP_CAP_LAMPORTS", default=1_000_000)
 JITO_BLOCK_ENGINE = env.str("JITO_BLOCK_ENGINE", default="")
 JUPITER_API_KEY = env.str("JUPITER_API_KEY", default="")

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
 from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
@@ -28,10 +29,12 @@ from apps.trading.bookings import transfer_book
 from apps.trading.models import TradingState, TransferLog, Wallet
 from apps.trading.orders import wallet_locked
 from apps.trading.services import cash_move, changed
+from apps.trading.transfers import FEE_LAMPORTS
 from apps.trading.venues.rpc import Blockhash, Rpc, RpcError
 
 logger = logging.getLogger(__name__)
 CLAIM_LASTS = timedelta(minutes=2)  # who is still signing by then finds the transfer ended
+UNITS = 1_000  # compute units that a transfer may use (it uses 450); divides a million, so the price is exact
 Status = TransferLog.Status
 _REACHED = {"confirmed": ("confirmed", "finalized"), "finalized": ("finalized",)}
 
@@ -116,13 +119,18 @@ def _send(row: TransferLog, rpc: Rpc) -> None:
 
 
 def transfer_signed(row: TransferLog, recent: Blockhash) -> VersionedTransaction:
-    """The signed transaction: one system transfer, nothing else. Raises KEY_MISSING, KEY_SEALED, ADDRESS_INVALID."""
+    """The signed transaction: one system transfer and the priority that is paid for it.
+
+    Raises KEY_MISSING, KEY_SEALED, ADDRESS_INVALID.
+    """
     try:
         giver, taker = Pubkey.from_string(row.wallet.address), Pubkey.from_string(row.to_address)
     except ValueError as error:
         raise PlatformError("ADDRESS_INVALID", "An address is no Solana address.") from error
     move = system_transfer(TransferParams(from_pubkey=giver, to_pubkey=taker, lamports=row.lamports))
-    message = MessageV0.try_compile(giver, [move], [], Hash.from_string(recent.blockhash))
+    priority = row.fee_lamports - FEE_LAMPORTS  # as it was booked: the setting may have changed since
+    price = [set_compute_unit_limit(UNITS), set_compute_unit_price(priority * 1_000_000 // UNITS)] if priority else []
+    message = MessageV0.try_compile(giver, [*price, move], [], Hash.from_string(recent.blockhash))
     signature = Signature.from_bytes(wallet_keys.sign(row.wallet, to_bytes_versioned(message)))
     return VersionedTransaction.populate(message, [signature])
 

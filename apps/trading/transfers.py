@@ -44,7 +44,7 @@ def transfer(
 ) -> TransferLog:
     """Send SOL to a wallet of the same kind or (real ones) to a saved address; without an amount everything (a sweep).
 
-    A sweep leaves the safety buffer where positions are open, for the fees of their exits. The same `idempotency_key`
+    The safety buffer stays where positions are open, for the fees of their exits. The same `idempotency_key`
     gives the same transfer again. Raises PlatformError with the code of the refusal.
     """
     giver, taker = _ends_locked(from_alias, to_alias)
@@ -52,11 +52,12 @@ def transfer(
         return _same(made, to_alias, to_saved, lamports)
     _require_allowed(giver)
     saved = address_usable(name=to_saved or "", now=timezone.now()) if taker is None else None
-    amount = _amount(giver, lamports)
+    fee = _fee(giver)
+    amount = _amount(giver, lamports, fee)
     _require_within_limits(giver, amount)
-    row = _row(giver, taker, saved, amount, requested_by, idempotency_key)
-    cash_move(giver, -amount - FEE_LAMPORTS)
-    transfer_book(giver, row, amount, FEE_LAMPORTS)
+    row = _row(giver, taker, saved, amount, fee, requested_by, idempotency_key)
+    cash_move(giver, -amount - fee)
+    transfer_book(giver, row, amount, fee)
     if row.status == Status.SUCCESS and taker is not None:
         cash_move(taker, amount)
         transfer_book(taker, row, -amount)
@@ -117,17 +118,31 @@ def _require_allowed(giver: Wallet) -> None:
         raise ConflictError("GLOBAL_TRANSFER_DISABLED", message)
 
 
-def _amount(giver: Wallet, lamports: int | None) -> int:
+def _fee(giver: Wallet) -> int:
+    """What a transfer costs: a signature, and of a real wallet the priority. Raises PRIORITY_FEE_ABOVE_CAP."""
+    priority = 0 if giver.is_test else settings.TRANSFER_PRIORITY_FEE_LAMPORTS
+    if not 0 <= priority <= settings.PRIORITY_FEE_CAP_LAMPORTS:
+        message = "TRANSFER_PRIORITY_FEE_LAMPORTS is below 0 or above PRIORITY_FEE_CAP_LAMPORTS: lower it."
+        raise ConflictError("PRIORITY_FEE_ABOVE_CAP", message, priority_fee_lamports=priority)
+    return FEE_LAMPORTS + priority
+
+
+def _amount(giver: Wallet, lamports: int | None, fee: int) -> int:
     """What goes: the amount asked for, or all that can go. Raises INSUFFICIENT_BALANCE, AMOUNT_OUT_OF_RANGE."""
     if lamports is not None:
         require_amount(lamports)
-    has_positions = lamports is None and queries.positions_open(wallet=giver).exists()
-    buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL)) if has_positions else 0
-    amount = giver.cash_lamports - FEE_LAMPORTS - buffer if lamports is None else lamports
-    if amount <= 0 or amount + FEE_LAMPORTS > giver.cash_lamports:
-        message = "The balance does not cover the amount and the network fee."
-        raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.cash_lamports)
+    most = giver.cash_lamports - fee - _kept(giver)
+    amount = most if lamports is None else lamports
+    if amount <= 0 or amount > most:
+        message = "The balance does not cover the amount, the network fee and what open positions need to be left."
+        raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.cash_lamports, most_lamports=most)
     return amount
+
+
+def _kept(giver: Wallet) -> int:
+    """What stays for the fees of exits, where there is something to leave or about to be."""
+    is_in = queries.positions_open(wallet=giver).exists() or queries.orders_in_flight(wallet=giver).exists()
+    return sol_to_lamports(str(settings.SAFETY_BUFFER_SOL)) if is_in else 0
 
 
 def _require_within_limits(giver: Wallet, amount: int) -> None:
@@ -160,6 +175,7 @@ def _row(
     taker: Wallet | None,
     saved: SavedAddress | None,
     amount: int,
+    fee: int,
     requested_by: str,
     idempotency_key: str | None,
 ) -> TransferLog:
@@ -169,7 +185,7 @@ def _row(
         to_wallet=taker,
         to_address=to_address,
         lamports=amount,
-        fee_lamports=FEE_LAMPORTS,
+        fee_lamports=fee,
         status=Status.SUCCESS if giver.is_test else Status.SUBMITTED,
         is_simulation=giver.is_test,
         requested_by=requested_by[:150],

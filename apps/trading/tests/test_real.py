@@ -185,9 +185,35 @@ def test_real_transfer_is_taken_from_the_balance_and_waits_to_be_sent(staff: Any
     again = transfers.transfer(from_alias="real", to_saved="bank", lamports=SOL, idempotency_key="once")
     wallet.refresh_from_db()
     assert (row.status, row.to_address, row.is_simulation, again.pk) == ("SUBMITTED", OUTSIDE, False, row.pk)
-    assert wallet.real_balance_lamports == 2 * SOL - transfers.FEE_LAMPORTS
+    assert wallet.real_balance_lamports == 2 * SOL - 10_000
     entry = wallet.ledger.get()
-    assert (entry.cash, entry.outside, entry.network_fee) == (-SOL - 5_000, SOL, 5_000)
+    assert (entry.cash, entry.outside, entry.network_fee) == (-SOL - 10_000, SOL, 10_000)
+
+
+@pytest.mark.parametrize("priority", [-1, 1_000_001])
+def test_priority_fee_of_a_transfer_has_a_cap(staff: Any, wallet: Wallet, settings: Any, priority: int) -> None:
+    settings.TRANSFER_PRIORITY_FEE_LAMPORTS = priority
+    saved()
+    unlock(staff)
+    with pytest.raises(PlatformError) as error:
+        transfers.transfer(from_alias="real", to_saved="bank", lamports=SOL)
+    assert error.value.code == "PRIORITY_FEE_ABOVE_CAP"
+
+
+@pytest.mark.parametrize("amount", [None, SOL - 5_000_000])
+def test_transfer_leaves_what_exits_need(started: World, amount: int | None) -> None:
+    """A wallet that could not pay for its exits any more would be stuck in its positions."""
+    giver = started.wallet("giver", sol=1, transfer_enabled=True)
+    started.wallet("taker")
+    Position.objects.create(wallet=giver, mint="a", quantity_base_units=5, opened_at=timezone.now())
+    if amount is None:
+        transfers.transfer(from_alias="giver", to_alias="taker")
+        giver.refresh_from_db()
+        assert giver.cash_lamports == 10_000_000
+        return
+    with pytest.raises(PlatformError) as error:
+        transfers.transfer(from_alias="giver", to_alias="taker", lamports=amount)
+    assert error.value.code == "INSUFFICIENT_BALANCE"
 
 
 @pytest.mark.parametrize(

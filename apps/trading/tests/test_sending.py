@@ -24,7 +24,7 @@ from apps.trading.venues.rpc import Rpc
 
 pytestmark = pytest.mark.django_db
 BANK = Keypair.from_seed(bytes([9] * 32)).pubkey()
-FEE = transfers.FEE_LAMPORTS
+FEE = transfers.FEE_LAMPORTS + 7_000
 COIN = Keypair.from_seed(bytes([8] * 32)).pubkey()
 
 
@@ -62,7 +62,7 @@ def real_wallet(node: Server, alias: str = "real", sol: int = 3) -> Wallet:
 
 @pytest.fixture
 def wallet(started: World, node: Server, settings: Any) -> Wallet:
-    settings.REAL_TRADING = True
+    settings.REAL_TRADING, settings.TRANSFER_PRIORITY_FEE_LAMPORTS = True, 7_000
     now = timezone.now()
     SavedAddress.objects.create(name="bank", address=str(BANK), added_by="owner", added_at=now, usable_at=now)
     return real_wallet(node)
