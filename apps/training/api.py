@@ -16,7 +16,7 @@ from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
 from apps.discovery.models import Phase
-from apps.training import containers, features, outlook, queries, services
+from apps.training import availability, containers, features, outlook, queries, services
 from apps.training.models import BULKY, Comparison, Job, Model, TestResult
 from apps.training.recipes import Recipe, Tune, range_parse
 from apps.training.schemas import (
@@ -276,7 +276,7 @@ def get_health(request: HttpRequest) -> dict[str, Any]:
 @router.get("data-availability", auth=read)
 def get_data_availability(request: HttpRequest) -> dict[str, Any]:
     """From when to when there are metric rows, how many by day and phase, and what is unknown in between."""
-    return queries.data_availability()
+    return availability.data_availability()
 
 
 def _recipe(body: CreateIn) -> Recipe:

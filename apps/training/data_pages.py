@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.htmx import ROWS_A_PAGE, Page, page_number
 from apps.discovery.models import Phase
-from apps.training import cautions, demo, features, queries
+from apps.training import availability, cautions, demo, features, queries
 from apps.training.models import Job, Model
 from apps.training.outlook import Outlook
 from apps.training.pages import COUNTS, OPEN, PARTS, Title
@@ -52,7 +52,7 @@ def waiting_text(has_models: bool, has_data: bool) -> tuple[str, str]:
 
 def data_facts() -> dict[str, Any]:
     """What there is to train on, by day and phase, and the times without data."""
-    found, names = queries.data_availability(), {phase.pk: phase.name for phase in Phase.objects.all()}
+    found, names = availability.data_availability(), {phase.pk: phase.name for phase in Phase.objects.all()}
     most = max((day["rows"] for day in found["days"]), default=1)
     return {
         "from": display.moment(found["from"]),

@@ -6,7 +6,7 @@ Coins are numbered by their position in the list of mints that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -203,52 +203,74 @@ def metrics_count() -> tuple[int, bool]:
         return (rows, True) if rows <= COUNT_EXACTLY else (max(about, rows), False)
 
 
-UNKNOWN_TIMES = """
-    SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %(start)s AND started_at < %(end)s
-    UNION ALL
-    SELECT previous, at FROM (
-        SELECT at, lag(at) OVER (ORDER BY at) AS previous FROM (
-            SELECT timestamp AS at FROM coin_transactions WHERE timestamp > %(start)s AND timestamp <= %(end)s
-            UNION ALL SELECT %(start)s UNION ALL SELECT %(end)s
-        ) moments
-    ) pairs
-    WHERE at - previous > %(silence)s * interval '1 second'
-    ORDER BY 1, 2"""
+GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND started_at < %s"
 
 
 def unknown_times(start: datetime, end: datetime) -> tuple[Integers, Integers]:
     """Starts and ends (microseconds) of the times without data: recorded gaps, and silences of the whole market
     longer than SILENCE_SECONDS. Merged, ascending, disjoint."""
+    found, at, quiet = recorded_gaps(start, end), start, timedelta(seconds=SILENCE_SECONDS)
+    for until in days_until(start, end):
+        silences, at = silences_between(at, until)
+        found += silences
+    if end - at > quiet:
+        found.append((at, end))
+    return merged(found)
+
+
+def recorded_gaps(start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+    """The gaps that touch the time between."""
     with connection.cursor() as cursor:
-        cursor.execute(UNKNOWN_TIMES, {"start": start, "end": end, "silence": SILENCE_SECONDS})
-        merged: list[list[int]] = []
-        for low, high in ((to_us(low), to_us(high)) for low, high in cursor.fetchall()):
-            if merged and low <= merged[-1][1]:
-                merged[-1][1] = max(merged[-1][1], high)
-            else:
-                merged.append([low, high])
-    table = np.array(merged, dtype=np.int64).reshape(-1, 2)
+        cursor.execute(GAPS, (start, end))
+        return cursor.fetchall()
+
+
+def days_until(start: datetime, end: datetime) -> Iterator[datetime]:
+    """The UTC midnights after start and before end, then end; nothing where end is not after start."""
+    midnight = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    while start < end:
+        midnight += timedelta(days=1)
+        start = min(midnight, end)
+        yield start
+
+
+# From trade to trade in steps of up to the longest silence that is none: some thousand looks into an index a day, where
+# reading its trades would be hundreds of thousands.
+SILENCES = """
+    WITH RECURSIVE walk(previous, at) AS (
+        SELECT NULL::timestamptz, %(start)s::timestamptz
+        UNION ALL
+        SELECT walk.at, coalesce(
+            (SELECT max(timestamp) FROM coin_transactions WHERE timestamp > %(start)s AND timestamp <= %(end)s
+                AND timestamp > walk.at AND timestamp <= walk.at + %(silence)s * interval '1 second'),
+            (SELECT min(timestamp) FROM coin_transactions WHERE timestamp > %(start)s AND timestamp <= %(end)s
+                AND timestamp > walk.at))
+        FROM walk WHERE walk.at < %(end)s
+    )
+    SELECT previous, at FROM walk WHERE at - previous > %(silence)s * interval '1 second'
+    UNION ALL SELECT NULL, max(at) FROM walk
+    ORDER BY 1 NULLS LAST"""
+
+
+def silences_between(start: datetime, end: datetime) -> tuple[list[tuple[datetime, datetime]], datetime]:
+    """Silences of the whole market that end with a trade in (start, end], and its last trade there (`start` where there
+    is none). `start` itself counts as a trade; ask for a day or so at a time."""
+    with connection.cursor() as cursor:
+        cursor.execute(SILENCES, {"start": start, "end": end, "silence": SILENCE_SECONDS})
+        *found, (_, last) = cursor.fetchall()
+    return found, last
+
+
+def merged(times: Iterable[tuple[datetime, datetime]]) -> tuple[Integers, Integers]:
+    """Starts and ends (microseconds) of what these cover together, ascending and disjoint."""
+    apart: list[list[int]] = []
+    for low, high in sorted((to_us(low), to_us(high)) for low, high in times):
+        if apart and low <= apart[-1][1]:
+            apart[-1][1] = max(apart[-1][1], high)
+        else:
+            apart.append([low, high])
+    table = np.array(apart, dtype=np.int64).reshape(-1, 2)
     return table[:, 0].copy(), table[:, 1].copy()
-
-
-ROWS_BY_DAY = """
-    SELECT date_trunc('day', timestamp, 'UTC'), phase_id_at_time, count(*), count(DISTINCT mint)
-    FROM coin_metrics GROUP BY 1, 2 ORDER BY 1, 2"""
-
-
-def data_availability() -> dict[str, Any]:
-    """What there is to train on: span, rows and coins by UTC day and phase, times without data."""
-    span, end = metrics_span(), data_end()
-    with connection.cursor() as cursor:
-        cursor.execute(ROWS_BY_DAY)
-        days = [
-            {"day": day.date().isoformat(), "phase": phase, "rows": rows, "coins": coins}
-            for day, phase, rows, coins in cursor.fetchall()
-        ]
-    starts, ends = unknown_times(span[0], span[1]) if span else (np.empty(0), np.empty(0))
-    gaps = [{"from": to_datetime(low), "to": to_datetime(high)} for low, high in zip(starts, ends, strict=True)]
-    first, last = span or (None, None)
-    return {"from": first, "to": last, "data_end": end, "days": days, "unknown": gaps}
 
 
 def batches(coins: Sequence[tuple[str, int]], rows: int) -> Iterator[list[str]]:
