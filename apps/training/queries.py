@@ -188,7 +188,7 @@ def metrics_span() -> tuple[datetime, datetime] | None:
 
 METRICS_COUNT = "SELECT count(*) FROM (SELECT FROM coin_metrics LIMIT %s) counted"
 METRICS_ABOUT = "SELECT approximate_row_count('coin_metrics')"
-COUNT_EXACTLY = 100_000
+COUNT_EXACTLY = 20_000
 
 
 def metrics_count() -> tuple[int, bool]:
