@@ -245,6 +245,16 @@ def usual(handler: Handler, result: Callable[[], Any]) -> None:
     handler.reply(200, made if isinstance(made, bytes) else json.dumps(made).encode())
 
 
+def blocks_come(ticks: int) -> Answer:
+    """The node answers after so many further blocks."""
+
+    def answer(handler: Handler, result: Callable[[], Any]) -> None:
+        handler.server.chain.tick(ticks)
+        usual(handler, result)
+
+    return answer
+
+
 def taken_in_silence(handler: Handler, result: Callable[[], Any]) -> None:
     """Does it, and never says so."""
     result()

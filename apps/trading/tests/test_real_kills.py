@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -14,7 +13,7 @@ from apps.core.scratch import database_url
 from apps.trading import sending
 from apps.trading.models import Order, TransferLog, Wallet
 from apps.trading.tests.chain import FINAL_AFTER
-from apps.trading.tests.chain_servers import Handler, Server, usual
+from apps.trading.tests.chain_servers import Server, blocks_come
 from apps.trading.tests.kills import Mill, open_mill
 from apps.trading.tests.test_real_orders import agrees_with_the_chain, order, rounds, server
 from apps.trading.tests.test_sending import BANK, books_agree, ended, rpc, send, wallet
@@ -45,16 +44,6 @@ def mill(server: Server, django_db_setup: None) -> Iterator[Mill]:
     }
     with open_mill(environment) as opened:
         yield opened
-
-
-def blocks_come(ticks: int) -> Callable[[Handler, Callable[[], Any]], None]:
-    """The node answers after so many further blocks."""
-
-    def answer(handler: Handler, result: Callable[[], Any]) -> None:
-        handler.server.chain.tick(ticks)
-        usual(handler, result)
-
-    return answer
 
 
 @pytest.mark.parametrize(

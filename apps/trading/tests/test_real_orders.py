@@ -91,7 +91,7 @@ def rounds(server: Server, many: int = 1, *, ticks: int = 0) -> None:
 
 def agrees_with_the_chain(server: Server) -> None:
     """Cash, position and ledger are what the chain has, to the lamport and the base unit."""
-    wallet = Wallet.objects.get(wallet_type="REAL")
+    wallet = Wallet.objects.get(alias="test")
     address = Pubkey.from_string(wallet.address)
     held = sum(Position.objects.filter(status="OPEN").values_list("quantity_base_units", flat=True))
     assert held == server.chain.tokens(address, MINT)
