@@ -22,20 +22,25 @@ ON_VALIDATION: str | Promise = gettext_lazy(
 ON_OVERLAP: str | Promise = gettext_lazy(
     "This stretch shares time with the data that the model was made from: these figures promise nothing."
 )
+ON_EARLIER: str | Promise = gettext_lazy(
+    "This stretch lies before the data that the model was made from: it has learned from what the market did next. What"
+    " it promises only a later stretch shows."
+)
 TOO_GOOD: str | Promise = gettext_lazy(
     "A ROC-AUC this high means a leak more often than a good model: look for it with `manage.py leakcheck`."
 )
 
 
 def for_programs(
-    scores: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int], *, overlaps: bool = False
+    scores: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int], *, overlaps: bool = False, earlier: bool = False
 ) -> dict[str, str]:
-    """The same in English under stable names, where they apply: `validation`, `overlap`, `too_good`, `left_out`.
-    `scores` are those of the judged samples by their names."""
+    """The same in English under stable names, where they apply: `validation`, `overlap`, `earlier`, `too_good`,
+    `left_out`. `scores` are those of the judged samples by their names."""
     with translation.override("en"):
         found = {
             "validation": of_part("validation") if "validation" in scores else "",
             "overlap": ON_OVERLAP if overlaps else "",
+            "earlier": ON_EARLIER if earlier else "",
             "too_good": TOO_GOOD if any(one.get("suspicious") for one in scores.values()) else "",
             "left_out": of_counts(counts),
         }

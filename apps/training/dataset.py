@@ -125,11 +125,12 @@ def estimate(selection: Selection, most_rows: int) -> tuple[Dataset, Counts, flo
 def _coins(selection: Selection, counts: Counts) -> list[Coin]:
     """The coins that take part; the rows of the others are counted."""
     chosen, only = [], frozenset(selection.filter.mints)
+    seen = set[str]().union(*(queries.mints_between(*span) for span in selection.coins_unseen_in))
     for mint, rows, standard, first in queries.coins_between(selection.start, selection.end, selection.phases):
         counts.rows_found += rows
         if not standard:
             counts.rows_nonstandard_curve += rows
-        elif selection.coins_from is not None and first < selection.coins_from:
+        elif mint in seen or (selection.coins_from is not None and first < selection.coins_from):
             counts.rows_of_known_coins += rows
         elif only and mint not in only:
             counts.rows_filtered += rows

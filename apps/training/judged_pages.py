@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from apps.core import display
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Phase
-from apps.training import cautions, plots
+from apps.training import cautions, plots, selections
 from apps.training.models import BULKY_OF_RELATED, Comparison, Model, TestResult
 
 Title = str | Promise
@@ -277,7 +277,10 @@ def _test_cells(row: dict[str, Any]) -> Row:
 
 
 def test_facts(result: TestResult) -> dict[str, Any]:
-    return {**test_row(result), "sample": sample("test", result.model.name, result.scores)}
+    judged = sample("test", result.model.name, result.scores)
+    if selections.precedes(result.model, result.test_from, result.test_to):
+        judged["caution"] = cautions.ON_EARLIER
+    return {**test_row(result), "sample": judged}
 
 
 def suspicious(count: int = 50) -> list[dict[str, str]]:

@@ -104,6 +104,16 @@ def coins_between(start: datetime, end: datetime, phases: Sequence[int]) -> list
         return cursor.fetchall()
 
 
+MINTS_BETWEEN = "SELECT DISTINCT mint FROM coin_metrics WHERE timestamp > %s AND timestamp <= %s"
+
+
+def mints_between(start: datetime, end: datetime) -> set[str]:
+    """Coins with any row in start < timestamp <= end."""
+    with connection.cursor() as cursor:
+        cursor.execute(MINTS_BETWEEN, (start, end))
+        return {mint for (mint,) in cursor.fetchall()}
+
+
 def all_phases() -> list[int]:
     """Ids of every phase."""
     with connection.cursor() as cursor:

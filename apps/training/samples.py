@@ -22,7 +22,8 @@ from apps.training.sampling import Filter
 class Selection:
     """Which rows: start < window end <= end, in these phases, of coins on the standard curve that pass the filter.
 
-    `coins_from`: leave out the coins whose first row ever was before (those a model may know from training).
+    `coins_from`: leave out the coins whose first row ever was before, `coins_unseen_in`: and those with a row in one of
+    these times (from, to] (those a model may know from training).
     """
 
     start: datetime
@@ -31,6 +32,7 @@ class Selection:
     rule: LabelRule
     coins_from: datetime | None = None
     filter: Filter = field(default_factory=Filter)
+    coins_unseen_in: tuple[tuple[datetime, datetime], ...] = ()
 
 
 @dataclass(slots=True)

@@ -82,13 +82,20 @@ def overlaps(model: Model, start: datetime, end: datetime) -> bool:
     return start < model.train_to and end > model.train_from
 
 
+def precedes(model: Model, start: datetime, end: datetime) -> bool:
+    """Whether the range lies before what the model was made from: it knows what the market did next."""
+    return end <= model.train_from
+
+
 def fair_selection(models: list[Model], start: datetime, end: datetime) -> Selection:
-    """Rows to judge on: the models' own question, without coins that began before their training data ended."""
+    """Rows to judge on: the models' own question, without coins that began before their training data ended, nor, where
+    that came later, those that were still there when it began."""
     recipe = recipe_parse(models[0].recipe)
     phases, rows = tuple(recipe.data.phases), recipe.data.filter()
     selection = Selection(start, end, phases, recipe.label.rule(), filter=rows)
-    later = [model.train_to for model in models if not overlaps(model, start, end) and model.train_to <= start]
-    return replace(selection, coins_from=max(later)) if later else selection
+    known_from = [model.train_to for model in models if model.train_to <= start]
+    later = {(model.train_from, model.train_to) for model in models if precedes(model, start, end)}
+    return replace(selection, coins_from=max(known_from, default=None), coins_unseen_in=tuple(sorted(later)))
 
 
 def known(data: Dataset) -> Dataset:

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import JsonCommand
 from apps.core.errors import NotFoundError, PlatformError
-from apps.training import cautions, services
+from apps.training import cautions, selections, services
 from apps.training.management import console
 from apps.training.models import Model, TestResult
 from apps.training.recipes import range_parse
@@ -16,7 +16,7 @@ from apps.training.recipes import range_parse
 class Command(JsonCommand):
     help = (
         "Judge a trained model on the windows that end in (FROM, TO], in this process, as a job that the pages show. "
-        "Coins that began before the model's data ended are left out; a range that overlaps training is marked. "
+        "Coins that the model may know from training are left out; a range that overlaps or precedes it is marked. "
         "Prints measures with 95 % intervals over coins, the expected value per alert after all costs, baselines on "
         "the same rows, and the same by phase, day and market; with --json all of it as one object, with `cautions` "
         "beside `scores`. "
@@ -60,11 +60,18 @@ def _result(model: Model, result: TestResult, job_result: dict[str, Any]) -> dic
         "overlaps_training": result.overlaps_training,
         "coins": result.coins,
         "scores": result.scores,
-        "cautions": cautions.for_programs(
-            {"sample": result.scores}, job_result["counts"], overlaps=result.overlaps_training
-        ),
+        "cautions": _cautions(model, result, job_result),
         **job_result,
     }
+
+
+def _cautions(model: Model, result: TestResult, job_result: dict[str, Any]) -> dict[str, str]:
+    return cautions.for_programs(
+        {"sample": result.scores},
+        job_result["counts"],
+        overlaps=result.overlaps_training,
+        earlier=selections.precedes(model, result.test_from, result.test_to),
+    )
 
 
 def _text(model: Model, result: TestResult, job_result: dict[str, Any]) -> list[str]:
@@ -72,9 +79,11 @@ def _text(model: Model, result: TestResult, job_result: dict[str, Any]) -> list[
     lines = [
         f"{model.name}: {model.label_name}, {result.test_from:%Y-%m-%d %H:%M} to {result.test_to:%Y-%m-%d %H:%M} UTC",
         f"{result.rows:,} rows of {result.coins:,} coins; left out {counts['rows_unknown']:,} unknown, "
-        f"{counts['rows_of_known_coins']:,} of coins that began before, "
+        f"{counts['rows_of_known_coins']:,} of coins that training may have seen, "
         f"{counts['rows_nonstandard_curve']:,} not on the standard curve",
     ]
     if result.overlaps_training:
         lines.append("THE RANGE OVERLAPS THE TRAINING DATA: these figures promise nothing.")
+    if earlier := _cautions(model, result, job_result).get("earlier"):
+        lines.append(earlier)
     return lines + console.measures(result.scores)
