@@ -8,16 +8,19 @@ rebuild from what was committed, go on: the tables come out the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
 
 from apps.discovery import curve
+from apps.discovery.blocks import Frame, Raw, frame_of, take_apart, text_of
 from apps.discovery.lifecycle import SpamMemory, filter_reason, spam_keys
-from apps.discovery.lines import Block, decode_line, entry_of
+from apps.discovery.lines import Block
 from apps.discovery.meter import CANARY_EVERY, Meter
 from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create, Message, Migrate, Parsed, Trade
-from apps.discovery.pumpportal.parse import UNUSABLE, parse
-from apps.discovery.pumpportal.swift import common_trades
-from apps.discovery.rows import Doubles, coin_row, trade_key, trade_row
+from apps.discovery.pumpportal.parse import UNUSABLE
+from apps.discovery.pumpportal.swift import NO_TRADES, Trades
+from apps.discovery.rows import Doubles, coin_row, signed_key, trade_key, trade_row
 from apps.discovery.state import (
     Batch,
     CoinRow,
@@ -38,26 +41,18 @@ from apps.discovery.tracking import Tracker
 SAMPLES_UNUSABLE = 1_000
 SAMPLES_USUAL = 20
 SAMPLE_LENGTH = 2_000
-Raw = str | bytes  # a frame's text, or the line of the journal that holds it
-Frame = tuple[int, int, Raw, tuple[int, int, str] | None, Parsed | None]  # number, time, frame, gap, meaning
+_ODDITIES = {
+    (False, False): (),
+    (True, False): ("float_artefact",),
+    (False, True): ("off_curve",),
+    (True, True): ("float_artefact", "off_curve"),
+}
 _KEPT = UNUSABLE | {"quote_mint_create", "quote_mint_trade", "filtered_trade", "duplicate_create"}
 
 
 def is_due_again(count: int) -> bool:
     """Whether a kind of oddity seen so often is sampled once more: 1,000, 1,100, … 10,000, 11,000, …"""
     return not count % 100 and count >= SAMPLES_UNUSABLE and count % 10 ** (len(str(count)) - 2) == 0
-
-
-def _frame(entry: Entry) -> Frame:
-    return entry.seq, entry.at_us, entry.raw or "", entry.gap, parse(entry.raw) if entry.raw is not None else None
-
-
-def text_of(raw: Raw) -> str:
-    """The exact text of a frame."""
-    if isinstance(raw, str):
-        return raw
-    line = decode_line(raw)
-    return (line.raw or "") if line is not None else ""
 
 
 class Pipeline:
@@ -70,8 +65,9 @@ class Pipeline:
         self.tracker.now_us = snapshot.feed_us
         self.tracker.remember(snapshot.coins)
         self.cursor, self.state = snapshot.cursor, snapshot.state
-        self.frames_total, self.oddities = snapshot.frames_total, Counter(snapshot.oddities)
+        self.oddities = Counter(snapshot.oddities)
         self.meter = Meter(snapshot.reading)
+        self._frames_before = snapshot.frames_total - self.meter.frames
         self._doubles = Doubles(snapshot.recent_keys)
         self._spam = SpamMemory()
         for create in snapshot.recent_creates:
@@ -84,37 +80,51 @@ class Pipeline:
         """Feed time so far, epoch microseconds."""
         return self.tracker.now_us
 
+    @property
+    def frames_total(self) -> int:
+        """All frames there ever were."""
+        return self._frames_before + self.meter.frames
+
     def feed(self, entries: Sequence[Entry], cursor: Cursor) -> None:
         """Take consecutive journal entries; `cursor` is the place after them."""
-        self._feed([_frame(entry) for entry in entries], cursor)
+        frames = [frame_of(entry) for entry in entries]
+        self._begin(frames)
+        for frame in frames:
+            self._take_entry(frame)
+        self.cursor = cursor
 
     def feed_block(self, block: Block, cursor: Cursor) -> None:
         """The same for lines as they stand in the journal: common trades by the shorter way."""
-        frames: list[Frame] = [] if block.hole is None else [_frame(block.hole)]
-        at_us = block.last_us
-        lines = block.data.split(b"\n")
-        for seq, (line, swift) in enumerate(zip(lines, common_trades(block.data), strict=False), start=block.first_seq):
-            if swift is not None:
-                at_us, parsed = swift
-                frames.append((seq, at_us, line, None, parsed))
-            else:
-                frames.append(_frame(entry_of(line, seq, at_us)))
-                at_us = frames[-1][1]
-        self._feed(frames, cursor)
-
-    def _feed(self, frames: Sequence[Frame], cursor: Cursor) -> None:
-        if frames and not self._oldest_us:
-            self._oldest_us = frames[0][1]
-        self._load_unknown(frames)
-        tracker = self.tracker
-        for seq, at_us, raw, gap, parsed in frames:
-            if at_us > tracker.now_us:
-                self.advance(at_us)
-            if gap is not None:
-                self._gaps.append(gap)
-            if parsed is not None:
-                self._take_frame(parsed, seq, raw)
+        trades, frames = take_apart(block)
+        self._begin(frames, trades)
+        rows, taken = zip(*trades, strict=True), 0
+        for frame in frames:
+            if frame.before > taken:
+                self._take_common(islice(rows, frame.before - taken), block)
+                taken = frame.before
+            self._take_entry(frame)
+        self._take_common(rows, block)
         self.cursor = cursor
+
+    def _begin(self, frames: Sequence[Frame], trades: Trades = NO_TRADES) -> None:
+        """Note when the first of them came, and learn of all coins in them that are not in memory."""
+        if not self._oldest_us:
+            first = [frame.entry.at_us for frame in frames[:1] if not frame.before] or trades.at_us
+            self._oldest_us = first[0] if first else 0
+        messages = (frame.parsed.message for frame in frames if frame.parsed is not None)
+        mints = {message.mint for message in messages if message is not None and not isinstance(message, Control)}
+        known = self.tracker.coins
+        if unknown := {mint for mint in mints.union(trades.mint) if mint not in known} - QUOTE_MINTS:
+            self.tracker.remember(self.store.load_coins(unknown))
+
+    def _take_entry(self, frame: Frame) -> None:
+        entry = frame.entry
+        if entry.at_us > self.tracker.now_us:
+            self.advance(entry.at_us)
+        if entry.gap is not None:
+            self._gaps.append(entry.gap)
+        if frame.parsed is not None:
+            self._take_frame(frame.parsed, entry.seq, entry.raw or "")
 
     def advance(self, now_us: int) -> None:
         """Let feed time pass; it never goes back."""
@@ -194,20 +204,9 @@ class Pipeline:
         self._gaps: list[tuple[int, int, str]] = []
         self._oldest_us = 0
 
-    def _load_unknown(self, frames: Sequence[Frame]) -> None:
-        known, unknown = self.tracker.coins, set()
-        for *_, parsed in frames:
-            if parsed is None or (message := parsed.message) is None or isinstance(message, Control):
-                continue
-            if message.mint not in known:
-                unknown.add(message.mint)
-        if unknown := unknown - QUOTE_MINTS:
-            self.tracker.remember(self.store.load_coins(unknown))
-
     # --- one frame --------------------------------------------------------------------------------------
 
     def _take_frame(self, parsed: Parsed, seq: int, raw: Raw) -> None:
-        self.frames_total += 1
         self.meter.frames += 1
         for kind in parsed.oddities:
             self._note(kind, seq, raw)
@@ -220,6 +219,33 @@ class Pipeline:
             self._trade(message, seq, raw)
         elif message is not None:
             self._take_other(message, seq, raw)
+
+    def _take_common(self, trades: Iterable[tuple[Any, ...]], block: Block) -> None:
+        """Common trades that follow each other, as rows of `Trades`. Nearly all of them only go into the open window of
+        their coin; the others go on as every trade does."""
+        tracker, meter, is_double, add = self.tracker, self.meter, self._doubles.is_double, self._trades.append
+        whale_lamports = tracker.config.thresholds.whale_lamports
+        for seq, at_us, signature, mint, trader, is_buy, lamports, tokens, price, sol, token, rounded, off in trades:
+            if at_us > tracker.now_us:
+                self.advance(at_us)
+            coin = tracker.quiet_coin(mint)
+            if coin is None or token <= curve.TOKENS_AT_COMPLETION or off or not seq % CANARY_EVERY:
+                trade = Trade(mint, is_buy, lamports, tokens, price, sol, token, trader, signature, "pump", True)
+                self._take_frame(Parsed(trade, _ODDITIES[rounded, off]), seq, block)
+                continue
+            self.state = "running"
+            meter.frames += 1
+            meter.trades += 1
+            if rounded:
+                self._note("float_artefact", seq, block)
+            side, now_us = "buy" if is_buy else "sell", tracker.now_us
+            key = signed_key(f"{signature} {mint} {trader} {side} {tokens}")
+            if is_double(key, now_us):
+                self._note("duplicate_trade", seq, block)
+                continue
+            whale = lamports >= whale_lamports
+            phase = tracker.fold(coin, is_buy, lamports, price, sol, token, trader)
+            add((mint, now_us, key, seq, signature, trader, side, lamports, tokens, price, sol, token, whale, phase))
 
     def _take_other(self, message: Message, seq: int, raw: Raw) -> None:
         """A frame that is no trade of a coin."""
@@ -242,7 +268,7 @@ class Pipeline:
         count = self.oddities[kind]
         self.oddities[kind] = count + 1
         if count < (SAMPLES_UNUSABLE if kind in _KEPT else SAMPLES_USUAL) or is_due_again(count):
-            sample = text_of(raw)[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
+            sample = text_of(raw, seq)[:SAMPLE_LENGTH].replace("\x00", "\ufffd")
             self._odd_frames.append(OddSample(kind, self.feed_us, seq, sample))
 
     def _obey(self, control: Control) -> None:

@@ -12,17 +12,23 @@ from apps.discovery.state import CoinRow, TrackedCoin, TradeRow
 DOUBLES_US = 60_000_000  # a repeated frame comes within seconds
 SWEEP_US = 15_000_000
 _signed = Struct(">q").unpack
+_new_hash = blake2b(digest_size=8).copy  # faster than a new one
 
 
 def trade_key(trade: Trade, at_us: int) -> int:
     """What makes a trade unique, as a signed 64-bit hash; without a signature its instant and reserves stand in."""
     side = "buy" if trade.is_buy else "sell"
     if trade.signature is not None:
-        text = f"{trade.signature} {trade.mint} {trade.trader} {side} {trade.token_base_units}"
-    else:
-        amounts = f"{trade.sol_lamports} {trade.token_base_units} {trade.virtual_sol} {trade.virtual_token}"
-        text = f"{trade.mint} {side} {amounts} {at_us}"
-    key: int = _signed(blake2b(text.encode(), digest_size=8).digest())[0]
+        return signed_key(f"{trade.signature} {trade.mint} {trade.trader} {side} {trade.token_base_units}")
+    amounts = f"{trade.sol_lamports} {trade.token_base_units} {trade.virtual_sol} {trade.virtual_token}"
+    return signed_key(f"{trade.mint} {side} {amounts} {at_us}")
+
+
+def signed_key(text: str) -> int:
+    """A text as a signed 64-bit hash."""
+    digest = _new_hash()
+    digest.update(text.encode())
+    key: int = _signed(digest.digest())[0]
     return key
 
 

@@ -153,21 +153,18 @@ class Tracker:
         if not trade.is_standard or trade.pool == "pump-amm":
             self._judge_curve(coin, trade)
         window = None if coin.is_graduated else coin.window or self._open_window(coin)
+        lamports, price, virtual_sol, token = (
+            trade.sol_lamports,
+            trade.price_sol,
+            trade.virtual_sol,
+            trade.virtual_token,
+        )
         if window is not None:
             whale_lamports = self.config.thresholds.whale_lamports
-            window.add(
-                trade.is_buy,
-                trade.sol_lamports,
-                trade.price_sol,
-                trade.virtual_sol,
-                trade.trader,
-                coin.creator,
-                whale_lamports,
-            )
-        self._touch(coin, trade)
+            window.add(trade.is_buy, lamports, price, virtual_sol, trade.trader, coin.creator, whale_lamports)
+        self.touch(coin, lamports, price, virtual_sol, token)
         if window is None:
             return GRADUATED if coin.is_graduated else FINISHED
-        token = trade.virtual_token
         if coin.is_standard and token is not None and token <= curve.TOKENS_AT_COMPLETION:
             self.graduate(coin)
         elif not coin.is_active:
@@ -184,15 +181,45 @@ class Tracker:
             coin.is_standard = False
             self.nonstandard.add(coin.mint)
 
-    def _touch(self, coin: TrackedCoin, trade: Trade) -> None:
-        price, volume = trade.price_sol, coin.volume_lamports + trade.sol_lamports
-        coin.last_trade_us, coin.last_price_sol = self.now_us, price
-        coin.virtual_sol, coin.virtual_token = trade.virtual_sol, trade.virtual_token
+    def touch(
+        self, coin: TrackedCoin, lamports: int, price_sol: float, virtual_sol: int | None, virtual_token: int | None
+    ) -> None:
+        """Keep what the newest trade says of its coin."""
+        volume = coin.volume_lamports + lamports
+        coin.last_trade_us, coin.last_price_sol = self.now_us, price_sol
+        coin.virtual_sol, coin.virtual_token = virtual_sol, virtual_token
         coin.trades_total += 1
         coin.volume_lamports = volume if volume < MOST_LAMPORTS else MOST_LAMPORTS
-        if coin.ath_price_sol is None or price > coin.ath_price_sol:
-            coin.ath_price_sol, coin.ath_us = price, self.now_us
+        if coin.ath_price_sol is None or price_sol > coin.ath_price_sol:
+            coin.ath_price_sol, coin.ath_us = price_sol, self.now_us
         self.dirty.add(coin.mint)
+
+    def quiet_coin(self, mint: str) -> TrackedCoin | None:
+        """The coin, if a trade on the standard curve, now, changes nothing of its life: unless it completes the curve,
+        `fold` is all there is to do."""
+        coin, now_us = self.coins.get(mint), self.now_us
+        if coin is None or coin.window is None or not coin.is_active or coin.filtered:
+            return None
+        return coin if now_us < coin.window.end_us and now_us < coin.check_us else None
+
+    def fold(
+        self,
+        coin: TrackedCoin,
+        is_buy: bool,
+        lamports: int,
+        price_sol: float,
+        virtual_sol: int,
+        virtual_token: int,
+        trader: str,
+    ) -> int:
+        """Fold a trade of a quiet coin into its window; the phase it fell into."""
+        window = coin.window
+        assert window is not None
+        window.add(
+            is_buy, lamports, price_sol, virtual_sol, trader, coin.creator, self.config.thresholds.whale_lamports
+        )
+        self.touch(coin, lamports, price_sol, virtual_sol, virtual_token)
+        return window.phase_id
 
     # --- windows ----------------------------------------------------------------------------------------
 

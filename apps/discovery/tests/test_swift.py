@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apps.discovery import curve
 from apps.discovery.lines import Block, decode_line, entry_of, frame_line
 from apps.discovery.pumpportal.load import market_frames
-from apps.discovery.pumpportal.messages import SOL_MINT, Trade
+from apps.discovery.pumpportal.messages import SOL_MINT, Parsed, Trade
 from apps.discovery.pumpportal.parse import parse
 from apps.discovery.pumpportal.swift import common_trades
 
@@ -37,17 +37,32 @@ def text(**changes: str) -> str:
     return "{" + ",".join(f'"{name}":{value}' for name, value in (FIELDS | changes).items()) + "}"
 
 
+def oddities(is_rounded: bool, is_off_curve: bool) -> tuple[str, ...]:
+    return ("float_artefact",) * is_rounded + ("off_curve",) * is_off_curve
+
+
+def by_number(block: bytes) -> dict[int, tuple[int, Parsed]]:
+    """The common trades of a block by the number of their line, 0 the first, as the general way gives them."""
+    trades, _ = common_trades(block, 0)
+    found = {}
+    for seq, at_us, signature, mint, trader, is_buy, sol, token, price, vsol, vtoken, *odd in zip(*trades, strict=True):
+        trade = Trade(mint, is_buy, sol, token, price, vsol, vtoken, trader, signature, "pump", True)
+        found[seq] = at_us, Parsed(trade, oddities(*odd))
+    return found
+
+
 def assert_same(block: bytes) -> int:
     """Compare both ways, line by line; how many lines went the shorter way."""
-    swift = common_trades(block)
+    found = by_number(block)
     lines = block.split(b"\n")[:-1]
-    assert len(swift) == len(lines)
-    for found, line in zip(swift, lines, strict=True):
-        if found is not None:
-            entry = entry_of(line, 0, 0)
-            assert entry.raw is not None
-            assert found == (entry.at_us, parse(entry.raw))
-    return sum(found is not None for found in swift)
+    for number, (at_us, parsed) in found.items():
+        entry = entry_of(lines[number], 0, 0)
+        assert entry.raw is not None
+        assert (at_us, parsed) == (entry.at_us, parse(entry.raw))
+    left = [(number, line) for number, line in enumerate(lines) if number not in found]
+    before = [number - nth for nth, (number, _) in enumerate(left)]
+    assert common_trades(block, 0)[1] == list(zip(before, [line for _, line in left], strict=True))
+    return len(found)
 
 
 def test_market_goes_the_shorter_way() -> None:
@@ -55,10 +70,15 @@ def test_market_goes_the_shorter_way() -> None:
     assert assert_same(b"".join(lines)) > 2_700
 
 
+def test_lines_have_their_numbers() -> None:
+    block = frame_line(AT_US, "x") + frame_line(AT_US, text()) * 2
+    trades, others = common_trades(block, 40)
+    assert trades.seq == [41, 42]
+    assert others == [(0, frame_line(AT_US, "x")[:-1])]
+
+
 def test_common_trade_is_taken_whole() -> None:
-    found = common_trades(frame_line(AT_US, text()))[0]
-    assert found is not None
-    at_us, parsed = found
+    at_us, parsed = by_number(frame_line(AT_US, text()))[0]
     reserves = curve.Reserves(31_000_000_000, 1_038_387_096_774_194)
     assert at_us == AT_US
     assert parsed.message == Trade(
@@ -111,7 +131,7 @@ def test_common_trade_is_taken_whole() -> None:
     ],
 )
 def test_unusual_line_is_left_to_the_general_way(changes: dict[str, str]) -> None:
-    assert common_trades(frame_line(AT_US, text(**changes))) == [None]
+    assert by_number(frame_line(AT_US, text(**changes))) == {}
 
 
 def test_lines_that_are_no_lines_lose_nothing_else() -> None:
@@ -169,8 +189,8 @@ def test_reserves_with_tails_are_rounded_as_by_the_general_way(lamports: int, so
 @given(at_us=st.integers(10**15, 3_999_999_999_999_999))
 @settings(max_examples=50, deadline=None, derandomize=True)
 def test_times_are_those_of_the_general_way(at_us: int) -> None:
-    found, line = common_trades(frame_line(at_us, text()))[0], decode_line(frame_line(at_us, text()))
-    assert found is not None and line is not None
+    found, line = by_number(frame_line(at_us, text()))[0], decode_line(frame_line(at_us, text()))
+    assert line is not None
     assert found[0] == line.at_us == at_us
 
 
