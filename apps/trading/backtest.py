@@ -185,6 +185,7 @@ def summary(run: Run) -> dict[str, Any]:
         "winners": sum(one.pnl_lamports > 0 for one in closed),
         "open_positions": len(held),
         "unrealized_pnl_lamports": sum(one.unrealized_pnl_lamports for one in held),
+        "filtered": dict(book.filtered.most_common()),
         "orders": _orders(book),
         "held": [_held(one) for one in held],
         "costs_lamports": {part: sum(getattr(one, f"{part}_lamports") for one in book.trades) for part in COSTS},

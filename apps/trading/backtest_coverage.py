@@ -19,7 +19,6 @@ from apps.trading.models import Strategy
 from apps.training import queries as training_queries
 from apps.training.columns import Integers
 from apps.training.features import HISTORY_SECONDS
-from apps.training.models import Model
 
 KNOWS = timedelta(seconds=HISTORY_SECONDS)
 Seen = list[dict[str, Any]]
@@ -103,13 +102,14 @@ LEFT JOIN active_models w ON w.id = a.active_model_id
 JOIN ml_models m ON m.id = coalesce(p.model_id, w.model_id)
 WHERE a.alert_id IS NOT NULL AND a.fired_at > %(since)s AND a.fired_at <= %(until)s
   AND (cardinality(%(models)s::bigint[]) = 0 OR a.active_model_id = ANY(%(models)s)) AND a.probability >= %(least)s
-  AND a.as_of > m.train_from AND a.as_of <= m.train_to
+  AND a.as_of <= m.train_to
 GROUP BY m.id ORDER BY m.id
 """
 
 
 def seen_stored(strategy: Strategy, since: datetime, until: datetime) -> Seen:
-    """Models whose stored alerts lie within what they were made from (fitted, stopped and chosen on), with how many."""
+    """Models whose stored alerts lie within what they were made from (fitted, stopped and chosen on) or before it: then
+    they know what the market did next. With how many."""
     with connection.cursor() as cursor:
         cursor.execute(
             SEEN,
@@ -123,15 +123,11 @@ def seen_stored(strategy: Strategy, since: datetime, until: datetime) -> Seen:
         return [_seen(*row) for row in cursor.fetchall()]
 
 
-def seen_recomputed(places: Sequence[ActiveModel], since: datetime, until: datetime) -> Seen:
-    """Models whose training data share time with the range."""
+def seen_recomputed(places: Sequence[ActiveModel], since: datetime) -> Seen:
+    """Models whose training data end after the range has begun."""
     models = {place.model_id: place.model for place in places}
-    overlapping = [model for model in models.values() if _overlaps(model, since, until)]
-    return [_seen(model.pk, model.name, model.train_from, model.train_to, None) for model in overlapping]
-
-
-def _overlaps(model: Model, since: datetime, until: datetime) -> bool:
-    return since < model.train_to and until > model.train_from
+    knowing = [model for model in models.values() if since < model.train_to]
+    return [_seen(model.pk, model.name, model.train_from, model.train_to, None) for model in knowing]
 
 
 def _seen(pk: int, name: str, start: datetime, end: datetime, alerts: int | None) -> dict[str, Any]:

@@ -158,6 +158,7 @@ def _results(run: Backtest, figures: dict[str, Any]) -> dict[str, Any]:
         "drawdown_plot": backtest_plots.drawdown(run),
         "exits": exits_table(figures["exits"]),
         "orders": orders_table(figures["orders"]),
+        "filtered": filtered_table(figures.get("filtered", {})),
         "costs": [(label, display.sol(lamports, 5)) for label, lamports in cost_labels(figures["costs_lamports"])],
         "ledger": [(name, display.signed_sol(lamports, 9)) for name, lamports in figures["ledger"].items()],
         "ledger_sum": display.signed_sol(sum(figures["ledger"].values()), 9),
@@ -243,6 +244,13 @@ def orders_table(rows: Sequence[dict[str, Any]]) -> Table:
         for row in rows
     ]  # fmt: skip
     return Table(columns, cells, _("How orders ended"), _("No order was made."))
+
+
+def filtered_table(found: dict[str, int]) -> Table | None:
+    """By what alerts were let pass; None where all were ordered on."""
+    rows = [Row([Cell(reason, css="mono wrap-any"), Cell(display.count(alerts))]) for reason, alerts in found.items()]
+    columns = [Column(_("Condition that failed")), Column(_("Alerts"), NUMBER)]
+    return Table(columns, rows, _("Alerts it let pass")) if rows else None
 
 
 def chance_rows(found: dict[str, Any] | None, start: int) -> list[tuple[str, str, str, str]]:

@@ -192,12 +192,14 @@ def costs_json(wallet: Wallet) -> dict[str, int]:
 
 
 def seen_by_training(strategy: Strategy, since: datetime, until: datetime, scores: str) -> backtest_coverage.Seen:
-    """The models of the strategy that know the range from their training. Raises NO_MODEL_TO_RECOMPUTE."""
+    """The models of the strategy that know the range, or what came after it, from their training.
+
+    Raises NO_MODEL_TO_RECOMPUTE."""
     if scores == Backtest.Scores.STORED:
         return backtest_coverage.seen_stored(strategy, since, until)
     from apps.trading.backtest_scores import places_of  # brings what scores
 
-    return backtest_coverage.seen_recomputed(places_of(strategy), since, until)
+    return backtest_coverage.seen_recomputed(places_of(strategy), since)
 
 
 def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str) -> None:
@@ -206,8 +208,8 @@ def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str
         names = ", ".join(f"{one['name']} (trained until {one['train_to']})" for one in seen)
         raise ConflictError(
             "BACKTEST_OVERLAPS_TRAINING",
-            f"The range lies in the training data of {names}: such a result says nothing of what is to come. Begin "
-            "later, or allow the overlap; the result is then marked in red.",
+            f"The range lies in the training data of {names}, or before them: such a result says nothing of what is "
+            "to come. Begin later, or allow the overlap; the result is then marked in red.",
             models=seen,
         )
 

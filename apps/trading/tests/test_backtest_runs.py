@@ -132,6 +132,11 @@ def too_sure() -> None:
     Strategy.objects.update(min_probability=0.95)
 
 
+def of_another_phase() -> None:
+    condition = {"fact": "phase", "operator": "=", "value": 2}
+    Strategy.objects.update(conditions=[condition])
+
+
 def no_room() -> None:
     Wallet.objects.update(max_position_lamports=1)
 
@@ -143,6 +148,7 @@ def no_room() -> None:
         (no_alerts, "NO_ALERTS"),
         (of_another_model, "NO_ALERTS_OF_MODELS"),
         (too_sure, "PROBABILITY_TOO_HIGH"),
+        (of_another_phase, "ALL_FILTERED"),
         (no_room, "ALL_DENIED"),
     ],
 )
@@ -150,6 +156,7 @@ def test_run_without_a_trade_says_why(market: list[Beat], change: Callable[[], N
     change()
     run = done(sensitivity=True)
     assert run.figures["why"] == [code]
+    assert run.figures["filtered"] == ({"phase = 2": 2 * BEATS} if code == "ALL_FILTERED" else {})
     assert run.figures["end_equity_lamports"] == run.balance_lamports
     assert (run.figures["monte_carlo"], run.figures["drawdown_ratio"], run.trades.count()) == (None, 0.0, 0)
 

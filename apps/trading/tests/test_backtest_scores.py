@@ -130,6 +130,10 @@ def test_a_range_out_of_the_training_data_is_refused(strategy: Strategy) -> None
         assert [one["alerts"] for one in backtest_runs.preview(wish)["overlaps_training"]] == [alerts]
         assert backtest_runs.run_request(wish=replace(wish, allow_overlap=True)).terms["allow_overlap"]
         assert backtest_runs.preview(replace(wish, since=at(60)))["overlaps_training"] == []
+        type(place.model).objects.update(train_from=at(SECONDS + 1), train_to=at(SECONDS + 2))
+        with pytest.raises(PlatformError, match=r"or before them"):
+            backtest_runs.run_request(wish=wish)
+        type(place.model).objects.update(train_from=at(-3600))
 
 
 def test_without_a_model_nothing_can_be_recomputed(strategy: Strategy) -> None:

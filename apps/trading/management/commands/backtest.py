@@ -23,10 +23,10 @@ class Command(JsonCommand):
         "fills, fees and exits, in memory. The run is stored with its figures, as a job that the pages show; no wallet "
         "and no position changes. It goes by the stored alerts, or with --scores recomputed by what the strategy's "
         "models at work would have said. It begins with the limits of the strategy's wallet and what that was given "
-        "(--balance for another sum). A range out of a model's training data is refused unless --allow-overlap is "
-        "given. Prints equity, drawdown, orders by code, costs, results by exit, how it could have gone by chance and "
-        "what was not known; --json adds the equity curve. Status 0: done; 1: failed or cancelled, with a code; 2: "
-        "wrong name, range or value."
+        "(--balance for another sum); limits of all wallets and the block-list hold, the kill switch does not. A range "
+        "in a model's training data or before them is refused unless --allow-overlap is given. Prints equity, drawdown, "
+        "orders by code, costs, results by exit, how it could have gone by chance and what was not known; --json adds "
+        "the equity curve. Status 0: done; 1: failed or cancelled, with a code; 2: wrong name, range or value."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,7 +40,9 @@ class Command(JsonCommand):
         parser.add_argument("--scores", choices=Backtest.Scores.values, default="stored", help="where alerts come from")
         parser.add_argument("--alert-delay-ms", type=int, default=ALERT_DELAY_MS,
                             help="with recomputed scores: from the end of a window to its alert")  # fmt: skip
-        parser.add_argument("--allow-overlap", action="store_true", help="also in a model's training data")
+        parser.add_argument(
+            "--allow-overlap", action="store_true", help="also in a model's training data or before them"
+        )
         parser.add_argument("--seed", type=int, default=1, help="of what is drawn by chance (not of the trading)")
         parser.add_argument("--note", default="", help="a word to find the run again")
         parser.add_argument("--sensitivity", action="store_true", help="also with other latencies and slippage limits")
@@ -105,6 +107,7 @@ def _text(result: dict[str, Any]) -> list[str]:
         f"{result['closed_positions']} positions left, {result['winners']} with a gain; "
         f"{result['open_positions']} held",
     ]
+    lines += [f"  let pass by {reason}: {alerts}" for reason, alerts in result["filtered"].items()]
     lines += [f"  {o['side']} {o['status']} {o['code']}: {o['orders']}" for o in result["orders"]]
     lines += [
         f"  {e['exit_reason']}: {e['positions']} positions, {e['winners']} winners, {_sol(e['pnl_lamports'])} SOL"
