@@ -93,6 +93,8 @@ def condition_check(condition: Condition) -> None:
     wanted = str if fact in TEXTS else (int, float)
     if not all(isinstance(value, wanted) for value in values):
         raise ValueError(f"{fact} is compared with {'texts' if fact in TEXTS else 'numbers'}")
+    if any(isinstance(value, str) and "\0" in value for value in values):
+        raise ValueError("a text holds the character U+0000, which nothing can be called")
 
 
 def holds(condition: Condition, known: Scalar | None) -> bool:

@@ -24,9 +24,17 @@ Stake = Annotated[int, Field(gt=0, le=MOST_LAMPORTS)]
 
 
 class Part(BaseModel):
-    """A part of a definition: no field that is not known, no number that is none."""
+    """A part of a definition: no field that is not known, no number that is none (true is not 1)."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth(cls, source: Any) -> Any:
+        for name, value in source.items() if isinstance(source, dict) else ():
+            if any(isinstance(one, bool) for one in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{name} is no true or false")
+        return source
 
 
 class ConditionIn(Part):

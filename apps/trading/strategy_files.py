@@ -38,8 +38,8 @@ def strategy_read(text: str, numbers: Mapping[str, int] = MappingProxyType({})) 
     except (ValueError, RecursionError) as error:  # the parser itself: no TOML, endless digits, endless brackets
         raise PlatformError("STRATEGY_UNREADABLE", f"This is no TOML: {error}.") from None
     own = {name: source.pop(name, "") for name in OWN}
-    if wrong := [name for name, value in own.items() if not isinstance(value, str)]:
-        raise PlatformError("STRATEGY_INVALID", f"{wrong[0]}: must be a text.", field=wrong[0])
+    if wrong := [name for name, value in own.items() if not isinstance(value, str) or "\0" in value]:
+        raise PlatformError("STRATEGY_INVALID", f"{wrong[0]}: must be a text without U+0000.", field=wrong[0])
     return StrategyFile(definition_parse(_models_changed(source, lambda name: _number_of(name, numbers))), **own)
 
 

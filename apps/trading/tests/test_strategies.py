@@ -169,6 +169,11 @@ def test_file_reads_back_as_it_was_written(started: World) -> None:
         ("x = " + "9" * 5_000, "STRATEGY_UNREADABLE"),
         ("name = 'import'\nwallet = 'test'\n[sizing]\nkind = 'fixed'\nstake_lamports = 5", "STRATEGY_NAME_RESERVED"),
         ("name = 5", "STRATEGY_INVALID"),
+        ("note = '\\u0000'".replace("'", '"'), "STRATEGY_INVALID"),
+        ("sizing = {kind = 'fixed', stake_lamports = true}", "STRATEGY_INVALID"),
+        ("sizing = {kind = 'fixed', stake_lamports = 5}\nentry = {models = [true]}", "STRATEGY_INVALID"),
+        ('sizing = {kind = "fixed", stake_lamports = 5}\n'
+         'entry = {conditions = [{fact = "coin.symbol", operator = "=", value = "a\\u0000"}]}', "STRATEGY_INVALID"),
         ('name = "s"\nwallet = "test"', "STRATEGY_INVALID"),
         ("[sizing]\nkind = 'fixed'\nstake_lamports = 5", "STRATEGY_UNNAMED"),
         ("name = 'a b'\nwallet = 'test'\n[sizing]\nkind = 'fixed'\nstake_lamports = 5", "STRATEGY_UNNAMED"),
