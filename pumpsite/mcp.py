@@ -19,7 +19,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
 from django.utils import timezone
 from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
 from fastmcp.server.dependencies import get_http_headers
+from fastmcp.server.middleware import Middleware
 from fastmcp.server.providers.openapi import MCPType, RouteMap
 from mcp.types import ToolAnnotations
 from ninja import NinjaAPI
@@ -82,9 +84,29 @@ def annotations_of(method: str, path: str, own: dict[str, Any]) -> dict[str, boo
 
 
 def _annotate(route: Any, component: Any) -> None:
-    """Tell clients which tools only read, which may destroy, and which reach the chain."""
+    """Tell clients which tools only read, which may destroy, which reach the chain, and that they take nothing more."""
     hints = annotations_of(route.method.upper(), route.path, route.extensions.get("x-mcp", {}))
+    component.parameters = {**component.parameters, "additionalProperties": False}
+    if (component.output_schema or {}).get("x-fastmcp-wrap-result"):  # a list comes as {"result": [...]}
+        component.output_schema = {**component.output_schema, "properties": {"result": {}}}
     component.annotations = ToolAnnotations(title=component.name.replace("_", " "), **hints)
+
+
+class KnownArguments(Middleware):
+    """Refuses arguments that a tool does not take, as the API refuses unknown fields of a body.
+
+    Else a `dry_run` given to a tool that knows none would be dropped on the way, and the thing be done.
+    """
+
+    async def on_call_tool(self, context: Any, call_next: Any) -> Any:
+        tool = await context.fastmcp_context.fastmcp.get_tool(context.message.name)
+        known = tool.parameters.get("properties", {}) if tool is not None else {}
+        unknown = sorted(set(context.message.arguments or {}) - set(known))
+        if tool is not None and unknown:
+            takes = ", ".join(sorted(known)) or "no arguments"
+            message = f"{', '.join(unknown)}: {tool.name} takes no such argument, it takes {takes}. Nothing was done."
+            raise ToolError(json.dumps(PlatformError("VALIDATION_FAILED", message, status=422).as_dict()))
+        return await call_next(context)
 
 
 def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
@@ -105,6 +127,7 @@ def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
         route_maps=tools_only,
         mcp_component_fn=_annotate,
         validate_output=False,
+        middleware=[KnownArguments()],
     )
 
 

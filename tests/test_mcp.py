@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from django.utils import timezone
 
 from apps.core.models import ApiToken
 from apps.discovery.tests.process import Network, database_url
+from apps.trading import wallet_keys
+from apps.trading.models import Order, TransferLog, Wallet
+from apps.trading.tests.conftest import World
+from apps.trading.tests.test_wallet_keys import ADDRESS, KEY, TEXT, is_anywhere
 from apps.training.models import Model
 from pumpsite.api import api
 from tests.servers import await_true, daphne
@@ -80,6 +85,7 @@ def test_every_operation_is_a_tool_that_says_what_it_may_do(address: str, staff:
         assert hints.destructive_hint == (method != "get" and own.get("destructive", method == "delete" or moves_money))
         assert hints.idempotent_hint == own.get("idempotent", method in {"get", "put", "delete"}), name
         assert hints.open_world_hint == own.get("open_world", False), name
+        assert found[name].input_schema["additionalProperties"] is False, name
         assert found[name].description or found[name].title
     assert {name for name, tool in found.items() if tool.annotations.open_world_hint} == MOVES_MONEY
     for name in MOVES_MONEY:
@@ -112,6 +118,65 @@ def test_tool_obeys_scopes(address: str, staff: Any, token_for: Callable[..., st
 def test_error_of_a_tool_is_the_api_s_own(address: str, staff: Any, token_for: Callable[..., str]):
     with tool_error(r"VALIDATION_FAILED.*limit: Input should be less than or equal to 500"):
         asyncio.run(call(address, token_for(staff, "read"), "auth_tokens", limit=1000))
+
+
+def test_trading_is_rehearsed_by_a_reader_of_no_keys(address: str, staff: Any, token_for: Callable[..., str]):
+    """The tools of wallets against one with a key: what reads answers, what moves money only says what it would do,
+    what is wrong is refused with a code, and nothing is written or tells the key."""
+    scene = real_scene(staff)
+    trader, reader = token_for(staff, "trade"), token_for(staff, "read")
+    said: dict[str, str] = {}
+
+    async def ask() -> None:
+        async with client(address, trader) as session:
+            for tool in await session.list_tools():
+                if not tool.name.startswith(("buy_toggle", *MOVES_MONEY)) and "wallet" not in tool.name:
+                    continue
+                needed = {name: scene.get(name, 1) for name in tool.input_schema.get("required", [])}
+                if tool.annotations.read_only_hint:
+                    answer = await session.call_tool(tool.name, needed, raise_on_error=False)
+                elif tool.name in MOVES_MONEY:
+                    wish = {**needed, **scene["wishes"][tool.name], "dry_run": True}
+                    answer = await session.call_tool(tool.name, wish, raise_on_error=False)
+                else:
+                    answer = await session.call_tool(tool.name, {**needed, "nonsense": 1}, raise_on_error=False)
+                    assert answer.is_error, tool.name
+                said[tool.name] = str(answer)
+            await session.call_tool("buy_execute_buy", {**scene["wishes"]["buy_execute_buy"], "dry_run": False})
+
+    with tool_error("REAL_TRADING_LOCKED"):
+        asyncio.run(ask())
+    assert len(said) > 10 and "internal" not in str(said).lower()
+    codes = {name: re.search(r"[A-Z]+(?:_[A-Z]+)+", said[name]) for name in MOVES_MONEY}
+    assert {name: found and found.group() for name, found in codes.items()} == {
+        "buy_execute_buy": "REAL_TRADING_LOCKED",
+        "buy_execute_sell": "POSITION_NOT_FOUND",
+        "buy_sell_all": None,
+        "buy_transfer": "REAL_TRADING_LOCKED",
+    }
+    with tool_error("SCOPE_MISSING"):
+        asyncio.run(call(address, reader, "buy_execute_buy", **scene["wishes"]["buy_execute_buy"], dry_run=True))
+    assert list(Order.objects.values_list("status", "deny_code")) == [("DENIED", "REAL_TRADING_LOCKED")]
+    assert not TransferLog.objects.exists() and not Wallet.objects.get().trading_enabled
+    assert [name for name, text in said.items() if is_anywhere(KEY, text)] == []
+
+
+def real_scene(staff: Any) -> dict[str, Any]:
+    """A real wallet with a key, a coin, and what the tools are called with."""
+    wallet_keys.wallet_import(alias="real", text=TEXT, address=ADDRESS, user=staff, now=timezone.now())
+    world = World()
+    mint = world.coin()
+    world.feed(5)
+    name = {"wallet": "real", "mint": mint}
+    return {
+        "alias": "real", "kind": "REAL", "mint": mint, "name": "s",
+        "wishes": {
+            "buy_execute_buy": {**name, "amount_lamports": 10**8},
+            "buy_execute_sell": name,
+            "buy_sell_all": {"wallet": "real"},
+            "buy_transfer": {"from_wallet": "real", "to_saved": "bank", "sweep": True},
+        },
+    }  # fmt: skip
 
 
 def test_file_arrives_as_base64(address: str, staff: Any, token_for: Callable[..., str]):
