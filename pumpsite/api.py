@@ -19,7 +19,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.operation import Operation
 
 from apps.core.api import router as auth
-from apps.core.errors import NotFoundError, PlatformError
+from apps.core.errors import NotFoundError, PlatformError, problem_of
 from apps.core.middleware import error_response
 from apps.core.tokens import AuthenticationRequiredError, read
 from apps.discovery.api import router as find
@@ -99,7 +99,7 @@ def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpRes
     problems = []
     for one in error.errors:
         place, field = _where(one)
-        problems.append({"in": place, "field": field, "problem": one["msg"]})
+        problems.append({"in": place, "field": field, "problem": problem_of(one)})
     sentence = "; ".join(f"{one['field'] or one['in']}: {one['problem']}" for one in problems) + "."
     return error_response(PlatformError("VALIDATION_FAILED", sentence, status=422, errors=problems))
 

@@ -1,5 +1,6 @@
 """The one error shape of the platform: a status, a stable code in capitals, a sentence that says what to do."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -30,3 +31,11 @@ class ConflictError(PlatformError):
     """The request contradicts the present state."""
 
     status = 409
+
+
+def problem_of(error: Mapping[str, Any]) -> str:
+    """One of pydantic's errors as words that say what to do."""
+    if error["type"] == "timezone_aware":
+        return "needs a time zone: write it like 2025-09-06T00:00:00Z"
+    words: str = error["msg"]
+    return words.removeprefix("Value error, ")

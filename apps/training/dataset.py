@@ -137,13 +137,21 @@ def _coins(selection: Selection, counts: Counts) -> list[Coin]:
         else:
             chosen.append((mint, rows, queries.to_us(first)))
     if not chosen:
-        raise PlatformError(
-            "NO_DATA",
-            f"No metric rows between {selection.start:%Y-%m-%d %H:%M} and {selection.end:%Y-%m-%d %H:%M} UTC in phases "
-            f"{list(selection.phases)} that pass the filters. Choose another time range, or let the stream run.",
-            **counts.as_json(),
-        )
+        raise PlatformError("NO_DATA", _nothing(selection), **counts.as_json())
     return chosen
+
+
+def _nothing(selection: Selection) -> str:
+    """The sentence for a selection without rows."""
+    span = queries.metrics_span()
+    if span is None:
+        return "There are no metric rows yet: let the stream run or import a history."
+    start, end, first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (selection.start, selection.end, *span))
+    asked = f"after {start} UTC" if selection.start >= selection.end else f"between {start} and {end} UTC"
+    return (
+        f"No metric rows {asked} in phases {list(selection.phases)} that pass the filters; the tables reach from "
+        f"{first} to {last}. Choose another time range, or import more."
+    )
 
 
 def _market(selection: Selection) -> tuple[Integers, Integers, int]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from apps.training.columns import METRICS
 from apps.training.label_rules import PRICE, Kind, LabelRule, Operator, When
 from apps.training.sampling import Creators, Filter, Sample
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _midnight(value: Any) -> Any:
+    """A date alone, as TOML or as text, is its midnight UTC."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return f"{value}T00:00:00Z"
+    alone = isinstance(value, date) and not isinstance(value, datetime)
+    return datetime(value.year, value.month, value.day, tzinfo=UTC) if alone else value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_midnight)]
 
 
 class Part(BaseModel):
@@ -80,14 +95,14 @@ class Label(Part):
 
 
 class Data(Part):
-    """Which rows: windows that end in (from, to], in these phases; open ends mean all there is.
+    """Which rows: windows that end in (from, to], in these phases; open ends mean all there is, a date its midnight.
 
     The filters below look only at what was known at the row. `max_rows_per_coin` and `every_seconds` thin out the
     coins that train; validation and test keep all their rows.
     """
 
-    from_: AwareDatetime | None = Field(default=None, alias="from")
-    to: AwareDatetime | None = None
+    from_: Moment | None = Field(default=None, alias="from")
+    to: Moment | None = None
     phases: Annotated[list[Annotated[int, Field(ge=0, le=32_767)]], Field(min_length=1)] = [1, 2, 3]
     creators: Creators = "all"
     min_trades: int = Field(default=0, ge=0, le=1_000_000, description="in the half hour until the row")

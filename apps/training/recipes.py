@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from apps.core.errors import PlatformError
+from apps.core.errors import PlatformError, problem_of
 from apps.training import features
 from apps.training.evaluation.costs import Costs
 from apps.training.recipe_parts import Data, Label, Part, Split
@@ -154,7 +154,7 @@ def recipe_parse(source: dict[str, Any]) -> Recipe:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise PlatformError("RECIPE_INVALID", f"{where}: {first['msg']}.", field=where) from None
+        raise PlatformError("RECIPE_INVALID", f"{where}: {problem_of(first)}.", field=where) from None
 
 
 def name_possible(name: str) -> bool:
@@ -175,11 +175,11 @@ def recipe_load(path: Path) -> Recipe:
 
 
 def range_parse(start: str | datetime, end: str | datetime) -> tuple[datetime, datetime]:
-    """A checked time range from ISO 8601 text with a time zone. Raises PlatformError RANGE_INVALID."""
+    """A checked time range from ISO 8601 text with a time zone, or dates. Raises PlatformError RANGE_INVALID."""
     try:
         data = Data.model_validate({"from": start, "to": end})
     except ValidationError as error:
-        raise PlatformError("RANGE_INVALID", f"{error.errors(include_url=False)[0]['msg']}.") from None
+        raise PlatformError("RANGE_INVALID", f"{problem_of(error.errors(include_url=False)[0])}.") from None
     if data.from_ is None or data.to is None:
         raise PlatformError("RANGE_INVALID", "Both `from` and `to` are needed.")
     return data.from_, data.to

@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from ninja import Field, Schema
 from ninja.errors import ValidationError
-from pydantic import AwareDatetime
 
 from apps.core.errors import PlatformError
 from apps.core.pagination import PageQuery
 from apps.core.schemas import Body
 from apps.training.models import TABLES_OF_SCORES, Comparison, Model, TestResult
+from apps.training.recipe_parts import Moment
 from apps.training.recipes import Recipe
 
 PARTS = ("validation", "test")
@@ -211,8 +211,8 @@ class PreviewOut(Schema):
 class TimeRange(Body):
     """Windows that end in (from, to]."""
 
-    from_: AwareDatetime = Field(alias="from")
-    to: AwareDatetime
+    from_: Moment = Field(alias="from")
+    to: Moment
     priority: int = Field(5, ge=1, le=9)
 
 
@@ -235,8 +235,8 @@ class TuneIn(CreateIn):
 class RetrainIn(Body):
     """The same recipe on other data; open ends mean all there is."""
 
-    from_: AwareDatetime | None = Field(None, alias="from")
-    to: AwareDatetime | None = None
+    from_: Moment | None = Field(None, alias="from")
+    to: Moment | None = None
     name: str | None = Field(None, min_length=1, max_length=100, description="left out: the old one with a number")
     alias: Literal["", "challenger"] = Field("", description="given to the new model")
     priority: int = Field(5, ge=1, le=9)

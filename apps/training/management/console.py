@@ -1,7 +1,6 @@
 """What the commands share: run a job in this process with a progress line, end with JSON or text and a status."""
 
 import os
-import re
 import socket
 import sys
 from collections.abc import Callable
@@ -16,17 +15,10 @@ from apps.core.errors import PlatformError
 from apps.training import runner, services
 from apps.training.models import Job
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
 
 def add_json(parser: CommandParser) -> None:
     """The option every command has."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
-
-
-def moment(text: str) -> str:
-    """A moment as given; a date alone is its midnight UTC."""
-    return f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text
 
 
 def job_here(ask: Callable[[], Job]) -> Job:

@@ -163,13 +163,25 @@ def test_a_name_that_cannot_be_one_is_wrong_use_and_leaves_no_job(recipe):
         ("horizon_seconds = 0", "label.horizon_seconds"),
         ("horizont_seconds = 60", "label.horizont_seconds"),
         ("horizon_seconds = ", "Invalid value"),
+        ("[data]\nfrom = 2026-03-01T00:00:00", r"data\.from: needs a time zone: write it like"),
+        ("[data]\nfrom = 2026-03-02", r"data: `from` must be before `to`"),
     ],
 )
 def test_a_wrong_recipe_names_its_field(recipe, line, named):
-    recipe.write_text(recipe.read_text().replace("horizon_seconds = 60", line))
+    place = "[data]" if line.startswith("[data]") else "horizon_seconds = 60"
+    recipe.write_text(recipe.read_text().replace(place, line))
     with pytest.raises(CommandError, match=named) as wrong:
         call_command("train", str(recipe))
     assert wrong.value.returncode == 2
+
+
+def test_a_missing_day_is_told_with_what_there_is(recipe, capsys):
+    recipe.write_text(
+        recipe.read_text().replace("[data]", "[data]\nfrom = 2026-02-01").replace("to = 2026-03-01", "to = 2026-02-02")
+    )
+    with pytest.raises(CommandError, match=r"between 2026-02-01 00:00:00 .* reach from 2026-03-01 00:0") as failed:
+        call_command("train", str(recipe))
+    assert failed.value.returncode == 1
 
 
 def test_a_range_needs_a_time_zone_and_a_date_alone_is_its_midnight(recipe, capsys):

@@ -32,7 +32,9 @@ class Command(JsonCommand):
         parser.add_argument("--cuts", type=int, default=20, help="how many instants (default 20)")
         parser.add_argument("--coins", type=int, default=200, help="at most so many coins around each (default 200)")
         parser.add_argument("--seed", type=int, default=1, help="chooses instants and coins (default 1)")
-        parser.add_argument("--from", dest="start", help="ISO 8601 with time zone; default: the first window")
+        parser.add_argument(
+            "--from", dest="start", help="ISO 8601: 2025-09-07 (midnight UTC); default: the first window"
+        )
         parser.add_argument("--to", dest="end", help="ISO 8601 with time zone; default: the last window")
         console.add_json(parser)
 

@@ -32,7 +32,7 @@ class Command(JsonCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             model = _model(options["name"])
-            start, end = range_parse(console.moment(options["start"]), console.moment(options["end"]))
+            start, end = range_parse(options["start"], options["end"])
         except PlatformError as error:
             raise console.stopped(error, status=console.WRONG_USE) from None
         job = console.job_here(lambda: services.test_request(model=model, start=start, end=end))
