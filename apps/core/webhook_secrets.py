@@ -9,13 +9,15 @@ import os
 import re
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from apps.core import sealing, signatures
 from apps.core.envelope import SealedError
-from apps.core.errors import PlatformError
+from apps.core.errors import NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint
 from apps.core.sender import Receiver
 
-__all__ = ["SealedError", "header_set", "receiver_of", "secret_set"]
+__all__ = ["SealedError", "header_set", "receiver_of", "secret_set", "secrets_lock"]
 
 KEY_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -57,8 +59,11 @@ def header_set(*, endpoint: WebhookEndpoint, name: str, value: str) -> None:
 def receiver_of(endpoint: WebhookEndpoint, *, now: datetime) -> Receiver:
     """What the sender needs; an endpoint without a secret gets one (and is saved). Raises SealedError."""
     if endpoint.secret is None:
-        secret_set(endpoint=endpoint, text="", now=now)
-        endpoint.save(update_fields=["secret"])
+        with transaction.atomic():
+            secrets_lock(endpoint)
+            if endpoint.secret is None:
+                secret_set(endpoint=endpoint, text="", now=now)
+                endpoint.save(update_fields=["secret"])
     keys = [_opened(endpoint, "secret")]
     if endpoint.old_secret is not None and endpoint.old_secret_until and now < endpoint.old_secret_until:
         keys.append(_opened(endpoint, "old_secret"))
@@ -66,6 +71,16 @@ def receiver_of(endpoint: WebhookEndpoint, *, now: datetime) -> Receiver:
     if endpoint.header_name and endpoint.header_value is not None:
         header = endpoint.header_name, _opened(endpoint, "header_value").decode("ascii")
     return Receiver(endpoint.url, tuple(keys), header)
+
+
+def secrets_lock(endpoint: WebhookEndpoint) -> None:
+    """Read the secrets again and keep others from changing them until the end of the transaction: two new secrets at
+    once are one after the other. Raises NotFoundError where the endpoint is gone."""
+    rows = WebhookEndpoint.objects.select_for_update(no_key=True)
+    try:
+        endpoint.refresh_from_db(fields=["secret", "old_secret", "old_secret_until"], from_queryset=rows)
+    except WebhookEndpoint.DoesNotExist:
+        raise NotFoundError("WEBHOOK_NOT_FOUND", "This endpoint was deleted meanwhile.") from None
 
 
 def _bound(endpoint: WebhookEndpoint, place: str) -> bytes:

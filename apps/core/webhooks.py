@@ -16,7 +16,7 @@ from apps.core.errors import ConflictError, PlatformError
 from apps.core.models import WebhookAttempt, WebhookEndpoint, WebhookKind, WebhookMessage
 from apps.core.outbound import endpoint_of
 from apps.core.sender import letters_send
-from apps.core.webhook_secrets import SealedError, header_set, receiver_of, secret_set
+from apps.core.webhook_secrets import SealedError, header_set, receiver_of, secret_set, secrets_lock
 from apps.core.webhook_urls import SETTINGS, endpoints_allowed, url_check
 
 MOST_ENDPOINTS = 50
@@ -179,12 +179,14 @@ def secret_rotate(*, endpoint: WebhookEndpoint, secret: str = "", keep_hours: in
     if not 0 <= keep_hours <= LONGEST_KEEP_HOURS:
         raise PlatformError("WEBHOOK_KEEP_WRONG", f"Keep the old secret for 0 to {LONGEST_KEEP_HOURS} hours.")
     keep = timedelta(hours=keep_hours)
-    try:
-        text = secret_set(endpoint=endpoint, text=secret, now=timezone.now(), keep_old=keep)
-    except SealedError:  # the old one is lost anyway: another ENCRYPTION_KEY
-        text = secret_set(endpoint=endpoint, text=secret, now=timezone.now())
-    endpoint.paused_until = None
-    endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "paused_until"])
+    with transaction.atomic():
+        secrets_lock(endpoint)
+        try:
+            text = secret_set(endpoint=endpoint, text=secret, now=timezone.now(), keep_old=keep)
+        except SealedError:  # the old one is lost anyway: another ENCRYPTION_KEY
+            text = secret_set(endpoint=endpoint, text=secret, now=timezone.now())
+        endpoint.paused_until = None
+        endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "paused_until"])
     return text
 
 

@@ -268,6 +268,17 @@ def test_a_new_secret_signs_beside_the_old_one_for_a_while(receiver: Receiver) -
         assert all(signatures.secret_key(new) not in bytes(one or b"") for one in row)
 
 
+def test_of_two_new_secrets_at_once_both_are_good_and_a_first_delivery_replaces_none(receiver: Receiver) -> None:
+    to, _ = webhooks.endpoint_create(url=receiver.url())
+    stale, now = WebhookEndpoint.objects.get(), timezone.now()
+    texts = [webhooks.secret_rotate(endpoint=one) for one in (to, stale)]
+    assert receiver_of(stale, now=now).keys == tuple(signatures.secret_key(text) for text in reversed(texts))
+    WebhookEndpoint.objects.update(secret=None, old_secret=None)
+    fresh, stale = WebhookEndpoint.objects.get(), WebhookEndpoint.objects.get()
+    text = webhooks.secret_rotate(endpoint=fresh)
+    assert receiver_of(stale, now=now).keys == (signatures.secret_key(text),)
+
+
 def test_settings_changed_by_a_person_do_not_take_the_lease_away(receiver: Receiver) -> None:
     to = endpoint(receiver)
     write(to, "a")
