@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Scalar = float | str
@@ -112,6 +113,24 @@ def holds(condition: Condition, known: Scalar | None) -> bool:
 def first_failed(conditions: Iterable[Condition], facts: Facts) -> Condition | None:
     """The first condition that does not hold, or None."""
     return next((one for one in conditions if not holds(one, facts.get(one.fact))), None)
+
+
+def exclude(conditions: Iterable[Condition]) -> bool:
+    """Whether no coin can ever fulfil all of these, whatever is known of it."""
+    by_fact: dict[str, list[Condition]] = {}
+    for one in conditions:
+        by_fact.setdefault(one.fact, []).append(one)
+    return any(_leave_nothing(rows) for rows in by_fact.values())
+
+
+def _leave_nothing(rows: list[Condition]) -> bool:
+    """Conditions on one fact: is there a value left? If there is one, it is a value named by them or lies between."""
+    named = {value for row in rows for value in (row.value if isinstance(row.value, tuple) else (row.value,))}
+    texts = [value for value in named if isinstance(value, str)]
+    numbers = sorted(value for value in named if not isinstance(value, str))
+    between = [(low + high) / 2 for low, high in pairwise(numbers)]
+    outside = [numbers[0] - 1, numbers[-1] + 1] if numbers else ["".join(texts) + "?"]
+    return all(first_failed(rows, {rows[0].fact: value}) for value in (*texts, *numbers, *between, *outside))
 
 
 def features_of(conditions: Iterable[Condition]) -> tuple[str, ...]:

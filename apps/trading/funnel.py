@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from django.conf import settings
 
 from apps.core.units import sol_to_lamports
 from apps.predictions.models import ActiveModel
 from apps.trading import funnel_queries, gate, gate_queries, queries, unlocking
+from apps.trading.conditions import exclude
+from apps.trading.entries import conditions_of, is_kelly
 from apps.trading.fills import buy_budget
 from apps.trading.funnel_rules import WARNINGS, Setting, warnings_of
 from apps.trading.models import Order, Strategy, Wallet
-from apps.trading.risk import BPS
+from apps.trading.risk import BPS, Scope, losses_reached
+from apps.trading.sizing import sizing_of
+from apps.trading.strategy_models import calibrated_at_work
 from apps.trading.valuation import costs_of, equity_lamports
 
 HOUR = timedelta(hours=1)
@@ -98,53 +103,78 @@ def _warn(
 ) -> None:
     recent = funnel_queries.alerts_recent(since, until)
     at_work = set(ActiveModel.objects.filter(is_active=True, model__is_deleted=False).values_list("pk", flat=True))
+    usable = calibrated_at_work()
     state = queries.trading_state().state
-    equities: dict[int, int] = {}
+    equity = cache(lambda wallet: equity_lamports(wallet, now))
+    together = cache(lambda kind: gate.everyone_scope(gate_queries.limits_of(kind), "", None, now, keep_peak=False))
     for strategy in strategies:
-        if strategy.wallet_id not in equities:
-            equities[strategy.wallet_id] = equity_lamports(strategy.wallet, now)
-        setting = _setting(strategy, state, equities[strategy.wallet_id], recent, at_work, now)
-        found[strategy.pk].warnings = [Warned(code, WARNINGS[code]) for code in warnings_of(setting)]
+        chosen = set(strategy.active_model_ids) or at_work
+        world = World(state, now, equity(strategy.wallet), together(strategy.wallet.wallet_type), recent,
+                      len(chosen & at_work), len(chosen & (usable if is_kelly(strategy) else at_work)))  # fmt: skip
+        found[strategy.pk].warnings = [Warned(code, WARNINGS[code]) for code in warnings_of(_setting(strategy, world))]
 
 
-def _setting(
-    strategy: Strategy,
-    state: str,
-    equity: int,
-    recent: dict[int, tuple[int, float]],
-    at_work: set[int],
-    now: datetime,
-) -> Setting:
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a strategy meets now: the kill switch, its wallet's equity, all wallets of the kind, recent alerts by model
+    (how many, the highest probability), how many of its models are at work and of use."""
+
+    state: str
+    now: datetime
+    equity_lamports: int
+    together: Scope
+    recent: dict[int, tuple[int, float]]
+    models_at_work: int
+    models_usable: int
+
+
+def _setting(strategy: Strategy, world: World) -> Setting:
     wallet = strategy.wallet
-    models = set(strategy.active_model_ids) or at_work
-    alerts = [recent[one] for one in (strategy.active_model_ids or recent) if one in recent]
-    together = gate_queries.limits_of(wallet.wallet_type)
-    is_fixed = strategy.sizing.get("kind", "fixed") == "fixed"
-    buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL))
+    alerts = [world.recent[one] for one in (strategy.active_model_ids or world.recent) if one in world.recent]
+    best = max((best for _, best in alerts), default=None)
+    most = _most_stake(strategy, world.equity_lamports, best)
     return Setting(
         is_active=strategy.is_active,
-        trading_state=state,
+        trading_state=world.state,
         is_unlocked=unlocking.may_buy(wallet),
         wallet_is_active=wallet.status == Wallet.Status.ACTIVE,
         trading_enabled=wallet.trading_enabled,
-        all_trading_enabled=together.trading_enabled,
-        stake_lamports=strategy.stake_lamports if is_fixed else None,
-        needed_lamports=buy_budget(strategy.stake_lamports, costs_of(wallet), pays_rent=True) + buffer,
-        equity_lamports=equity,
+        all_trading_enabled=world.together.trading_enabled,
+        stake_lamports=None if is_kelly(strategy) else most,
+        most_stake_lamports=most,
+        needed_lamports=_needed(wallet, most),
+        equity_lamports=world.equity_lamports,
         limits=gate.wallet_limits(wallet),
-        limits_of_all=gate.limits_together(together),
+        limits_of_all=world.together.limits,
         least_cap_lamports=_least_cap(wallet),
-        losses_reached=_losses_reached(wallet, equity, now),
-        models_at_work=len(models & at_work),
+        losses_reached=_losses_reached(wallet, world.equity_lamports, world.now),
+        losses_reached_by_all=losses_reached(world.together),
+        conditions_exclude=exclude(conditions_of(strategy)),
+        models_at_work=world.models_at_work,
+        models_usable=world.models_usable,
         alerts=sum(count for count, _ in alerts),
-        best_probability=max((best for _, best in alerts), default=None),
+        best_probability=best,
         min_probability=strategy.min_probability,
     )
 
 
+def _most_stake(strategy: Strategy, equity: int, best: float | None) -> int:
+    """What it puts on the surest recent alert, or on a certainty where there was none."""
+    sizing = sizing_of(strategy.stake_lamports, strategy.sizing)
+    return sizing.size(equity_lamports=equity, probability=1.0 if best is None else best)
+
+
+def _needed(wallet: Wallet, stake: int) -> int:
+    buffer = sol_to_lamports(str(settings.SAFETY_BUFFER_SOL))
+    return buy_budget(stake, costs_of(wallet), pays_rent=True) + buffer
+
+
 def _least_cap(wallet: Wallet) -> int | None:
-    caps = (wallet.max_trade_lamports, wallet.max_day_lamports, wallet.max_total_lamports)
-    return min((cap for cap in caps if cap), default=None)
+    """The least of its caps; of the one on all that it ever pays, what is left."""
+    caps = [cap for cap in (wallet.max_trade_lamports, wallet.max_day_lamports) if cap]
+    if wallet.max_total_lamports:
+        caps.append(wallet.max_total_lamports - gate_queries.spent_of(wallet, None))
+    return min(caps, default=None)
 
 
 def _losses_reached(wallet: Wallet, equity: int, now: datetime) -> bool:

@@ -22,8 +22,12 @@ class Never(StrEnum):
     STAKE_ABOVE_GLOBAL_LIMIT = "STAKE_ABOVE_GLOBAL_LIMIT"
     STAKE_ABOVE_CAP = "STAKE_ABOVE_CAP"
     STAKE_ABOVE_EQUITY = "STAKE_ABOVE_EQUITY"
+    SIZING_ZERO = "SIZING_ZERO"
     LOSSES_REACHED = "LOSSES_REACHED"
+    GLOBAL_LOSSES_REACHED = "GLOBAL_LOSSES_REACHED"
+    CONDITIONS_EXCLUDE = "CONDITIONS_EXCLUDE"
     MODELS_AT_REST = "MODELS_AT_REST"
+    MODELS_NOT_CALIBRATED = "MODELS_NOT_CALIBRATED"
     NO_ALERT = "NO_ALERT"
     THRESHOLD_ABOVE_ALERTS = "THRESHOLD_ABOVE_ALERTS"
 
@@ -38,10 +42,14 @@ WARNINGS = {
     Never.NO_POSITION_ALLOWED: "The wallet may hold no position at all: raise its most open positions.",
     Never.STAKE_ABOVE_LIMIT: "The stake is above the wallet's largest position or exposure: every buy is denied.",
     Never.STAKE_ABOVE_GLOBAL_LIMIT: "The stake is above the largest position or exposure of all wallets together.",
-    Never.STAKE_ABOVE_CAP: "The stake with its costs is above a cap of the wallet.",
+    Never.STAKE_ABOVE_CAP: "The stake with its costs is above a cap of the wallet, or what is left of it.",
     Never.STAKE_ABOVE_EQUITY: "The wallet is not worth the stake, its costs and the safety buffer.",
+    Never.SIZING_ZERO: "The sizing makes no stake, not even of the surest recent alert: see its gain and loss.",
     Never.LOSSES_REACHED: "A loss limit of the wallet is reached: it buys again when that is over or reset.",
+    Never.GLOBAL_LOSSES_REACHED: "A loss limit of all wallets together is reached: see Risk.",
+    Never.CONDITIONS_EXCLUDE: "The conditions exclude each other: no coin can ever fulfil them all.",
     Never.MODELS_AT_REST: "None of the models whose alerts count is at work: activate one.",
+    Never.MODELS_NOT_CALIBRATED: "Kelly needs calibrated probabilities, and none of its models at work has them.",
     Never.NO_ALERT: "No alert of these models lies in the time looked at.",
     Never.THRESHOLD_ABOVE_ALERTS: "The least probability is above every recent alert of these models.",
 }
@@ -51,7 +59,8 @@ WARNINGS = {
 class Setting:
     """How a strategy, its wallet and the world are set. `stake_lamports` None: the sizing decides each time.
 
-    `models_at_work`: how many of its models score. `alerts`, `best_probability`: of their recent alerts.
+    `most_stake_lamports`: of the surest recent alert. `models_at_work`: how many of its models score, `models_usable`:
+    and give what its sizing needs. `alerts`, `best_probability`: of their recent alerts.
     """
 
     is_active: bool
@@ -61,13 +70,17 @@ class Setting:
     trading_enabled: bool
     all_trading_enabled: bool
     stake_lamports: int | None
+    most_stake_lamports: int
     needed_lamports: int
     equity_lamports: int
     limits: Limits
     limits_of_all: Limits
     least_cap_lamports: int | None
     losses_reached: bool
+    losses_reached_by_all: bool
+    conditions_exclude: bool
     models_at_work: int
+    models_usable: int
     alerts: int
     best_probability: float | None
     min_probability: float
@@ -84,6 +97,8 @@ def warnings_of(setting: Setting) -> list[Never]:
         Never.GLOBAL_TRADING_DISABLED: not setting.all_trading_enabled,
         **_of_money(setting),
         Never.LOSSES_REACHED: setting.losses_reached,
+        Never.GLOBAL_LOSSES_REACHED: setting.losses_reached_by_all,
+        Never.CONDITIONS_EXCLUDE: setting.conditions_exclude,
         **_of_alerts(setting),
     }
     return [code for code, holds in found.items() if holds]
@@ -94,7 +109,8 @@ def _of_money(setting: Setting) -> dict[Never, bool]:
     found = {
         Never.NO_POSITION_ALLOWED: setting.limits.max_open_positions == 0 or setting.limits.max_position_lamports == 0
     }
-    if stake is not None:
+    found[Never.SIZING_ZERO] = setting.most_stake_lamports <= 0
+    if stake:
         found[Never.STAKE_ABOVE_LIMIT] = _too_large(stake, setting.limits)
         found[Never.STAKE_ABOVE_GLOBAL_LIMIT] = _too_large(stake, setting.limits_of_all)
         found[Never.STAKE_ABOVE_CAP] = cap is not None and setting.needed_lamports > cap
@@ -112,6 +128,7 @@ def _of_alerts(setting: Setting) -> dict[Never, bool]:
     best = setting.best_probability
     return {
         Never.MODELS_AT_REST: setting.models_at_work == 0,
+        Never.MODELS_NOT_CALIBRATED: 0 == setting.models_usable < setting.models_at_work,
         Never.NO_ALERT: setting.models_at_work > 0 and setting.alerts == 0,
         Never.THRESHOLD_ABOVE_ALERTS: best is not None and setting.min_probability > best,
     }

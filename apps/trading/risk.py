@@ -275,6 +275,11 @@ def _deny_losses(limits: Limits, usage: Usage) -> DenyCode | None:
     return None
 
 
+def losses_reached(scope: Scope) -> bool:
+    """Whether losses stop every buy now."""
+    return _deny_losses(scope.limits, scope.usage) is not None
+
+
 def _above(value: int, limit: int | None) -> bool:
     return limit is not None and value > limit
 

@@ -49,6 +49,12 @@ def _uncalibrated(chosen: Sequence[int]) -> list[str]:
     return [name for name, scaling in found.values_list("custom_name", "model__made_with__calibration") if not scaling]
 
 
+def calibrated_at_work() -> set[int]:
+    """The models at work whose probabilities Kelly can use."""
+    found = ActiveModel.objects.scoring().values_list("pk", "model__made_with__calibration")
+    return {number for number, scaling in found if scaling}
+
+
 CALIBRATED = """
 SELECT k.number - 1, m.made_with -> 'calibration' IS NOT NULL AND m.made_with -> 'calibration' <> 'null'
 FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bool[])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from apps.trading.conditions import Condition, Value, exclude
 from apps.trading.exit_levels import exit_levels
 from apps.trading.exits import Levels, Rung
 from apps.trading.funnel_rules import WARNINGS, Never, Setting, warnings_of
@@ -14,10 +15,10 @@ from apps.trading.risk import Limits, Usage
 
 FINE = Setting(
     is_active=True, trading_state="ACTIVE", is_unlocked=True, wallet_is_active=True, trading_enabled=True,
-    all_trading_enabled=True, stake_lamports=100, needed_lamports=130, equity_lamports=130,
+    all_trading_enabled=True, stake_lamports=100, most_stake_lamports=100, needed_lamports=130, equity_lamports=130,
     limits=Limits(max_position_lamports=100, max_open_positions=1, max_exposure_lamports=100), limits_of_all=Limits(),
-    least_cap_lamports=None, losses_reached=False, models_at_work=1, alerts=3, best_probability=0.8,
-    min_probability=0.8,
+    least_cap_lamports=None, losses_reached=False, losses_reached_by_all=False, conditions_exclude=False,
+    models_at_work=1, models_usable=1, alerts=3, best_probability=0.8, min_probability=0.8,
 )  # fmt: skip
 
 
@@ -40,7 +41,11 @@ FINE = Setting(
         ({"least_cap_lamports": 130}, []),
         ({"equity_lamports": 129}, [Never.STAKE_ABOVE_EQUITY]),
         ({"losses_reached": True}, [Never.LOSSES_REACHED]),
-        ({"models_at_work": 0, "alerts": 0, "best_probability": None}, [Never.MODELS_AT_REST]),
+        ({"losses_reached_by_all": True}, [Never.GLOBAL_LOSSES_REACHED]),
+        ({"most_stake_lamports": 0, "stake_lamports": None}, [Never.SIZING_ZERO]),
+        ({"conditions_exclude": True}, [Never.CONDITIONS_EXCLUDE]),
+        ({"models_usable": 0}, [Never.MODELS_NOT_CALIBRATED]),
+        ({"models_at_work": 0, "models_usable": 0, "alerts": 0, "best_probability": None}, [Never.MODELS_AT_REST]),
         ({"alerts": 0, "best_probability": None}, [Never.NO_ALERT]),
         ({"min_probability": 0.81}, [Never.THRESHOLD_ABOVE_ALERTS]),
         ({"is_active": False, "equity_lamports": 0}, [Never.STRATEGY_PAUSED, Never.STAKE_ABOVE_EQUITY]),
@@ -48,6 +53,26 @@ FINE = Setting(
 )
 def test_setting_warns_of_every_reason(changes: dict[str, object], codes: list[Never]) -> None:
     assert warnings_of(replace(FINE, **changes)) == codes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "excluded"),
+    [
+        ([], False),
+        ([("coin.age_seconds", ">=", 30), ("coin.age_seconds", "<", 30)], True),
+        ([("coin.age_seconds", ">=", 30), ("coin.age_seconds", "<=", 30)], False),
+        ([("coin.age_seconds", ">=", 30), ("coin.age_seconds", "<=", 30), ("coin.age_seconds", "!=", 30)], True),
+        ([("coin.age_seconds", ">", 60), ("coin.curve_pct", "<", 30)], False),
+        ([("coin.age_seconds", ">", 1), ("coin.age_seconds", "<", 2)], False),
+        ([("phase", "in", (1.0, 2.0)), ("phase", "not_in", (2.0, 1.0))], True),
+        ([("phase", "in", (1.0, 2.0)), ("phase", ">", 1.0)], False),
+        ([("creator", "in", ("a", "b")), ("creator", "!=", "a")], False),
+        ([("creator", "=", "a"), ("creator", "=", "b")], True),
+        ([("creator", "!=", "a"), ("creator", "not_in", ("b", "ab"))], False),
+    ],
+)
+def test_conditions_that_exclude_each_other_are_found(rows: list[tuple[str, str, Value]], excluded: bool) -> None:
+    assert exclude([Condition(*row) for row in rows]) is excluded
 
 
 def test_every_warning_has_its_sentence() -> None:
