@@ -3,6 +3,7 @@ from a later one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from apps.trading.exits import BPS, Levels, Rung
@@ -21,7 +22,8 @@ KEPT = (
 
 
 def position_arm(position: Position, strategy: Strategy, initial_buy_base_units: int | None) -> None:
-    """Give a position the exits that the strategy has now; nothing is saved. Rungs that are sold stay sold.
+    """Give a position the exits that the strategy has now; nothing is saved. Rungs that are sold stay sold, and so do
+    those of another ladder that lie no higher.
 
     A share of the creator's first buy becomes an amount; where that buy is not known there is no such rule.
     """
@@ -29,12 +31,21 @@ def position_arm(position: Position, strategy: Strategy, initial_buy_base_units:
     share = strategy.exits.get("creator_sold_bps")
     if share is not None and initial_buy_base_units:
         rules["creator_sold_base_units"] = -(-initial_buy_base_units * share // BPS)
+    position.rungs_done = rungs_moved(position, rules.get("ladder", []), position.rungs_done)
     position.rules = rules
     position.strategy_version = strategy.version
     position.stop_loss_bps, position.take_profit_bps = strategy.stop_loss_bps, strategy.take_profit_bps
     timeout = strategy.timeout_seconds
     position.timeout_at = position.opened_at + timedelta(seconds=timeout) if timeout is not None else None
-    position.rungs_done = min(position.rungs_done, len(rules.get("ladder", [])))
+
+
+def rungs_moved(position: Position, ladder: Sequence[Mapping[str, int]], done: int) -> int:
+    """How many rungs of another ladder lie at or below the gain of the last of `done` rungs of a position's own."""
+    own = position.rules.get("ladder", [])
+    if not own or not done:
+        return 0
+    gain_bps = own[min(done, len(own)) - 1]["gain_bps"]
+    return sum(rung["gain_bps"] <= gain_bps for rung in ladder)
 
 
 def levels_of(position: Position) -> Levels:

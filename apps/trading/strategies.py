@@ -20,7 +20,7 @@ from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.trading import queries
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
-from apps.trading.levels import position_arm
+from apps.trading.levels import position_arm, rungs_moved
 from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wallet
 from apps.trading.strategy_files import StrategyFile, strategy_read, strategy_written
 from apps.trading.strategy_models import names_by_number, numbers_by_name, require_models
@@ -212,7 +212,8 @@ def strategy_switch(*, name: str, is_active: bool) -> Strategy:
 
 @transaction.atomic
 def strategy_apply(*, name: str) -> int:
-    """Give the open positions of a strategy the exits of its newest version; how many. Rungs that are sold stay sold.
+    """Give the open positions of a strategy the exits of its newest version; how many. Rungs that are sold or being sold
+    stay sold, and so do those of another ladder that lie no higher.
 
     A time-out counts from the opening, also where that is past already.
     """
@@ -220,11 +221,20 @@ def strategy_apply(*, name: str) -> int:
     Wallet.objects.select_for_update().get(pk=strategy.wallet_id)  # the trader writes positions under this lock
     held = list(Position.objects.select_for_update().filter(strategy=strategy, status="OPEN").order_by("pk"))
     for position in held:
+        _rungs_move(position, strategy)
         position_arm(position, strategy, queries.initial_buy_of(position.mint))
         position.save(update_fields=[*COLUMN_EXITS[:2], "timeout_at", "rules", "rungs_done", "strategy_version",
                                      "slippage_bps"])  # fmt: skip
     _changed()
     return len(held)
+
+
+def _rungs_move(position: Position, strategy: Strategy) -> None:
+    """Let a rung that is being sold be one of the strategy's ladder."""
+    selling = Order.objects.filter(position=position, side="sell", status__in=Order.IN_FLIGHT, rungs__isnull=False)
+    for order in selling.select_for_update():
+        order.rungs = rungs_moved(position, strategy.exits.get("ladder", []), order.rungs or 0)
+        order.save(update_fields=["rungs"])
 
 
 def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: str | None = None) -> Strategy:

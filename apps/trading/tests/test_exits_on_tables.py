@@ -55,6 +55,24 @@ def test_ladder_sells_in_parts_and_its_books_balance(started: World) -> None:
     books_balance()
 
 
+@pytest.mark.parametrize("is_sold", [True, False])
+def test_rung_that_is_sold_or_on_its_way_is_not_sold_again_by_another_ladder(started: World, is_sold: bool) -> None:
+    mint, position = held(started, **OFF, exits=LADDER)
+    started.trade(mint, 6 * SOL, 10)
+    run(started, 10)
+    if is_sold:
+        run(started, 12)
+    lower = {"gain_bps": 500, "share_bps": 1000}
+    definition = strategies.definition_of(Strategy.objects.get()).as_json()
+    definition["exits"]["ladder"] = [lower, *LADDER["ladder"][:1], {"gain_bps": 9000, "share_bps": 1000}]
+    strategies.strategy_change(name="s", definition=definition_parse(definition))
+    strategies.strategy_apply(name="s")
+    started.trade(mint, SOL // 100, 14)
+    run(started, 16)
+    position.refresh_from_db()
+    assert (position.rungs_done, len(sales(position))) == (2, 1)
+
+
 def test_price_that_leaps_over_rungs_sells_them_at_once(started: World) -> None:
     mint, position = held(started, **OFF, exits=LADDER)
     started.trade(mint, 20 * SOL, 10)
