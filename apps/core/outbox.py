@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from apps.core import metrics
 from apps.core.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
+from apps.core.prepared import fetch
 from apps.core.retries import THROTTLED_SECONDS, pause_seconds, retry_seconds, verdict_of
 from apps.core.sender import Outcome, Receiver, letters_send
 from apps.core.webhook_secrets import SealedError, receiver_of
@@ -76,9 +77,13 @@ def messages_write(messages: Sequence[Message]) -> None:
 
 def subscribers(kind: str, active_model_id: int | None = None) -> list[int]:
     """Ids of the endpoints that are told of something by themselves."""
-    rows = WebhookEndpoint.objects.filter(enabled=True, kinds__contains=[kind]).order_by("id")
-    asked = rows.values_list("id", "model_ids")
-    return [pk for pk, models in asked if active_model_id is None or not models or active_model_id in models]
+    return [pk for (pk,) in fetch(SUBSCRIBERS, {"kind": kind, "model": active_model_id})]
+
+
+SUBSCRIBERS = """
+SELECT id FROM webhook_endpoints WHERE enabled AND kinds @> to_jsonb(%(kind)s::text)
+AND (%(model)s::bigint IS NULL OR model_ids = '[]' OR model_ids @> to_jsonb(%(model)s::bigint)) ORDER BY id
+"""
 
 
 def body_text(kind: str, at: datetime, data: Any, **more: Any) -> str:

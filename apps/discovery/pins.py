@@ -6,17 +6,23 @@ held coin unpinned. The stream reads the table every few seconds (`subscriptions
 
 from __future__ import annotations
 
+from apps.core.prepared import execute
 from apps.discovery.models import PinnedCoin
+
+PIN = """
+INSERT INTO pinned_coins (mint, holder, pinned_at) VALUES (%(mint)s, %(holder)s, clock_timestamp())
+ON CONFLICT DO NOTHING
+"""
 
 
 def coin_pin(*, mint: str, holder: str) -> None:
     """`holder` needs the coin, such as `position:12`; saying so twice is saying it once."""
-    PinnedCoin.objects.bulk_create([PinnedCoin(mint=mint, holder=holder)], ignore_conflicts=True)
+    execute(PIN, {"mint": mint, "holder": holder})
 
 
 def coin_unpin(*, mint: str, holder: str) -> None:
     """`holder` no longer needs the coin."""
-    PinnedCoin.objects.filter(mint=mint, holder=holder).delete()
+    execute("DELETE FROM pinned_coins WHERE mint = %(mint)s AND holder = %(holder)s", {"mint": mint, "holder": holder})
 
 
 def pinned_mints() -> frozenset[str]:

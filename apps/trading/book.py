@@ -16,12 +16,11 @@ from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 
 from apps.core import live
 from apps.core.units import lamports_to_sol
 from apps.discovery.pins import coin_pin, coin_unpin
-from apps.trading import gate_queries, metrics, queries, strategies
+from apps.trading import gate_queries, metrics, queries, rows, strategies
 from apps.trading.fills import Standing
 from apps.trading.gate_queries import Origin
 from apps.trading.market import Market
@@ -187,13 +186,13 @@ class TableBook:
         return transaction.atomic(savepoint=False)
 
     def wallet(self, wallet_id: int) -> Wallet:
-        return Wallet.objects.select_for_update().get(pk=wallet_id)
+        return rows.wallet_locked(wallet_id)
 
     def wallet_ids(self) -> Sequence[int]:
         return list(Wallet.objects.order_by("pk").values_list("pk", flat=True))
 
     def wallet_save(self, wallet: Wallet, *fields: str) -> None:
-        wallet.save(update_fields=fields)
+        rows.WALLETS.update(wallet, *fields)
 
     def invested(self, wallet: Wallet) -> tuple[dict[str, int], int]:
         return queries.invested_lamports(wallet)
@@ -211,7 +210,7 @@ class TableBook:
         return gate_queries.limits_locked(wallet.wallet_type)
 
     def limits_save(self, limits: RiskLimits, *fields: str) -> None:
-        limits.save(update_fields=fields)
+        rows.LIMITS.update(limits, *fields)
 
     def invested_by_all(self, kind: str, mint: str) -> tuple[int, int, int]:
         return gate_queries.invested_by_all(kind, mint)
@@ -237,65 +236,64 @@ class TableBook:
         EquityPoint.objects.update_or_create(wallet=wallet, at=at, defaults=values)
 
     def strategy_of(self, order: Order) -> Strategy | None:
+        if order.strategy_id is not None and "strategy" not in order._state.fields_cache:
+            order.strategy = rows.STRATEGIES.first("WHERE id = %(id)s", {"id": order.strategy_id})
         return strategies.strategy_of(order)
 
     def filtered_add(self, strategy: Strategy, at: datetime, reason: str) -> None:
         strategies.filtered_add(strategy, at, reason)
 
     def exit_signal(self, wallet_id: int, mint: str, active_model_id: int, at: datetime) -> None:
-        held = Position.objects.filter(wallet_id=wallet_id, mint=mint, status="OPEN", leave_at=None)
-        held.filter(rules__exit_model_ids__contains=active_model_id).update(leave_at=at)
+        rows.position_leave(wallet_id, mint, active_model_id, at)
 
     def order_of_key(self, key: str) -> Order | None:
-        return Order.objects.filter(idempotency_key=key).first()
+        return rows.order_of_key(key)
 
     def order(self, order_id: int) -> Order:
-        owner = Order.objects.filter(pk=order_id).values("wallet_id")[:1]
-        wallet = Wallet.objects.select_for_update().get(pk=owner)
-        order = Order.objects.select_for_update().get(pk=order_id)
-        order.wallet = wallet
-        return order
+        return rows.order_locked(order_id)
 
     def order_save(self, order: Order) -> None:
-        order.save(update_fields=ENDING if order.pk else None)
+        if order.pk:
+            rows.ORDERS.update(order, *ENDING)
+        else:
+            rows.ORDERS.insert(order)
 
     def order_announce(self, order: Order) -> None:
         transaction.on_commit(lambda: _announce_now(order))
 
     def order_next_due(self, to: datetime) -> Order | None:
-        return queries.order_next_due(to)
+        return rows.order_next_due(to)
 
     def trade_add(self, trade: TradeLog, order: Order) -> None:
-        trade.save()
+        rows.TRADES.insert(trade)
         trade_tell(trade, order)
         if trade.status == "SUCCESS":
             sol = float(lamports_to_sol(trade.curve_lamports))
             transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(sol))
 
     def ledger_add(self, entry: LedgerEntry) -> None:
-        entry.save(force_insert=True)
+        rows.LEDGER.insert(entry)
 
     def position(self, position_id: int) -> Position:
-        return Position.objects.select_related("wallet").get(pk=position_id)
+        return rows.position(position_id)
 
     def position_held(self, wallet: Wallet, mint: str) -> Position | None:
-        return Position.objects.select_for_update().filter(wallet=wallet, mint=mint, status="OPEN").first()
+        return rows.position_held(wallet.pk, mint)
 
     def position_save(self, position: Position, *fields: str) -> None:
-        if fields:
-            Position.objects.filter(pk=position.pk).update(**{name: getattr(position, name) for name in fields})
+        if position.pk:
+            rows.POSITIONS.update(position, *fields)
         else:
-            position.save()
+            rows.POSITIONS.insert(position)
 
     def positions_open(self, wallet: Wallet) -> list[Position]:
-        return list(queries.positions_open(wallet=wallet))
+        return rows.positions_open(wallet.pk)
 
     def positions_to_judge(self, mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> list[Position]:
-        due = Q(mint__in=mints) | Q(timeout_at__lte=to) | Q(leave_at__lte=to) | Q(rules__has_key="model_below")
-        return queries.positions_to_judge(due if ids is None else due & Q(id__in=ids))
+        return rows.positions_to_judge(mints, to, ids)
 
     def is_being_sold(self, position: Position) -> bool:
-        return queries.orders_in_flight(position=position, side="sell").exists()
+        return rows.is_being_sold(position.pk)
 
     def is_idle(self) -> bool:
         return not (queries.positions_open().exists() or queries.orders_in_flight().exists())
@@ -308,7 +306,7 @@ class TableBook:
         return queries.trading_state_locked() if transaction.get_connection().in_atomic_block else _state_now()
 
     def standing_of(self, mint: str) -> Standing:
-        return queries.standing_of(mint)
+        return rows.standing_of(mint)
 
     def markets_at(self, mints: Iterable[str], at: datetime) -> Mapping[str, Market]:
         return queries.markets_at(mints, at)
@@ -320,27 +318,27 @@ class TableBook:
         return queries.scores_between(mints, since, to)
 
     def initial_buy(self, mint: str) -> int | None:
-        return queries.initial_buy_of(mint)
+        return rows.initial_buy_of(mint)
 
     def held_graduated(self, to: datetime) -> Mapping[str, datetime]:
         return queries.held_graduated(to)
 
     def progress(self) -> tuple[datetime | None, int]:
         if self._round.place is None:
-            row = queries.progress()
-            self._round.place = row.processed_at, row.processed_seq
+            self._round.place = rows.progress()
         return self._round.place
 
     def progress_save(self, processed_at: datetime, seq: int) -> None:
         self._round.place, self._round.is_unsaved = (processed_at, seq), True
 
     def progress_flush(self, **fields: datetime) -> None:
-        if self._round.is_unsaved and self._round.place is not None:
-            place = dict(zip(("processed_at", "processed_seq"), self._round.place, strict=True))
-            TraderProgress.objects.filter(id=1).update(**place, **fields)
-            self._round.is_unsaved = False
-        elif fields:
-            TraderProgress.objects.filter(id=1).update(**fields)
+        unsaved = self._round.place if self._round.is_unsaved else None
+        changed: dict[str, object] = {**fields}
+        if unsaved is not None:
+            changed |= {"processed_at": unsaved[0], "processed_seq": unsaved[1]}
+        if changed:
+            rows.PROGRESS.update(TraderProgress(id=1, **changed), *changed)
+        self._round.is_unsaved = False
 
     def progress_forget(self) -> None:
         """Begin a round: read the place that is written."""

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.predictions.models import AlertEvaluation
-from apps.trading import queries
+from apps.trading import queries, rows
 from apps.trading.book import TABLES, Book
 from apps.trading.entries import decision_time, signal_of, signal_take, signals_skip
 from apps.trading.execution import order_execute, order_settle
@@ -40,10 +40,10 @@ EQUITY_EVERY = timedelta(minutes=10)
 def round_once() -> bool:
     """Take new alerts and bring everything up to the feed's present. True when more alerts wait already."""
     TABLES.progress_forget()
-    strategies = queries.strategies_at_work()
+    strategies = rows.strategies_at_work()
     decided = min((strategy.last_alert_id for strategy in strategies), default=0)
-    alerts = queries.alerts_after(decided, ALERTS_A_ROUND) if strategies else []
-    feed = queries.stream_state()  # after the alerts: so it covers the moment each of them was made
+    alerts = rows.alerts_after(decided, ALERTS_A_ROUND) if strategies else []
+    feed = rows.stream_state()  # after the alerts: so it covers the moment each of them was made
     if feed is None or feed.feed_at is None or not queries.feed_passes(feed):
         return False
     feed_at = feed.feed_at

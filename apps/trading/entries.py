@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import transaction
 
 from apps.predictions.models import AlertEvaluation
+from apps.trading import rows
 from apps.trading.book import TABLES, Book
 from apps.trading.conditions import MARKET_FACTS, Condition, Facts, condition_of, first_failed
 from apps.trading.models import Order, Strategy
@@ -142,7 +143,7 @@ def _stake(strategy: Strategy, signal: Signal, decided_at: datetime, book: Book)
 @transaction.atomic
 def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age_seconds: float) -> None:
     """Decide on one alert and move the strategy's cursor past it, together. One that rests only leaves."""
-    strategy = Strategy.objects.select_for_update(no_key=True).get(pk=strategy_id)
+    strategy = rows.strategy_locked(strategy_id)
     if strategy.last_alert_id >= (signal.alert_id or 0):
         return
     if strategy.is_active:
@@ -150,14 +151,14 @@ def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age
     else:
         TABLES.exit_signal(strategy.wallet_id, signal.mint, signal.active_model_id, decided_at)
     strategy.last_alert_id = signal.alert_id or strategy.last_alert_id
-    strategy.save(update_fields=["last_alert_id"])
+    rows.STRATEGIES.update(strategy, "last_alert_id")
     TABLES.progress_flush()
 
 
 @transaction.atomic
 def signals_skip(strategy: Strategy, late: Sequence[Signal], feed_at: datetime) -> None:
     """Note every alert that came too late to act on as a denied order, and pass on."""
-    strategy = Strategy.objects.select_for_update(no_key=True).get(pk=strategy.pk)
+    strategy = rows.strategy_locked(strategy.pk)
     news = [signal for signal in late if (signal.alert_id or 0) > strategy.last_alert_id]
     if not news:
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
-
+from apps.core.prepared import execute, fetch
+from apps.trading import rows
 from apps.trading.models import RiskLimits, Wallet
 
 
@@ -22,22 +22,20 @@ class Origin:
 ORIGIN = """
 SELECT c.creator, EXISTS (SELECT FROM risk_blocked b WHERE b.address = m.mint AND b.kind = 'MINT'),
        EXISTS (SELECT FROM risk_blocked b WHERE b.address = c.creator AND b.kind = 'CREATOR')
-FROM (SELECT %s::text AS mint) m LEFT JOIN discovered_coins c ON c.mint = m.mint
+FROM (SELECT %(mint)s::text AS mint) m LEFT JOIN discovered_coins c ON c.mint = m.mint
 """
 
 
 def origin_of(mint: str) -> Origin:
     """The origin of a coin, also of one that is not known."""
-    with connection.cursor() as cursor:
-        cursor.execute(ORIGIN, [mint])
-        return Origin(*cursor.fetchone())
+    return Origin(*fetch(ORIGIN, {"mint": mint})[0])
 
 
 LIMITS_SEED = """
 INSERT INTO risk_limits (scope, trading_enabled, transfer_enabled, max_position_lamports, max_open_positions,
     max_daily_loss_bps, max_consecutive_losses, max_exposure_lamports, max_reserves_bps, max_drawdown_bps,
     cooldown_losses, cooldown_seconds, max_coin_loss_lamports, max_creator_loss_lamports, changed_at)
-VALUES (%s, true, true, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, now()) ON CONFLICT DO NOTHING
+VALUES (%(kind)s, true, true, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, now()) ON CONFLICT DO NOTHING
 """
 
 
@@ -48,11 +46,9 @@ def limits_of(kind: str) -> RiskLimits:
 
 def limits_locked(kind: str) -> RiskLimits:
     """The same, nobody else's until the transaction ends: so orders of all wallets are judged one after the other."""
-    rows = RiskLimits.objects.select_for_update().filter(pk=kind)
-    if (row := rows.first()) is None:
-        with connection.cursor() as cursor:
-            cursor.execute(LIMITS_SEED, [kind])
-        row = rows.get()
+    if (row := rows.limits_locked(kind)) is None:
+        execute(LIMITS_SEED, {"kind": kind})
+        row = RiskLimits.objects.select_for_update().get(pk=kind)
     return row
 
 
@@ -69,9 +65,7 @@ def result_of(kind: str, *, wallet: Wallet | None = None, mint: str = "", creato
     if not mint and not creator:
         return 0
     values = {"kind": kind, "wallet": wallet.pk if wallet else None, "value": mint or creator}
-    with connection.cursor() as cursor:
-        cursor.execute(RESULT + (OF_COIN if mint else OF_CREATOR), values)
-        return int(cursor.fetchone()[0])
+    return int(fetch(RESULT + (OF_COIN if mint else OF_CREATOR), values)[0][0])
 
 
 SPENT = """
@@ -85,9 +79,7 @@ SELECT coalesce((SELECT sum(-balance_change_lamports) FROM trade_logs
 
 def spent_of(wallet: Wallet, since: datetime | None) -> int:
     """What a wallet's buys have cost since then, or ever, with what those on their way have set aside."""
-    with connection.cursor() as cursor:
-        cursor.execute(SPENT, {"wallet": wallet.pk, "since": since})
-        return int(cursor.fetchone()[0])
+    return int(fetch(SPENT, {"wallet": wallet.pk, "since": since})[0][0])
 
 
 STREAK = """
@@ -102,9 +94,7 @@ WHERE closed_at > coalesce((SELECT max(closed_at) FROM closed WHERE NOT lost), '
 
 def streak_of(kind: str, since: datetime, at: datetime) -> tuple[int, datetime | None]:
     """Losses in a row of all wallets of a kind up to `at`, not counting those before `since`; when the last was."""
-    with connection.cursor() as cursor:
-        cursor.execute(STREAK, {"kind": kind, "since": since, "at": at})
-        count, last = cursor.fetchone()
+    count, last = fetch(STREAK, {"kind": kind, "since": since, "at": at})[0]
     return count, last
 
 
@@ -125,9 +115,7 @@ FROM (
 
 def invested_by_all(kind: str, mint: str) -> tuple[int, int, int]:
     """What all wallets of a kind have in positions and buys on their way: in all, in one coin, and in how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(INVESTED_BY_ALL, {"kind": kind, "mint": mint})
-        total, in_coin, count = cursor.fetchone()
+    total, in_coin, count = fetch(INVESTED_BY_ALL, {"kind": kind, "mint": mint})[0]
     return total, in_coin, count
 
 
@@ -137,13 +125,11 @@ FROM (SELECT w.day_start_equity_lamports,
              CASE w.wallet_type WHEN 'TEST' THEN w.virtual_balance_lamports ELSE w.real_balance_lamports END
              + coalesce((SELECT sum(reserved_lamports) FROM orders o
                          WHERE o.wallet_id = w.id AND o.status IN ('SUBMITTED', 'UNKNOWN')), 0) AS cash
-      FROM wallets w WHERE w.wallet_type = %s) money
+      FROM wallets w WHERE w.wallet_type = %(kind)s) money
 """
 
 
 def money_of_all(kind: str) -> tuple[int, int]:
     """Cash and reservations of all wallets of a kind, and their equity at the start of their days."""
-    with connection.cursor() as cursor:
-        cursor.execute(MONEY_OF_ALL, [kind])
-        cash, day_start = cursor.fetchone()
+    cash, day_start = fetch(MONEY_OF_ALL, {"kind": kind})[0]
     return cash, day_start

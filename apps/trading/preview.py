@@ -17,7 +17,7 @@ from django.db import transaction
 from apps.core.errors import ConflictError, NotFoundError
 from apps.discovery import curve
 from apps.discovery.curve import Reserves
-from apps.trading import queries, services
+from apps.trading import queries, rows, services
 from apps.trading.breakeven import break_even
 from apps.trading.denials import DENIALS
 from apps.trading.fills import (
@@ -131,7 +131,7 @@ def _verdict(order: object) -> str:
 def _preview(side: Side, wallet: Wallet, mint: str, amount: int, code: str) -> Preview:
     at = services.moment_manual()
     market, costs = queries.market_at(mint, at), costs_of(wallet)
-    standing = queries.standing_of(mint) if wallet.is_test else NOTHING_STANDING
+    standing = rows.standing_of(mint) if wallet.is_test else NOTHING_STANDING
     held = queries.positions_open(wallet=wallet, mint=mint).first()
     fill, refusal = _fill(side, amount, market, standing, costs, held)
     code = code or refusal

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
+from apps.core.prepared import execute, fetch
 from apps.discovery.curve import Reserves
-from apps.discovery.models import Coin, StreamState
+from apps.discovery.models import StreamState
 from apps.predictions.models import AlertEvaluation
-from apps.trading.fills import Standing
+from apps.trading import rows
 from apps.trading.market import Market
-from apps.trading.models import Order, Position, Strategy, TraderProgress, TradingState, Wallet
+from apps.trading.models import Order, Position, TraderProgress, TradingState, Wallet
 
 LONGEST_LOOK_BACK = timedelta(days=2)  # bounds the chunks to plan for; no coin is tracked for longer than a day
 MARKETS_AT = """
@@ -53,10 +53,8 @@ def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
     markets = {mint: Market(mint, at, is_known=False) for mint in wanted}
     if not wanted:
         return markets
-    with connection.cursor() as cursor:
-        cursor.execute(MARKETS_AT, {"mints": wanted, "at": at, "oldest": at - LONGEST_LOOK_BACK})
-        rows = cursor.fetchall()
-    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at, began_at in rows:
+    known = fetch(MARKETS_AT, {"mints": wanted, "at": at, "oldest": at - LONGEST_LOOK_BACK})
+    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at, began_at in known:
         reserves = Reserves(virtual_sol, virtual_token) if virtual_sol and virtual_token else None
         markets[mint] = Market(
             mint=mint,
@@ -105,11 +103,9 @@ def ticks_between(since: datetime, to: datetime, ids: Sequence[int] | None = Non
     """The trades of held coins (of the positions `ids` alone) from `since` to `to`, both included, in order; only
     coins that traded."""
     ticks: dict[str, list[Tick]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        cursor.execute(TICKS_BETWEEN, {"since": since, "to": to, "ids": None if ids is None else list(ids)})
-        for mint, at, seq, virtual_sol, virtual_token, sold_lamports, sold_units in cursor.fetchall():
-            reserves = Reserves(virtual_sol, virtual_token)
-            ticks[mint].append(Tick(at, seq, reserves, sold_lamports, sold_units))
+    asked = {"since": since, "to": to, "ids": None if ids is None else list(ids)}
+    for mint, at, seq, virtual_sol, virtual_token, sold_lamports, sold_units in fetch(TICKS_BETWEEN, asked):
+        ticks[mint].append(Tick(at, seq, Reserves(virtual_sol, virtual_token), sold_lamports, sold_units))
     return ticks
 
 
@@ -132,23 +128,11 @@ ORDER BY as_of, active_model_id, mint
 def scores_between(mints: Iterable[str], since: datetime, to: datetime) -> dict[str, list[Score]]:
     """The scores of these coins with since < as_of <= to, in order."""
     scores: dict[str, list[Score]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        cursor.execute(SCORES_BETWEEN, {"mints": list(mints), "since": since, "to": to})
-        for mint, active_model_id, as_of, probability in cursor.fetchall():
-            scores[mint].append(Score(active_model_id, as_of, probability))
+    for mint, active_model_id, as_of, probability in fetch(
+        SCORES_BETWEEN, {"mints": list(mints), "since": since, "to": to}
+    ):
+        scores[mint].append(Score(active_model_id, as_of, probability))
     return scores
-
-
-def initial_buy_of(mint: str) -> int | None:
-    """What the creator bought with the creation, in base units; None where it was not seen."""
-    return Coin.objects.filter(mint=mint).values_list("initial_buy_base_units", flat=True).first()
-
-
-def standing_of(mint: str) -> Standing:
-    """What the open positions of all test wallets together have standing on a coin's curve."""
-    open_here = Position.objects.filter(mint=mint, status="OPEN", wallet__wallet_type="TEST")
-    sums = open_here.aggregate(lamports=Sum("curve_lamports"), base_units=Sum("quantity_base_units"))
-    return Standing(int(sums["lamports"] or 0), int(sums["base_units"] or 0))
 
 
 def positions_open(**filters: Any) -> QuerySet[Position]:
@@ -156,45 +140,20 @@ def positions_open(**filters: Any) -> QuerySet[Position]:
     return Position.objects.filter(status="OPEN", **filters).select_related("wallet").order_by("opened_at", "id")
 
 
-def positions_to_judge(due: Q) -> list[Position]:
-    """Open positions whose exits may be judged (none is being left already, nothing blocks them) and that are due."""
-    leaving = Order.objects.filter(position=OuterRef("pk"), side="sell", status__in=Order.IN_FLIGHT)
-    return list(positions_open(blocked_code="").filter(due, ~Exists(leaving)))
-
-
 HELD_GRADUATED = """
 SELECT mint, graduated_at FROM discovered_coins
-WHERE graduated AND graduated_at <= %s AND mint IN (SELECT mint FROM positions WHERE status = 'OPEN')
+WHERE graduated AND graduated_at <= %(to)s AND mint IN (SELECT mint FROM positions WHERE status = 'OPEN')
 """
 
 
 def held_graduated(to: datetime) -> dict[str, datetime]:
     """When each held coin graduated, for those that have by then."""
-    with connection.cursor() as cursor:
-        cursor.execute(HELD_GRADUATED, [to])
-        return dict(cursor.fetchall())
+    return dict(fetch(HELD_GRADUATED, {"to": to}))
 
 
 def orders_in_flight(**filters: Any) -> QuerySet[Order]:
     """Orders that the venue has not ended yet, in the order in which it will."""
     return Order.objects.filter(status__in=Order.IN_FLIGHT, **filters).order_by("due_at", "idempotency_key")
-
-
-def order_next_due(to: datetime) -> Order | None:
-    """The next order the venue executes at or before `to`."""
-    waiting = Order.objects.filter(status="SUBMITTED", due_at__lte=to, wallet__wallet_type="TEST")
-    return waiting.order_by("due_at", "idempotency_key").first()
-
-
-def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
-    """Alerts in the order of their commit."""
-    return list(AlertEvaluation.objects.filter(alert_id__gt=alert_id).order_by("alert_id")[:limit])
-
-
-def strategies_at_work() -> list[Strategy]:
-    """Those that alerts can move, by name: the active ones, and resting ones that hold what a model may say sell of."""
-    held = Position.objects.filter(status="OPEN", rules__exit_model_ids__0__isnull=False).values("strategy_id")
-    return list(Strategy.objects.filter(Q(is_active=True) | Q(pk__in=held)).order_by("name"))
 
 
 def alert_newest_id() -> int:
@@ -208,11 +167,6 @@ def feed_at() -> datetime | None:
     return StreamState.objects.filter(id=1).values_list("feed_at", flat=True).first()
 
 
-def stream_state() -> StreamState | None:
-    """What the stream says of itself; None before its first start."""
-    return StreamState.objects.filter(id=1).first()
-
-
 def feed_passes(state: StreamState) -> bool:
     """Whether feed time can be followed. Without a connection it passes, but what is traded then is not known; the
     gap is noted when the connection is back, and only then the time before can be dealt with."""
@@ -222,7 +176,7 @@ def feed_passes(state: StreamState) -> bool:
 def feed_age_seconds(state: StreamState | None = None) -> float:
     """How far what is known lies behind the wall clock: the feed has been silent for so long, or its journal is still
     being caught up with. 0 in a replay, infinite without a connection."""
-    state = state or stream_state()
+    state = state or rows.stream_state()
     if state is None or state.feed_at is None:
         return math.inf
     if state.mode == "replay":
@@ -239,15 +193,14 @@ def progress() -> TraderProgress:
 
 def trading_state_locked() -> str:
     """The kill switch, held as it is until the transaction ends (many may hold it, a change waits for them)."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT state FROM trading_state WHERE id = 1 FOR SHARE")
-        if (row := cursor.fetchone()) is None:
-            cursor.execute(TRADING_STATE_SEED)
-            cursor.execute("SELECT state FROM trading_state WHERE id = 1 FOR SHARE")
-            row = cursor.fetchone()
-    return str(row[0])
+    held = fetch(TRADING_STATE_HELD, {})
+    if not held:
+        execute(TRADING_STATE_SEED, {})
+        held = fetch(TRADING_STATE_HELD, {})
+    return str(held[0][0])
 
 
+TRADING_STATE_HELD = "SELECT state FROM trading_state WHERE id = 1 FOR SHARE"
 TRADING_STATE_SEED = """
 INSERT INTO trading_state (id, state, reason, changed_at) VALUES (1, 'ACTIVE', '', now()) ON CONFLICT DO NOTHING
 """
@@ -278,10 +231,8 @@ def invested_lamports(wallet: Wallet) -> tuple[dict[str, int], int]:
     A position that cannot be left (its coin has graduated) does not count against the number of open positions:
     nothing would ever make room again.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(INVESTED, {"wallet": wallet.pk})
-        rows = cursor.fetchall()
-    return {mint: lamports for mint, lamports, _ in rows}, sum(not blocked for _, _, blocked in rows)
+    found = fetch(INVESTED, {"wallet": wallet.pk})
+    return {mint: lamports for mint, lamports, _ in found}, sum(not blocked for _, _, blocked in found)
 
 
 def reserved_lamports(wallet: Wallet) -> int:

@@ -17,7 +17,7 @@ from django.db.models import ProtectedError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.trading import queries
+from apps.trading import queries, rows
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.levels import position_arm, rungs_moved
@@ -222,7 +222,7 @@ def strategy_apply(*, name: str) -> int:
     held = list(Position.objects.select_for_update().filter(strategy=strategy, status="OPEN").order_by("pk"))
     for position in held:
         _rungs_move(position, strategy)
-        position_arm(position, strategy, queries.initial_buy_of(position.mint))
+        position_arm(position, strategy, rows.initial_buy_of(position.mint))
         position.save(update_fields=[*COLUMN_EXITS[:2], "timeout_at", "rules", "rungs_done", "strategy_version",
                                      "slippage_bps"])  # fmt: skip
     _changed()

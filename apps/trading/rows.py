@@ -1,0 +1,186 @@
+"""The rows that the trader reads and writes with every alert, by prepared statements (`apps.core.prepared`).
+
+All of it could be said through the ORM, as in `queries`; here it is said once for each connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from apps.core.prepared import Records, execute, fetch
+from apps.discovery.models import StreamState
+from apps.predictions.models import AlertEvaluation
+from apps.trading.fills import Standing
+from apps.trading.models import LedgerEntry, Order, Position, RiskLimits, Strategy, TradeLog, TraderProgress, Wallet
+
+ALERTS, STREAMS, PROGRESS = Records(AlertEvaluation), Records(StreamState), Records(TraderProgress)
+STRATEGIES, WALLETS, LIMITS = Records(Strategy), Records(Wallet), Records(RiskLimits)
+ORDERS, POSITIONS, TRADES, LEDGER = Records(Order), Records(Position), Records(TradeLog), Records(LedgerEntry)
+
+# --- A round --------------------------------------------------------------------------------------------
+AT_WORK = """
+WHERE is_active OR id IN (SELECT strategy_id FROM positions
+                          WHERE status = 'OPEN' AND rules #> '{exit_model_ids,0}' IS NOT NULL)
+ORDER BY name
+"""
+
+
+def strategies_at_work() -> list[Strategy]:
+    """Those that alerts can move, by name: the active ones, and resting ones that hold what a model may say sell of."""
+    return STRATEGIES.select(AT_WORK, {})
+
+
+def strategy_locked(strategy_id: int) -> Strategy:
+    """The strategy, nobody else's until the transaction ends. Raises Strategy.DoesNotExist."""
+    found = STRATEGIES.first("WHERE id = %(id)s FOR NO KEY UPDATE", {"id": strategy_id})
+    if found is None:
+        raise Strategy.DoesNotExist(strategy_id)
+    return found
+
+
+def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
+    """Alerts in the order of their commit."""
+    tail = "WHERE alert_id > %(after)s ORDER BY alert_id LIMIT %(limit)s"
+    return ALERTS.select(tail, {"after": alert_id, "limit": limit})
+
+
+def stream_state() -> StreamState | None:
+    """What the stream says of itself; None before its first start."""
+    return STREAMS.first("WHERE id = 1", {})
+
+
+def progress() -> tuple[datetime | None, int]:
+    """How far the trader has come."""
+    found = PROGRESS.first("WHERE id = 1", {}) or TraderProgress(id=1)
+    return found.processed_at, found.processed_seq
+
+
+# --- Wallets and orders ---------------------------------------------------------------------------------
+def wallet_locked(wallet_id: int) -> Wallet:
+    """The wallet, nobody else's until the transaction ends. Raises Wallet.DoesNotExist."""
+    found = WALLETS.first("WHERE id = %(id)s FOR UPDATE", {"id": wallet_id})
+    if found is None:
+        raise Wallet.DoesNotExist(wallet_id)
+    return found
+
+
+WALLET_OF = "WHERE id = (SELECT wallet_id FROM orders WHERE id = %(id)s) FOR UPDATE"
+
+
+def order_locked(order_id: int) -> Order:
+    """The order with its wallet, which is locked first. Raises Order.DoesNotExist."""
+    wallet = WALLETS.first(WALLET_OF, {"id": order_id})
+    order = ORDERS.first("WHERE id = %(id)s FOR UPDATE", {"id": order_id})
+    if wallet is None or order is None:
+        raise Order.DoesNotExist(order_id)
+    order.wallet = wallet
+    return order
+
+
+def order_of_key(key: str) -> Order | None:
+    """The order made for an intent."""
+    return ORDERS.first("WHERE idempotency_key = %(key)s", {"key": key})
+
+
+NEXT_DUE = """
+WHERE status = 'SUBMITTED' AND due_at <= %(to)s AND wallet_id IN (SELECT id FROM wallets WHERE wallet_type = 'TEST')
+ORDER BY due_at, idempotency_key LIMIT 1
+"""
+
+
+def order_next_due(to: datetime) -> Order | None:
+    """The next order the paper venue executes at or before `to`."""
+    return ORDERS.first(NEXT_DUE, {"to": to})
+
+
+SOLD_NOW = """
+SELECT EXISTS (SELECT FROM orders WHERE position_id = %(id)s AND side = 'sell' AND status IN ('SUBMITTED', 'UNKNOWN'))
+"""
+
+
+def is_being_sold(position_id: int) -> bool:
+    """Whether a sale of the position is under way."""
+    return bool(fetch(SOLD_NOW, {"id": position_id})[0][0])
+
+
+def limits_locked(kind: str) -> RiskLimits | None:
+    """The limits of all wallets of a kind, nobody else's until the transaction ends; None where nobody has set any."""
+    return LIMITS.first("WHERE scope = %(kind)s FOR UPDATE", {"kind": kind})
+
+
+# --- Positions ------------------------------------------------------------------------------------------
+POSITIONS_WITH_WALLET = f"""
+SELECT {POSITIONS.columns("p")}, {WALLETS.columns("w")} FROM positions p JOIN wallets w ON w.id = p.wallet_id
+"""
+BY_AGE = "ORDER BY p.opened_at, p.id"
+TO_JUDGE = """
+WHERE p.status = 'OPEN' AND p.blocked_code = ''
+  AND (p.mint = ANY(%(mints)s) OR p.timeout_at <= %(to)s OR p.leave_at <= %(to)s OR p.rules ? 'model_below')
+  AND (%(ids)s::bigint[] IS NULL OR p.id = ANY(%(ids)s::bigint[]))
+  AND NOT EXISTS (SELECT FROM orders o WHERE o.position_id = p.id AND o.side = 'sell'
+                  AND o.status IN ('SUBMITTED', 'UNKNOWN'))
+"""
+
+
+def _positions(tail: str, params: dict[str, object]) -> list[Position]:
+    return [_with_wallet(row) for row in fetch(POSITIONS_WITH_WALLET + tail, params)]
+
+
+def _with_wallet(row: Sequence[object]) -> Position:
+    position = POSITIONS.made(row[: POSITIONS.width])
+    position.wallet = WALLETS.made(row[POSITIONS.width :])
+    return position
+
+
+def position(position_id: int) -> Position:
+    """The position with its wallet. Raises Position.DoesNotExist."""
+    for found in _positions("WHERE p.id = %(id)s", {"id": position_id}):
+        return found
+    raise Position.DoesNotExist(position_id)
+
+
+def position_held(wallet_id: int, mint: str) -> Position | None:
+    """The open position of a wallet in a coin, locked."""
+    tail = "WHERE wallet_id = %(wallet)s AND mint = %(mint)s AND status = 'OPEN' FOR UPDATE"
+    return POSITIONS.first(tail, {"wallet": wallet_id, "mint": mint})
+
+
+def positions_open(wallet_id: int) -> list[Position]:
+    """The open positions of a wallet, oldest first."""
+    return _positions(f"WHERE p.status = 'OPEN' AND p.wallet_id = %(wallet)s {BY_AGE}", {"wallet": wallet_id})
+
+
+def positions_to_judge(mints: Collection[str], to: datetime, ids: Sequence[int] | None) -> list[Position]:
+    """Open positions (of `ids` alone) whose exits may be judged, none being left already, and that have a reason."""
+    params = {"mints": list(mints), "to": to, "ids": None if ids is None else list(ids)}
+    return _positions(f"{TO_JUDGE} {BY_AGE}", params)
+
+
+LEAVE = """
+UPDATE positions SET leave_at = %(at)s WHERE wallet_id = %(wallet)s AND mint = %(mint)s AND status = 'OPEN'
+AND leave_at IS NULL AND rules->'exit_model_ids' @> to_jsonb(%(model)s::bigint)
+"""
+
+
+def position_leave(wallet_id: int, mint: str, active_model_id: int, at: datetime) -> None:
+    """A position that this model says sell of is to be left from this feed time on."""
+    execute(LEAVE, {"wallet": wallet_id, "mint": mint, "model": active_model_id, "at": at})
+
+
+STANDING = """
+SELECT coalesce(sum(p.curve_lamports), 0)::bigint, coalesce(sum(p.quantity_base_units), 0)::bigint
+FROM positions p JOIN wallets w ON w.id = p.wallet_id
+WHERE p.mint = %(mint)s AND p.status = 'OPEN' AND w.wallet_type = 'TEST'
+"""
+
+
+def standing_of(mint: str) -> Standing:
+    """What the open positions of all test wallets together have standing on a coin's curve."""
+    return Standing(*fetch(STANDING, {"mint": mint})[0])
+
+
+def initial_buy_of(mint: str) -> int | None:
+    """What the creator bought with the creation, in base units; None where it was not seen."""
+    rows = fetch("SELECT initial_buy_base_units FROM discovered_coins WHERE mint = %(mint)s", {"mint": mint})
+    return rows[0][0] if rows else None
