@@ -106,7 +106,10 @@ class StrategyForm(StyledForm):
         super().__init__(data, initial=shown(definition) if definition else None)
         choices = model_choices()
         for name in ("models", "model_below_ids", "exit_model_ids"):
-            self.fields[name].choices = choices  # type: ignore[attr-defined]
+            gone = sorted(set(self.initial.get(name, [])) - {number for number, _name in choices})
+            self.fields[name].choices = choices + [  # type: ignore[attr-defined]
+                (number, _("#%d, no longer at work") % number) for number in gone
+            ]  # never left out unseen: an empty choice means every model
         rows = rows_posted(data) if data is not None else rows_shown(definition)
         self.conditions, self.rungs = rows["condition"], rows["rung"]
 

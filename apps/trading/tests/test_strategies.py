@@ -287,6 +287,19 @@ def test_pages_make_change_and_show_a_strategy(started: World, admin_client: Cli
         assert (wrong.status_code, "gain_bps" in wrong.content.decode()) == (200, True)
 
 
+def test_form_keeps_a_model_that_is_gone_in_sight(started: World, admin_client: Client) -> None:
+    models_at_work(7)
+    make(started, entry={"models": [7]}, exits={"exit_model_ids": [7]})
+    ActiveModel.objects.filter(pk=7).delete()
+    form = admin_client.get("/trading/strategies/s/change/").context["form"]
+    assert [str(name) for _, name in form.fields["models"].choices] == ["m1", "#7, no longer at work"]
+    fields = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    answer = admin_client.post("/trading/strategies/s/change/", fields)
+    assert (answer.status_code, "no model 7 at work" in answer.content.decode()) == (200, True)
+    answer = admin_client.post("/trading/strategies/s/change/", {**fields, "models": [1], "exit_model_ids": []})
+    assert (answer.status_code, Strategy.objects.get().active_model_ids) == (302, [1])
+
+
 @pytest.mark.parametrize("symbols", [["A,B", "C"], ['say "hi"', ","], ["a", "b"], ["x"], ["ü, 🚀", '"']])
 def test_list_of_texts_with_commas_and_quotes_comes_back_as_it_was(symbols: list[str]) -> None:
     assert value_typed("coin.symbol", "in", value_shown(symbols)) == symbols
