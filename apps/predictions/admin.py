@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.errors import PlatformError
-from apps.predictions import champions, services
+from apps.predictions import champions, services, webhooks
 from apps.predictions.models import ActiveModel, ScorerState
 
 
@@ -41,6 +41,8 @@ class ActiveModelForm(forms.ModelForm):
         cleaned: dict[str, Any] = super().clean() or {}
         try:
             services.model_check(active=ActiveModel(pk=self.instance.pk, **cleaned))
+            if url := cleaned.get("webhook_url"):
+                webhooks.url_check(url)
         except PlatformError as error:
             raise forms.ValidationError(error.message, code=error.code) from error
         return cleaned

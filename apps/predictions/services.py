@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, QuerySet
+from psycopg.errors import UniqueViolation
 
 from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -49,8 +50,6 @@ def model_import(
     *, model: Model, custom_name: str = "", threshold: float | None = None, fields: Mapping[str, Any] | None = None
 ) -> ActiveModel:
     """Put a trained model to work; the threshold is the model's own unless given. Raises PlatformError."""
-    if model.is_deleted:
-        raise NotFoundError("MODEL_NOT_FOUND", "This model was deleted: choose another one.")
     name = custom_name.strip() or model.name
     active = ActiveModel(model=model, custom_name=name, threshold=model.threshold if threshold is None else threshold)
     return _change(active, {"custom_name": name, **(fields or {})})
@@ -58,8 +57,6 @@ def model_import(
 
 def model_activate(*, active: ActiveModel) -> ActiveModel:
     """Let the scorer use the model again. Raises NotFoundError where the trained model was deleted."""
-    if active.model.is_deleted:
-        raise NotFoundError("MODEL_NOT_FOUND", "The trained model behind it was deleted: import another one.")
     return _change(active, {"is_active": True})
 
 
@@ -87,17 +84,55 @@ def place_check(active: ActiveModel) -> None:
 
 
 def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
-    place_check(active)
-    for name, value in fields.items():
-        setattr(active, name, value)
-    model_check(active=active)
+    if fields.get("webhook_url"):
+        webhooks.url_check(fields["webhook_url"])  # asks for the host's addresses, which may take its time
     with transaction.atomic():
-        active.save(update_fields=list(fields) if active.pk else None)  # its model may change meanwhile (champions)
+        _hold(active)
+        place_check(active)
+        for name, value in fields.items():
+            setattr(active, name, value)
+        if active.is_active:
+            _trained_hold(active)
+        model_check(active=active)
+        _save(active, list(fields) if active.pk else None)  # its model may change meanwhile (champions)
         followed = {name: getattr(active, name) for name in FOLLOWED}
         ActiveModel.objects.filter(shadow_of=active).update(**followed)
         webhooks.endpoint_own(active)
         scorer_notify()
     return active
+
+
+def _hold(active: ActiveModel) -> None:
+    """Read its settings anew and keep others from changing it until the end of the transaction."""
+    if active.pk is None:
+        return
+    rows = ActiveModel.objects.select_for_update(no_key=True)
+    settings_of = [field.name for field in ActiveModel._meta.concrete_fields if field.name != "model"]
+    try:
+        active.refresh_from_db(fields=settings_of, from_queryset=rows)
+    except ActiveModel.DoesNotExist:
+        raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", "This model was taken from work meanwhile.") from None
+
+
+def _trained_hold(active: ActiveModel) -> None:
+    """Keep others from deleting the trained model until the end of the transaction. Raises NotFoundError where it is
+    deleted already."""
+    of_place = ActiveModel.objects.filter(pk=active.pk).values("model_id")
+    trained = Model.objects.filter(pk__in=of_place if active.pk else [active.model_id], is_deleted=False)
+    if not trained.select_for_update(no_key=True).values_list("pk", flat=True):
+        raise NotFoundError("MODEL_NOT_FOUND", "The trained model behind it was deleted: import another one.")
+
+
+def _save(active: ActiveModel, fields: Sequence[str] | None) -> None:
+    try:
+        with transaction.atomic():
+            active.save(update_fields=fields)
+    except IntegrityError as error:
+        raise (_name_taken(active) if isinstance(error.__cause__, UniqueViolation) else error) from None
+
+
+def _name_taken(active: ActiveModel) -> ConflictError:
+    return ConflictError("NAME_TAKEN", f"Another model at work is named {active.custom_name!r}: choose another name.")
 
 
 def scorer_notify() -> None:
@@ -117,9 +152,7 @@ def model_check(*, active: ActiveModel) -> None:
     if not active.custom_name or len(active.custom_name) > 100:
         raise PlatformError("NAME_MISSING", "Give the model a name of 1 to 100 characters.")
     if ActiveModel.objects.filter(custom_name=active.custom_name).exclude(pk=active.pk).exists():
-        raise ConflictError(
-            "NAME_TAKEN", f"Another model at work is named {active.custom_name!r}: choose another name."
-        )
+        raise _name_taken(active)
     if not 0 <= active.threshold <= 1:
         raise PlatformError("THRESHOLD_OUT_OF_RANGE", "The threshold is a probability between 0 and 1.")
     if unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True)):
@@ -131,8 +164,6 @@ def model_check(*, active: ActiveModel) -> None:
     limits = active.max_log_entries.values()
     if not all(isinstance(limit, int) and 0 <= limit <= MOST_LOGGED for limit in limits):
         raise PlatformError("LIMIT_OUT_OF_RANGE", f"Keep between 0 (no limit) and {MOST_LOGGED:,} scores of a tag.")
-    if active.webhook_url:
-        webhooks.url_check(active.webhook_url)
     if active.webhook_enabled and not webhooks.url_of(active):
         raise PlatformError("WEBHOOK_URL_MISSING", "Give the address to send to, or set N8N_SERVER_WEBHOOK_URL.")
 

@@ -1,0 +1,90 @@
+"""Two people change the same at the same moment: the second waits for the first, then hears what it did."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from apps.core.errors import PlatformError
+from apps.predictions import champions, services
+from apps.predictions.models import ActiveModel
+from apps.predictions.tests.feed import at_work, trained
+from apps.training import services as training
+from apps.training.models import Model
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def outcome(call: Callable[[], Any]) -> str:
+    """The code of the refusal, "" where there was none."""
+    try:
+        call()
+    except PlatformError as error:
+        return error.code
+    finally:
+        connection.close()
+    return ""
+
+
+def at_once(first: Callable[[], Any], second: Callable[[], Any]) -> str:
+    """What `second` came to that began after `first` had done its work and before it was committed."""
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            first()
+            other = pool.submit(outcome, second)
+            end = time.monotonic() + 15
+            while not other.done() and not waits():
+                assert time.monotonic() < end
+        return other.result(timeout=15)
+
+
+def waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(WAITING)
+        return bool(cursor.fetchone()[0])
+
+
+def test_of_two_places_with_one_name_the_second_is_refused() -> None:
+    one, two = trained("one"), trained("two", seed=2)
+    found = at_once(
+        lambda: services.model_import(model=one, custom_name="same"),
+        lambda: services.model_import(model=two, custom_name="same"),
+    )
+    assert (found, ActiveModel.objects.get().model_id) == ("NAME_TAKEN", one.pk)
+
+
+def test_what_is_put_to_work_is_not_deleted_and_what_is_deleted_is_not_put_to_work() -> None:
+    model = trained("one")
+
+    def delete() -> None:
+        training.model_delete(model=model)
+
+    assert at_once(lambda: services.model_import(model=model), delete) == "MODEL_IS_ACTIVE"
+    place = services.model_deactivate(active=ActiveModel.objects.get())
+    stale = ActiveModel.objects.select_related("model").get()
+    assert at_once(delete, lambda: services.model_activate(active=stale)) == "MODEL_NOT_FOUND"
+    place.refresh_from_db()
+    assert not place.is_active and Model.objects.get().is_deleted
+
+
+def test_a_place_that_is_taken_away_is_not_changed_and_changes_at_once_are_checked_together() -> None:
+    place = at_work("one")
+    ActiveModel.objects.update(webhook_url="https://example.org/hook")
+    stale = ActiveModel.objects.get()
+    found = at_once(
+        lambda: services.model_configure(active=place, fields={"webhook_url": ""}),
+        lambda: services.model_configure(active=stale, fields={"webhook_enabled": True}),
+    )
+    assert (found, ActiveModel.objects.get().webhook_enabled) == ("WEBHOOK_URL_MISSING", False)
+    services.model_deactivate(active=place)
+    found = at_once(
+        lambda: champions.place_delete(place=place),
+        lambda: services.model_activate(active=stale),
+    )
+    assert (found, ActiveModel.objects.exists()) == ("ACTIVE_MODEL_NOT_FOUND", False)
