@@ -157,11 +157,15 @@ def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age
 
 @transaction.atomic
 def signals_skip(strategy: Strategy, late: Sequence[Signal], feed_at: datetime) -> None:
-    """Note every alert that came too late to act on as a denied order, and pass on."""
+    """Note every alert that came too late to enter on as a denied order, and pass on. To leave it is never too late."""
     strategy = rows.strategy_locked(strategy.pk)
     news = [signal for signal in late if (signal.alert_id or 0) > strategy.last_alert_id]
     if not news:
         return
+    for signal in news:
+        TABLES.exit_signal(strategy.wallet_id, signal.mint, signal.active_model_id, feed_at)
+        if strategy.is_active and is_meant(strategy, signal) and not wants(strategy, signal):
+            TABLES.filtered_add(strategy, feed_at, "probability")
     wanted = [signal for signal in news if strategy.is_active and wants(strategy, signal)]
     denied = [_denied_late(strategy, signal, feed_at) for signal in wanted]
     Order.objects.bulk_create(denied, ignore_conflicts=True)

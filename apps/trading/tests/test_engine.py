@@ -7,7 +7,7 @@ import pytest
 from apps.discovery import curve
 from apps.discovery.models import StreamGap
 from apps.trading.fills import NOTHING_STANDING, buy_budget, fill_buy
-from apps.trading.models import Order, Position, Strategy, TradeLog, Wallet
+from apps.trading.models import Order, Position, Strategy, StrategyFiltered, TradeLog, Wallet
 from apps.trading.tests.conftest import SOL, World, at, models_at_work
 from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.valuation import costs_of
@@ -95,6 +95,21 @@ def test_alert_that_came_too_late_is_denied_with_its_code(started: World) -> Non
     assert (order.status, order.deny_code) == ("DENIED", "ALERT_TOO_OLD")
     strategy.refresh_from_db()
     assert strategy.last_alert_id == 1
+
+
+def test_model_that_said_sell_while_the_trader_was_away_is_followed(started: World) -> None:
+    models_at_work(1, 2)
+    mint, position = held(
+        started, active_model_ids=[1], min_probability=0.5, exits={"exit_model_ids": [2]}, timeout_seconds=None
+    )
+    started.alert(mint, 8, model=2)
+    started.alert(mint, 8.5, probability=0.4)
+    run(started, 60)
+    run(started, 62)
+    position.refresh_from_db()
+    assert (position.exit_reason, position.leave_at) == ("MODEL", at(60))
+    assert list(StrategyFiltered.objects.values_list("reason", "alerts")) == [("probability", 1)]
+    assert not Order.objects.filter(deny_code="ALERT_TOO_OLD").exists()
 
 
 @pytest.mark.parametrize("fields", [{"active_model_ids": [2]}, {"min_probability": 0.95}])
