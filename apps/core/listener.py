@@ -53,6 +53,10 @@ class Listener:
 
     def wait(self, seconds: float) -> set[str]:
         """The channels that were notified since the last call; waits for the first up to `seconds`."""
+        return {channel for channel, _ in self.heard(seconds)}
+
+    def heard(self, seconds: float) -> list[tuple[str, str]]:
+        """Channel and text of each notification since the last call; waits for the first up to `seconds`."""
         with connection.wrap_database_errors:
-            heard = {one.channel for one in self._session.notifies(timeout=seconds, stop_after=1)}
-            return heard | {one.channel for one in self._session.notifies(timeout=0)}
+            first = list(self._session.notifies(timeout=seconds, stop_after=1))
+            return [(one.channel, one.payload) for one in [*first, *self._session.notifies(timeout=0)]]

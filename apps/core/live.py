@@ -18,7 +18,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -92,8 +93,32 @@ class _Publisher:
 _publisher: _Publisher | None = None
 
 
+class _Gathering(threading.local):
+    """The topics that this thread will publish at the end of its piece of work; None outside of one."""
+
+    topics: dict[str, None] | None = None
+
+
+_gathering = _Gathering()
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Publish each topic that changes within once, at the end: many changes in one piece of work are one to a page."""
+    _gathering.topics = {}
+    try:
+        yield
+    finally:
+        topics, _gathering.topics = _gathering.topics, None
+        for topic in topics:
+            publish(topic)
+
+
 def publish(topic: str, **data: Any) -> None:
     """Tell the viewers of `topic` that it changed; `data` (JSON) reaches them at once. Never raises for Redis."""
+    if _gathering.topics is not None and not data:
+        _gathering.topics[topic] = None
+        return
     global _publisher
     if _publisher is None:
         _publisher = _Publisher()

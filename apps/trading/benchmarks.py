@@ -8,10 +8,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 
+from apps.core.listener import Listener
 from apps.core.scratch import scratch_database
-from apps.trading import rehearsal
+from apps.trading import queries, rehearsal
 from apps.trading.backtest_benchmarks import backtest_ratio_to_numpy, backtest_trades_per_second
 from apps.trading.crashes import crash_run
 from apps.trading.execution import order_execute
@@ -25,7 +27,7 @@ POSITIONS = 500
 EXITS = 100
 EXITS_A_SECOND = 5
 KILLS = 20
-POLL_SECONDS = 0.002
+SILENT_SECONDS = 30.0
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -39,41 +41,58 @@ def _detail(seconds: Sequence[float], **more: Any) -> dict[str, Any]:
     return {"p50_ms": round(percentile(ms, 0.5), 1), "max_ms": round(max(ms), 1), "count": len(ms), **more}
 
 
+TELL_ORDERS = """
+CREATE FUNCTION order_told() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_notify('orders_' || NEW.side, NEW.mint); RETURN NULL; END $$;
+CREATE TRIGGER order_told AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_told()
+"""
+
+
 def _measured(mints: Sequence[str], write: Callable[[str], None], a_second: float, side: str) -> list[float]:
-    """Seconds from the commit of each event to the commit of its order, events coming at a steady pace."""
+    """Seconds from the commit of each event to the commit of its order, events coming at a steady pace.
+
+    The database tells of each order as it is committed: asking for them would take the cores from the trader.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(TELL_ORDERS)
     written: dict[str, float] = {}
     seen: dict[str, float] = {}
-    began = time.monotonic()
-    for number, mint in enumerate(mints):
-        while time.monotonic() < began + number / a_second:
-            _look(written, seen, side)
-        write(mint)
-        written[mint] = time.monotonic()
-    limit = time.monotonic() + 30
-    while len(seen) < len(written) and time.monotonic() < limit:
-        _look(written, seen, side)
-    if len(seen) < len(written):
-        raise TimeoutError(f"{len(written) - len(seen)} orders were never made")
+    with Listener([f"orders_{side}"]) as listener, trader_running():
+        began = time.monotonic()
+        for number, mint in enumerate(mints):
+            while (left := began + number / a_second - time.monotonic()) > 0:
+                _hear(listener, seen, left)
+            write(mint)
+            written[mint] = time.monotonic()
+        _hear_out(listener, seen, written)
     return [seen[mint] - written[mint] for mint in written]
 
 
-def _look(written: dict[str, float], seen: dict[str, float], side: str) -> None:
-    """Note when the orders of the events became visible."""
-    missing = [mint for mint in written if mint not in seen]
-    if missing:
-        found = Order.objects.filter(mint__in=missing, side=side).values_list("mint", flat=True)
-        now = time.monotonic()
-        seen.update(dict.fromkeys(found, now))
-    time.sleep(POLL_SECONDS)
+def _hear(listener: Listener, seen: dict[str, float], seconds: float) -> int:
+    """Note when the orders became visible; how many were told of."""
+    told = listener.heard(seconds)
+    now = time.monotonic()
+    for _, mint in told:
+        seen.setdefault(mint, now)
+    return len(told)
+
+
+def _hear_out(listener: Listener, seen: dict[str, float], written: dict[str, float]) -> None:
+    """Wait for the rest as long as orders come. Raises TimeoutError, with where the trader is."""
+    while written.keys() - seen.keys():
+        if not _hear(listener, seen, SILENT_SECONDS):
+            missing, place = len(written.keys() - seen.keys()), queries.progress()
+            raise TimeoutError(
+                f"{missing} orders were not made: none for {SILENT_SECONDS:g} s; the trader is at {place.processed_at}"
+                f" (round ended {place.updated_at}), the feed at {queries.feed_at()}"
+            )
 
 
 def order_p99_ms() -> dict[str, Any]:
     """Alert committed to order committed, at 10 alerts a second."""
     with scratch_database():
         rehearsal.stage(coins=ALERTS, at=timezone.now(), mode="live")
-        with trader_running():
-            mints = [mint_of(number) for number in range(ALERTS)]
-            taken = _measured(mints, _write_alert, ALERTS_A_SECOND, "buy")
+        taken = _measured([mint_of(number) for number in range(ALERTS)], _write_alert, ALERTS_A_SECOND, "buy")
         denied = Order.objects.filter(status="DENIED").count()
     detail = _detail(taken, alerts_a_second=ALERTS_A_SECOND, denied=denied)
     return {"value": round(percentile(taken, 0.99) * 1000, 1), "unit": "ms", "detail": detail}
@@ -91,8 +110,7 @@ def exit_p99_ms() -> dict[str, Any]:
         _open_positions(at)
         mints = list(Position.objects.order_by("mint").values_list("mint", flat=True)[:EXITS])
         held = Position.objects.count()
-        with trader_running():
-            taken = _measured(mints, _write_fall, EXITS_A_SECOND, "sell")
+        taken = _measured(mints, _write_fall, EXITS_A_SECOND, "sell")
     detail = _detail(taken, open_positions=held, exits_a_second=EXITS_A_SECOND)
     return {"value": round(percentile(taken, 0.99) * 1000, 1), "unit": "ms", "detail": detail}
 

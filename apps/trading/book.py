@@ -303,7 +303,7 @@ class TableBook:
         pin(mint=position.mint, holder=f"position:{position.pk}")
 
     def trading_state(self) -> str:
-        return queries.trading_state_locked() if transaction.get_connection().in_atomic_block else _state_now()
+        return queries.trading_state_locked() if transaction.get_connection().in_atomic_block else rows.trading_state()
 
     def standing_of(self, mint: str) -> Standing:
         return rows.standing_of(mint)
@@ -350,10 +350,6 @@ class _Round(threading.local):
 
     place: tuple[datetime | None, int] | None = None
     is_unsaved = False
-
-
-def _state_now() -> str:
-    return str(queries.trading_state().state)
 
 
 def _announce_now(order: Order) -> None:

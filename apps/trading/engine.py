@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
+from apps.core import live
 from apps.predictions.models import AlertEvaluation
 from apps.trading import queries, rows
 from apps.trading.book import TABLES, Book
@@ -24,7 +25,7 @@ from apps.trading.execution import order_execute, order_settle
 from apps.trading.facts import signals_informed
 from apps.trading.gate import peak_raise
 from apps.trading.judging import Exit, exits_judge, judge_again, leave
-from apps.trading.models import Order, Strategy, TraderProgress
+from apps.trading.models import Order, Position, Strategy, TraderProgress
 from apps.trading.orders import wallet_roll_day
 from apps.trading.risk import day_of
 from apps.trading.valuation import equity_lamports
@@ -39,6 +40,11 @@ EQUITY_EVERY = timedelta(minutes=10)
 
 def round_once() -> bool:
     """Take new alerts and bring everything up to the feed's present. True when more alerts wait already."""
+    with live.gathered():
+        return _round()
+
+
+def _round() -> bool:
     TABLES.progress_forget()
     strategies = rows.strategies_at_work()
     decided = min((strategy.last_alert_id for strategy in strategies), default=0)
@@ -171,10 +177,13 @@ def _advance_step(since: datetime, since_seq: int, until: datetime, book: Book) 
 def _execute_and_judge(order_id: int, waiting: dict[int, Exit], until: datetime, book: Book) -> dict[int, Exit]:
     """Execute a due order, and judge the position it has changed anew from then on."""
     order = _execute(order_id, book)
-    if order.position_id is None or order.due_at is None:
+    position = order.position
+    if position is None or order.due_at is None:
         return {}
-    waiting.pop(order.position_id, None)
-    return exits_judge(since=order.due_at, since_seq=-1, to=until, ids=[order.position_id], book=book)[0]
+    waiting.pop(position.pk, None)
+    if position.status == Position.Status.CLOSED:
+        return {}
+    return exits_judge(since=order.due_at, since_seq=-1, to=until, only=position, book=book)[0]
 
 
 def _roll_days(since: datetime, until: datetime, book: Book) -> None:

@@ -37,14 +37,16 @@ class Exit:
 
 
 def exits_judge(
-    *, since: datetime, since_seq: int, to: datetime, ids: Sequence[int] | None = None, book: Book = TABLES
+    *, since: datetime, since_seq: int, to: datetime, only: Position | None = None, book: Book = TABLES
 ) -> tuple[dict[int, Exit], int]:
-    """Judge open positions on every trade of their coins after (`since`, `since_seq`) up to `to`.
+    """Judge open positions (`only` that one) on every trade of their coins after (`since`, `since_seq`) up to `to`.
 
     Returns the exits that are due, by position, and the number of the last trade seen at exactly `to` (-1 if none),
     the place to go on from.
     """
-    ticks = book.ticks_between(since if ids is None else _unseen_since(since, ids, book), to, ids)
+    ids = None if only is None else [only.pk]
+    unseen_since = since if only is None else only.seen_at or since  # one that was being left watches on from there
+    ticks = book.ticks_between(unseen_since, to, ids)
     graduated = book.held_graduated(to)
     held = book.positions_to_judge({*ticks, *graduated}, to, ids)
     scored = _scored(held, since, to, book)
@@ -67,12 +69,6 @@ def exits_judge(
 def _last_seq(ticks: Sequence[Tick], at: datetime) -> int:
     """The number of the last trade at exactly `at`; -1 where there is none. No trade is later."""
     return ticks[-1].seq if ticks and ticks[-1].at == at else -1
-
-
-def _unseen_since(since: datetime, ids: Sequence[int], book: Book) -> datetime:
-    """Positions that were being left have missed the trades of that time: from there on they watch on."""
-    seen = (book.position(number).seen_at for number in ids)
-    return min((at for at in seen if at is not None), default=since)
 
 
 def _scored(held: Sequence[Position], since: datetime, to: datetime, book: Book) -> dict[int, datetime]:

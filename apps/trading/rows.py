@@ -12,7 +12,17 @@ from apps.core.prepared import Records, execute, fetch
 from apps.discovery.models import StreamState
 from apps.predictions.models import AlertEvaluation
 from apps.trading.fills import Standing
-from apps.trading.models import LedgerEntry, Order, Position, RiskLimits, Strategy, TradeLog, TraderProgress, Wallet
+from apps.trading.models import (
+    LedgerEntry,
+    Order,
+    Position,
+    RiskLimits,
+    Strategy,
+    TradeLog,
+    TraderProgress,
+    TradingState,
+    Wallet,
+)
 
 ALERTS, STREAMS, PROGRESS = Records(AlertEvaluation), Records(StreamState), Records(TraderProgress)
 STRATEGIES, WALLETS, LIMITS = Records(Strategy), Records(Wallet), Records(RiskLimits)
@@ -54,6 +64,12 @@ def progress() -> tuple[datetime | None, int]:
     """How far the trader has come."""
     found = PROGRESS.first("WHERE id = 1", {}) or TraderProgress(id=1)
     return found.processed_at, found.processed_seq
+
+
+def trading_state() -> str:
+    """The kill switch as it stands."""
+    found = fetch("SELECT state FROM trading_state WHERE id = 1", {})
+    return str(found[0][0]) if found else TradingState.State.ACTIVE
 
 
 # --- Wallets and orders ---------------------------------------------------------------------------------
