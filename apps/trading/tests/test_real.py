@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -168,6 +172,28 @@ def test_codes_cannot_be_guessed_not_even_by_asking_several_processes(staff: Any
     with pytest.raises(PlatformError, match="quarter of an hour"):
         unlock(staff)
     unlock(staff, now=timezone.now() + identity.TRIES_WITHIN)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("code", "let_in"), [("right", 1), ("000000", 0)])
+def test_parallel_tries_count_each_and_a_code_once(staff: Any, code: str, let_in: int) -> None:
+    ready = Barrier(8)
+
+    def attempt(_: int) -> str:
+        try:
+            ready.wait()
+            identity.second_factor_require(staff, code_now() if code == "right" else code, timezone.now())
+        except PlatformError as error:
+            return error.code
+        finally:
+            connections["default"].close()
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        ended = Counter(pool.map(attempt, range(8)))
+    assert ended[""] == let_in
+    assert ended["SECOND_FACTOR_WRONG"] <= identity.TRIES_MOST
+    assert ended.total() == 8 and set(ended) <= {"", "SECOND_FACTOR_WRONG", "TOO_MANY_ATTEMPTS"}
 
 
 # --- Transfers of a real wallet ------------------------------------------------------------------------
