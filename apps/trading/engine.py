@@ -106,7 +106,7 @@ def alerts_take(
             decided_at = min(decision_time(signal), feed_at)
             advance(to=decided_at)
             for strategy in strategies:
-                signal_take(strategy.pk, signal, decided_at, age)
+                signal_take(strategy, signal, decided_at, age)
 
 
 # --- The way of feed time -----------------------------------------------------------------------------

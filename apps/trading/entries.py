@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -141,11 +141,18 @@ def _stake(strategy: Strategy, signal: Signal, decided_at: datetime, book: Book)
 
 
 @transaction.atomic
-def signal_take(strategy_id: int, signal: Signal, decided_at: datetime, feed_age_seconds: float) -> None:
-    """Decide on one alert and move the strategy's cursor past it, together. One that rests only leaves."""
-    strategy = rows.strategy_locked(strategy_id)
+def signal_take(seen: Strategy, signal: Signal, decided_at: datetime, feed_age_seconds: float) -> None:
+    """Decide on one alert and move the strategy's cursor past it, together. One that rests only leaves.
+
+    `seen`: the strategy for which the signal was informed; it may have been changed since and ask more.
+    """
+    strategy = rows.strategy_locked(seen.pk)
     if strategy.last_alert_id >= (signal.alert_id or 0):
         return
+    if strategy.version != seen.version:
+        from apps.trading.facts import signals_informed  # which knows signals
+
+        (signal,) = signals_informed([replace(signal, facts={})], [strategy])
     if strategy.is_active:
         decide(strategy, signal, decided_at, feed_age_seconds=feed_age_seconds)
     else:

@@ -10,7 +10,7 @@ from django.test import Client
 from apps.core.errors import PlatformError
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CreatorHistory
 from apps.predictions.models import ActiveModel
-from apps.trading import facts, services, strategies
+from apps.trading import entries, facts, services, strategies
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.forms_strategies import value_shown, value_typed
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, StrategyVersion
@@ -112,6 +112,14 @@ def test_conditions_are_judged_on_what_is_known(started: World, conditions: Any,
     assert Order.objects.count() == (reason is None)
     found = list(StrategyFiltered.objects.values_list("strategy_id", "reason", "alerts"))
     assert found == ([(strategy.pk, reason, 1)] if reason else [])
+
+
+def test_alert_read_before_a_change_is_judged_by_the_new_version(started: World) -> None:
+    mint = started.coin(creator="good")
+    seen = make(started)
+    strategies.strategy_change(name="s", definition=definition(entry=when(("creator", "=", "good"))))
+    entries.signal_take(seen, entries.signal_of(started.alert(mint, 5)), started.feed(5), 0.0)
+    assert list(Order.objects.values_list("strategy_version", "status")) == [(2, "SUBMITTED")]
 
 
 def test_alerts_let_pass_are_counted_once_each_by_hour(started: World) -> None:
