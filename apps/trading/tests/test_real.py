@@ -192,7 +192,7 @@ def test_parallel_tries_count_each_and_a_code_once(staff: Any, code: str, let_in
     with ThreadPoolExecutor(8) as pool:
         ended = Counter(pool.map(attempt, range(8)))
     assert ended[""] == let_in
-    assert ended["SECOND_FACTOR_WRONG"] <= identity.TRIES_MOST
+    assert let_in or ended["SECOND_FACTOR_WRONG"] == identity.TRIES_MOST
     assert ended.total() == 8 and set(ended) <= {"", "SECOND_FACTOR_WRONG", "TOO_MANY_ATTEMPTS"}
 
 
