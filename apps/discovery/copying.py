@@ -42,11 +42,14 @@ def block_of(rows: Rows) -> bytes:
 
 
 def _with_times(rows: Rows) -> Iterator[tuple[Any, ...]]:
-    """The rows with their second value as the database reads a time."""
+    """The rows with their second value as the database reads a time. What came together has the same."""
     seconds: dict[int, str] = {}
+    last_us, text = -1, ""
     for row in rows:
-        second, rest = divmod(row[1], 1_000_000)
-        form = seconds.get(second)
-        if form is None:
-            form = seconds[second] = f"{moment(second * 1_000_000):%Y-%m-%d %H:%M:%S}.%06d+00"
-        yield row[0], form % rest, *row[2:]
+        if row[1] != last_us:
+            last_us = row[1]
+            second, rest = divmod(last_us, 1_000_000)
+            if second not in seconds:
+                seconds[second] = f"{moment(second * 1_000_000):%Y-%m-%d %H:%M:%S}.%06d+00"
+            text = seconds[second] % rest
+        yield row[0], text, *row[2:]

@@ -215,9 +215,8 @@ class Tracker:
         """Fold a trade of a quiet coin into its window; the phase it fell into."""
         window = coin.window
         assert window is not None
-        window.add(
-            is_buy, lamports, price_sol, virtual_sol, trader, coin.creator, self.config.thresholds.whale_lamports
-        )
+        whale_lamports = self.config.thresholds.whale_lamports
+        window.add(is_buy, lamports, price_sol, virtual_sol, trader, coin.creator, whale_lamports)
         self.touch(coin, lamports, price_sol, virtual_sol, virtual_token)
         return window.phase_id
 

@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from apps.core.scratch import database_url, scratch_database
 from apps.discovery.benchmarks.imports import bare_copy
+from apps.discovery.interpreter import interpreter_set
 from apps.discovery.journal import JournalReader
 from apps.discovery.processor import Processor
 from apps.discovery.services import config_write, stream_config_load
@@ -169,6 +170,7 @@ def _memory(coins: int) -> float:
 
 def _catch_up(journal: Path, frames: int) -> float:
     """Seconds to bring a journal into empty tables, by the code that does it in the stream."""
+    interpreter_set()
     processor = Processor(
         journal,
         load_config=stream_config_load,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -11,11 +10,8 @@ from django.core.management.base import CommandParser
 
 from apps.core.process import ServiceCommand, Stop
 from apps.discovery.consumers import CHANNEL, PumpPortalConsumer
+from apps.discovery.interpreter import interpreter_set
 from apps.discovery.worker import StreamWorker
-
-# A batch is tens of thousands of rows, none of them in a cycle: looking through them every 700 objects, Python's usual
-# threshold, cost up to a tenth of the time.
-COLLECT_AFTER = 20_000
 
 
 class Command(ServiceCommand):
@@ -31,6 +27,6 @@ class Command(ServiceCommand):
         parser.add_argument("--layer", default="stream", help="channel layer for orders to the stream")
 
     def run(self, stop: Stop) -> None:
-        gc.set_threshold(COLLECT_AFTER, 20, 20)
+        interpreter_set()
         application: Any = ChannelNameRouter({CHANNEL: PumpPortalConsumer.as_asgi()})
         StreamWorker(application, get_channel_layer(self.options["layer"]), stop).run()
