@@ -18,9 +18,9 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.training import containers, metrics
+from apps.training import containers, metrics, names
 from apps.training.models import Comparison, Job, Lineage, Model, TestResult
-from apps.training.recipes import Recipe, Tune, name_possible, recipe_parse
+from apps.training.recipes import Recipe, Tune, recipe_parse
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ _OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
 # --- Asking for work -----------------------------------------------------------------------------------
 def train_request(*, recipe: Recipe, priority: int = 5, lineage: Lineage | None = None) -> Job:
     """Queue the training of a recipe as it stands (its `tune` is not looked at). Raises MODEL_NAME_TAKEN."""
-    name_check(name=recipe.name)
+    names.name_check(name=recipe.name)
     params = {"recipe": recipe.as_json(), "lineage": (lineage or Lineage()).as_json()}
     return job_create(job_type=Job.Type.TRAIN, params=params, priority=priority)
 
 
 def tune_request(*, recipe: Recipe, priority: int = 5) -> Job:
     """Queue a study: many fits of the recipe, the best of which can be trained. Raises MODEL_NAME_TAKEN."""
-    name_check(name=recipe.name)
+    names.name_check(name=recipe.name)
     recipe = recipe if recipe.tune else recipe.model_copy(update={"tune": Tune()})
     return job_create(job_type=Job.Type.TUNE, params={"recipe": recipe.as_json()}, priority=priority)
 
@@ -54,18 +54,6 @@ def recipe_request(*, recipe: Recipe, priority: int = 5) -> Job:
     """Queue what a recipe asks for: a study where it has a part `tune`, else the training."""
     request = tune_request if recipe.tune else train_request
     return request(recipe=recipe, priority=priority)
-
-
-def name_check(*, name: str) -> None:
-    """Raises ConflictError MODEL_NAME_TAKEN where a model or a job that will make one has this name, and PlatformError
-    MODEL_NAME_INVALID for what no recipe could be named."""
-    if not name_possible(name):
-        raise PlatformError(
-            "MODEL_NAME_INVALID", "A name has 1 to 100 letters, digits, spaces and . : + - _, and not only spaces."
-        )
-    asking = Job.objects.filter(job_type__in=(Job.Type.TRAIN, Job.Type.TUNE), status__in=_OPEN)
-    if Model.objects.filter(name=name).exists() or asking.filter(params__recipe__name=name).exists():
-        raise ConflictError("MODEL_NAME_TAKEN", f"There is a model or a job named {name!r}: choose another name.")
 
 
 def test_request(*, model: Model, start: datetime, end: datetime, priority: int = 5) -> Job:
@@ -127,8 +115,7 @@ def job_claim(*, worker: str, now: datetime) -> Job | None:
         job = Job.objects.filter(status=Job.Status.PENDING).order_by("priority", "id").first()
         if job is None or not job_take(job=job, worker=worker, now=now):
             return None
-    gauges_set()
-    live.publish("training")
+    _tell()
     return job
 
 
@@ -177,8 +164,7 @@ def job_finish(
     metrics.JOBS.labels(job.job_type, status).inc()
     if job.started_at:
         metrics.JOB_DURATION.labels(job.job_type).observe((now - job.started_at).total_seconds())
-    transaction.on_commit(gauges_set)
-    transaction.on_commit(lambda: live.publish("training"))
+    transaction.on_commit(_tell)
     return True
 
 
@@ -242,6 +228,11 @@ def gauges_set() -> None:
     metrics.MODELS.set(Model.objects.filter(is_deleted=False).count())
 
 
+def _tell() -> None:
+    gauges_set()
+    live.publish("training")
+
+
 def _owned(job: Job) -> Any:
     return Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
 
@@ -257,12 +248,13 @@ def model_get(*, model_id: int) -> Model:
 
 def model_update(*, model: Model, name: str | None = None, description: str | None = None) -> Model:
     """Rename or describe a model. Raises ConflictError MODEL_NAME_TAKEN."""
-    if name is not None and name != model.name:
-        name_check(name=name)
-        model.name = name
-    if description is not None:
-        model.description = description
-    model.save(update_fields=["name", "description"])
+    given = {"name": name, "description": description}
+    changes = {field: value for field, value in given.items() if value not in (None, getattr(model, field))}
+    if name := changes.get("name"):
+        names.name_check(name=name)
+    for field, value in changes.items():
+        setattr(model, field, value)
+    names.model_save(model, list(changes))
     return model
 
 
@@ -280,7 +272,7 @@ def model_delete(*, model: Model) -> None:
         Model.objects.filter(pk=model.pk, is_deleted=False).update(
             name=model.name[: 100 - len(stamp)] + stamp, **fields
         )
-        transaction.on_commit(gauges_set)
+        transaction.on_commit(_tell)
 
 
 def model_restore(*, model: Model, name: str | None = None) -> Model:
@@ -288,10 +280,10 @@ def model_restore(*, model: Model, name: str | None = None) -> Model:
     if not model.is_deleted:
         raise ConflictError("MODEL_NOT_DELETED", "This model is not deleted: there is nothing to restore.")
     wanted = name or model.name.removesuffix(DELETED.format(pk=model.pk))
-    name_check(name=wanted)
+    names.name_check(name=wanted)
     model.name, model.is_deleted, model.deleted_at = wanted, False, None
-    model.save(update_fields=["name", "is_deleted", "deleted_at"])
-    transaction.on_commit(gauges_set)
+    names.model_save(model, ["name", "is_deleted", "deleted_at"])
+    transaction.on_commit(_tell)
     return model
 
 
@@ -302,10 +294,9 @@ def model_import(*, data: bytes, name: str | None = None) -> Model:
     """
     model = containers.unpack(data)
     model.name = name or model.name
-    name_check(name=model.name)
-    model.save()
-    transaction.on_commit(gauges_set)
-    transaction.on_commit(lambda: live.publish("training"))
+    names.name_check(name=model.name)
+    names.model_save(model)
+    transaction.on_commit(_tell)
     return model
 
 

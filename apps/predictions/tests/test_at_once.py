@@ -59,6 +59,17 @@ def test_of_two_places_with_one_name_the_second_is_refused() -> None:
     assert (found, ActiveModel.objects.get().model_id) == ("NAME_TAKEN", one.pk)
 
 
+def test_of_two_models_with_one_name_the_second_is_refused_and_what_each_changed_stays() -> None:
+    one, two = trained("one"), trained("two", seed=2)
+    stale = Model.objects.get(pk=one.pk)
+    found = at_once(
+        lambda: training.model_update(model=one, name="same"), lambda: training.model_update(model=two, name="same")
+    )
+    training.model_update(model=stale, description="a note")
+    one.refresh_from_db()
+    assert (found, one.name, one.description) == ("MODEL_NAME_TAKEN", "same", "a note")
+
+
 def test_what_is_put_to_work_is_not_deleted_and_what_is_deleted_is_not_put_to_work() -> None:
     model = trained("one")
 
