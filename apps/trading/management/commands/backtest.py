@@ -59,7 +59,7 @@ class Command(JsonCommand):
 
 
 def _wish(options: dict[str, Any]) -> Wish:
-    start, end = range_parse(console.moment(options["start"]), console.moment(options["end"]))
+    start, end = range_parse(options["start"], options["end"])
     least, most = options["latency_ms"] or (None, None)
     same = ("slippage_bps", "failure_rate", "scores", "alert_delay_ms", "allow_overlap", "seed", "sensitivity")
     return Wish(
