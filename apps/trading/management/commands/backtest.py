@@ -24,9 +24,9 @@ class Command(JsonCommand):
         "and no position changes. It goes by the stored alerts, or with --scores recomputed by what the strategy's "
         "models at work would have said. It begins with the limits of the strategy's wallet and what that was given "
         "(--balance for another sum); limits of all wallets and the block-list hold, the kill switch does not. A range "
-        "in a model's training data or before them is refused unless --allow-overlap is given. Prints equity, drawdown, "
-        "orders by code, costs, results by exit, how it could have gone by chance and what was not known; --json adds "
-        "the equity curve. Status 0: done; 1: failed or cancelled, with a code; 2: wrong name, range or value."
+        "in a model's training data or before them is refused unless --allow-overlap is given. Prints equity, deepest "
+        "fall, orders by code, costs, results by exit, how it could have gone by chance and what was not known; --json "
+        "adds the equity curve. Status 0: done; 1: failed or cancelled, with a code; 2: wrong name, range or value."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
