@@ -33,6 +33,7 @@ WRITES_FOR_READERS = {
 def operations() -> list[tuple[str, str, Any]]:
     """(method, path, operation) of every route."""
     found = []
+    platform_api._get_bound_routers()  # until then it knows the outermost routers only
     for prefix, router in platform_api._routers:
         for path, view in router.path_operations.items():
             for operation in view.operations:
@@ -57,6 +58,26 @@ def test_every_operation_that_changes_something_needs_more_than_read():
         if method != "GET" and not set(operation.auth_callbacks) & {trade, admin}
     }
     assert weak <= WRITES_FOR_READERS
+
+
+def test_trading_needs_trade_and_admin_where_a_wallet_or_its_ways_out_are_made():
+    """Keys have no operation at all: they are made, shown and unlocked on pages, by people who prove who they are."""
+    asking = {
+        f"{method} {path.removeprefix('/api/buy/')}": operation.auth_callbacks[0]
+        for method, path, operation in operations()
+        if path.startswith("/api/buy/") and method != "GET"
+    }
+    assert {name for name, scope in asking.items() if scope is admin} == {"POST addresses", "DELETE wallets/{alias}"}
+    for name in (
+        "execute-buy",
+        "execute-sell",
+        "sell-all",
+        "transfer",
+        "differences/{difference_id}/adopt",
+        "real/lock",
+    ):
+        assert asking[f"POST {name}"] is trade, name
+    assert not any("key" in name or "unlock" in name for name in asking)
 
 
 def test_only_login_and_status_are_open_to_strangers():
