@@ -22,21 +22,6 @@ from apps.training import services as training_services
 router = Router(tags=["server"])
 
 
-class LifeFigures(Schema):
-    """Judged scores and alerts of a stretch; a value is None where it is not known. Intervals are [low, high], 95 %."""
-
-    scores: int
-    alerts: int
-    alerted_coins: int
-    base_rate: float | None
-    predicted: float | None
-    brier: float | None
-    precision: float | None
-    expected_value: float | None
-    precision_interval: list[float] | None
-    expected_value_interval: list[float] | None
-
-
 class PromiseOut(Schema):
     """What the model's own test said (`part` test, else validation; empty: nothing)."""
 
@@ -59,7 +44,7 @@ class LifeOut(Schema):
     states: dict[str, str]
     days: int
     promised: PromiseOut
-    live: LifeFigures | None
+    live: living.Life | None
     updated_at: datetime | None
 
 
@@ -69,7 +54,7 @@ class DayOut(Schema):
     day: date
     model_id: int
     state: str
-    life: LifeFigures | None
+    life: living.Life | None
     score_psi: float | None
     feature_psi_max: float | None
     feature_psi_name: str | None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 Behaviour = Callable[["Handler"], None]
+Server = TypeVar("Server", bound="Loopback")
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,13 @@ class Got:
     body: bytes
 
 
-class Receiver(ThreadingHTTPServer):
-    """Answers with the next of `script`, then as `pages` says for the path, else with 200; keeps what it got."""
+class Loopback(ThreadingHTTPServer):
+    """A server on a free port of this machine; what waits in it ends with `closing`."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list[Behaviour] = []
-        self.pages: dict[str, Behaviour] = {}
-        self.got: list[Got] = []
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.closing = threading.Event()
 
     def url(self, path: str = "/hook") -> str:
@@ -41,13 +40,41 @@ class Receiver(ThreadingHTTPServer):
         return "127.0.0.1", int(self.server_address[1])
 
 
-class Handler(BaseHTTPRequestHandler):
+class QuietHandler(BaseHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def sent_headers(self) -> dict[str, str]:
+        """What came, names in small letters."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    def sent_body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def tell(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        """Answer; `_` in the name of a header stands for `-`."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Receiver(Loopback):
+    """Answers with the next of `script`, then as `pages` says for the path, else with 200; keeps what it got."""
+
+    def __init__(self) -> None:
+        super().__init__(Handler)
+        self.script: list[Behaviour] = []
+        self.pages: dict[str, Behaviour] = {}
+        self.got: list[Got] = []
+
+
+class Handler(QuietHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.got.append(Got(self.path, headers, body))
+        self.server.got.append(Got(self.path, self.sent_headers(), self.sent_body()))
         usual = self.server.pages.get(self.path, answer())
         behave = self.server.script.pop(0) if self.server.script else usual
         try:
@@ -55,19 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True  # the sender had enough
 
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 def answer(status: int = 200, body: bytes = b"", **headers: str) -> Behaviour:
-    def behave(handler: Handler) -> None:
-        handler.send_response(status)
-        for name, value in {"Content_Length": str(len(body)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return behave
+    return lambda handler: handler.tell(status, body, {"Content_Length": str(len(body)), **headers})
 
 
 def hang(handler: Handler) -> None:
@@ -94,8 +111,8 @@ def drip(head: bytes, *, count: int = 600) -> Behaviour:
 
 
 @contextmanager
-def open_receiver() -> Iterator[Receiver]:
-    server = Receiver()
+def running(server: Server) -> Iterator[Server]:
+    """The server, answering until the end."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -103,3 +120,7 @@ def open_receiver() -> Iterator[Receiver]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def open_receiver() -> AbstractContextManager[Receiver]:
+    return running(Receiver())
