@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from apps.core.errors import ConflictError, NotFoundError
 from apps.discovery.pins import coin_pin, coin_unpin
@@ -27,6 +27,7 @@ from apps.trading.venues.rpc import Rpc, RpcError
 
 logger = logging.getLogger(__name__)
 Kind = Difference.Kind
+STUCK_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,13 @@ def wallet_check(wallet: Wallet, rpc: Rpc, now: datetime) -> bool:
     """Compare one wallet with the chain and note what differs; False where nothing could be said."""
     before = books_of(wallet)
     if before.is_moving:
+        if stuck := _stuck(wallet, now):
+            _not_compared(wallet, stuck, now)
         return False
     try:
         chain = chain_of(wallet.address, rpc)
     except RpcError as error:
-        tried = {"tried_at": now, "error": str(error)[:300]}
-        ChainCheck.objects.update_or_create(wallet=wallet, defaults=tried, create_defaults={**tried, "checked_at": now})
-        logger.warning("wallet %s was not compared with the chain: %s", wallet.alias, error)
+        _not_compared(wallet, str(error), now)
         return False
     if books_of(wallet) != before:
         return False
@@ -108,6 +109,23 @@ def wallet_check(wallet: Wallet, rpc: Rpc, now: datetime) -> bool:
     checked = {"tried_at": now, "checked_at": now, "error": "", "balance_lamports": chain.lamports}
     ChainCheck.objects.update_or_create(wallet=wallet, defaults=checked)
     return True
+
+
+def _not_compared(wallet: Wallet, why: str, now: datetime) -> None:
+    tried = {"tried_at": now, "error": why[:300]}
+    ChainCheck.objects.update_or_create(wallet=wallet, defaults=tried, create_defaults={**tried, "checked_at": now})
+    logger.warning("wallet %s was not compared with the chain: %s", wallet.alias, why)
+
+
+def _stuck(wallet: Wallet, now: datetime) -> str:
+    """What of a wallet has been on its way for so long that its comparison must not go missing in silence."""
+    since = now - STUCK_AFTER
+    orders = Order.objects.filter(wallet=wallet, status__in=Order.IN_FLIGHT, created_at__lt=since)
+    ends = Q(wallet=wallet) | Q(to_wallet=wallet)
+    transfers = TransferLog.objects.filter(ends, status__in=TransferLog.IN_FLIGHT, at__lt=since)
+    found = [f"order {pk}" for pk in orders.order_by("id").values_list("pk", flat=True)[:5]]
+    found += [f"transfer {pk}" for pk in transfers.order_by("id").values_list("pk", flat=True)[:5]]
+    return f"on its way for long, so nothing is compared: {', '.join(found)}" if found else ""
 
 
 def wallets_check(rpc: Rpc, now: datetime) -> int:

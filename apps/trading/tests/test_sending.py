@@ -16,7 +16,16 @@ from solders.pubkey import Pubkey
 from apps.core.errors import PlatformError
 from apps.trading import reconciliation, sending, services, transfers, unlocking, wallet_keys
 from apps.trading.ledger_queries import difference_of
-from apps.trading.models import Difference, LedgerEntry, Position, RealUnlock, SavedAddress, TransferLog, Wallet
+from apps.trading.models import (
+    ChainCheck,
+    Difference,
+    LedgerEntry,
+    Position,
+    RealUnlock,
+    SavedAddress,
+    TransferLog,
+    Wallet,
+)
 from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
 from apps.trading.tests.chain_servers import Server, open_chain, rpc_error, says, silence, taken_in_silence
 from apps.trading.tests.conftest import SOL, World
@@ -311,10 +320,17 @@ def test_silent_node_is_said_and_ends_no_difference(wallet: Wallet, node: Server
     assert "no answer" in wallet.chain_check.error
 
 
-def test_moving_wallet_is_not_compared(wallet: Wallet, node: Server, rpc: Rpc) -> None:
+def test_moving_wallet_is_not_compared_and_after_a_while_that_is_said(wallet: Wallet, node: Server, rpc: Rpc) -> None:
     node.chain.fund(Pubkey.from_string(wallet.address), 2 * SOL)
-    send()
+    row = send()
     assert reconciliation.wallets_check(rpc, timezone.now()) == 0
+    assert not ChainCheck.objects.exists()
+    assert reconciliation.wallets_check(rpc, timezone.now() + 2 * reconciliation.STUCK_AFTER) == 0
+    assert f"transfer {row.pk}" in wallet.chain_check.error
+    sending.transfer_end(row.pk, "EXPIRED")
+    assert reconciliation.wallets_check(rpc, timezone.now()) == 1
+    wallet.chain_check.refresh_from_db()
+    assert wallet.chain_check.error == ""
 
 
 def test_books_that_move_while_the_chain_is_read_prove_nothing(wallet: Wallet, node: Server) -> None:
