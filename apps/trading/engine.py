@@ -14,9 +14,11 @@ from itertools import groupby, pairwise
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.core import live
+from apps.core.durability import commit_waits
 from apps.predictions.models import AlertEvaluation
 from apps.trading import queries, rows
 from apps.trading.book import TABLES, Book
@@ -58,7 +60,9 @@ def _round() -> bool:
     more = len(alerts) == ALERTS_A_ROUND
     if not more:  # those that wait are to be decided on before time goes on
         advance(to=feed_at)
-    TABLES.progress_flush(updated_at=timezone.now())
+    with transaction.atomic():
+        commit_waits()
+        TABLES.progress_flush(updated_at=timezone.now())
     return more
 
 

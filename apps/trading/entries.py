@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from apps.core.durability import commit_waits
 from apps.predictions.models import AlertEvaluation
 from apps.trading import rows
 from apps.trading.book import TABLES, Book
@@ -149,6 +150,7 @@ def signal_take(seen: Strategy, signal: Signal, decided_at: datetime, feed_age_s
     strategy = rows.strategy_locked(seen.pk)
     if strategy.last_alert_id >= (signal.alert_id or 0):
         return
+    commit_waits()
     if strategy.version != seen.version:
         from apps.trading.facts import signals_informed  # which knows signals
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 
 from django.db import connection
 
+from apps.core.durability import commits_hurry
 from apps.core.listener import Listener
 from apps.core.process import ServiceCommand, Stop
 from apps.trading import engine, metrics, reconciliation
@@ -28,6 +30,8 @@ class Command(ServiceCommand):
     def run(self, stop: Stop) -> None:
         with Listener(("feed", "alerts")) as listener:
             listener.own(ADVISORY_LOCK, stop)
+            commits_hurry()  # fills and exits of a round; its orders and its end wait (engine)
+            gc.freeze()  # what is imported lives as long as the process: it need not be searched again and again
             if reconciliation.wallets_real():
                 threading.Thread(target=chain_compare, name="chain", daemon=True).start()
             desk = Desk()
