@@ -18,7 +18,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -74,12 +74,17 @@ class _Publisher:
         self._silent_until = 0.0
         self._lock = threading.Lock()
 
-    def publish(self, group: str, message: dict[str, Any]) -> None:
+    def publish(self, messages: Iterable[dict[str, Any]]) -> None:
+        """Publish each to the group of its topic, all in one round trip."""
         if time.monotonic() < self._silent_until:
             return
-        channel = f"{settings.LIVE_PREFIX}__group__{group}"
+        serialize = get_channel_layer().serialize
         try:
-            self._client.publish(channel, get_channel_layer().serialize(message))
+            with self._client.pipeline(transaction=False) as pipeline:
+                for message in messages:
+                    channel = f"{settings.LIVE_PREFIX}__group__{group_of(message['topic'])}"
+                    pipeline.publish(channel, serialize(message))
+                pipeline.execute()
         except redis.RedisError as error:
             self._fall_silent(error)
 
@@ -110,8 +115,7 @@ def gathered() -> Iterator[None]:
         yield
     finally:
         topics, _gathering.topics = _gathering.topics, None
-        for topic in topics:
-            publish(topic)
+        _publish([_message(topic) for topic in topics])
 
 
 def publish(topic: str, **data: Any) -> None:
@@ -119,11 +123,20 @@ def publish(topic: str, **data: Any) -> None:
     if _gathering.topics is not None and not data:
         _gathering.topics[topic] = None
         return
+    _publish([_message(topic, data)])
+
+
+def _message(topic: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    body = json.dumps(data, cls=DjangoJSONEncoder) if data else ""
+    return {"type": "live.changed", "topic": topic, "data": body, "at": time.time()}
+
+
+def _publish(messages: list[dict[str, Any]]) -> None:
     global _publisher
     if _publisher is None:
         _publisher = _Publisher()
-    body = json.dumps(data, cls=DjangoJSONEncoder) if data else ""
-    _publisher.publish(group_of(topic), {"type": "live.changed", "topic": topic, "data": body, "at": time.time()})
+    if messages:
+        _publisher.publish(messages)
 
 
 def topics_of(query: str) -> list[str]:

@@ -33,8 +33,9 @@ class Announcer(threading.Thread):
         while not self._stopping.wait(EVERY_SECONDS):
             with self._lock:
                 topics, self._changed = list(self._changed), {}
-            for topic in topics:
-                live.publish(topic)
+            with live.gathered():
+                for topic in topics:
+                    live.publish(topic)
 
     def stop(self) -> None:
         self._stopping.set()
