@@ -117,8 +117,8 @@ def _hold(active: ActiveModel) -> None:
 def _trained_hold(active: ActiveModel) -> None:
     """Keep others from deleting the trained model until the end of the transaction. Raises NotFoundError where it is
     deleted already."""
-    of_place = ActiveModel.objects.filter(pk=active.pk).values("model_id")
-    trained = Model.objects.filter(pk__in=of_place if active.pk else [active.model_id], is_deleted=False)
+    held = ActiveModel.objects.filter(pk=active.pk).values_list("model_id", flat=True).first() if active.pk else None
+    trained = Model.objects.filter(pk=held or active.model_id, is_deleted=False)
     if not trained.select_for_update(no_key=True).values_list("pk", flat=True):
         raise NotFoundError("MODEL_NOT_FOUND", "The trained model behind it was deleted: import another one.")
 

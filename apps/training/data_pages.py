@@ -1,7 +1,7 @@
 """What the training pages show of the data: how much there is, what a recipe would find in it, and the features."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,8 @@ from apps.training.models import Job, Model
 from apps.training.outlook import Outlook
 from apps.training.pages import COUNTS, OPEN, PARTS, Title
 from apps.training.questions import question
+
+DAYS_SHOWN = 31
 
 
 # --- Data ----------------------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def waiting_text(has_models: bool, has_data: bool) -> tuple[str, str]:
 
 def data_facts() -> dict[str, Any]:
     """What there is to train on, by day and phase, and the times without data."""
-    found, names = availability.data_availability(), {phase.pk: phase.name for phase in Phase.objects.all()}
+    found, names = availability.data_availability(DAYS_SHOWN), {phase.pk: phase.name for phase in Phase.objects.all()}
     most = max((day["rows"] for day in found["days"]), default=1)
     return {
         "from": display.moment(found["from"]),
@@ -66,8 +68,9 @@ def data_facts() -> dict[str, Any]:
                 "coins": display.count(day["coins"]),
                 "bar": f"{day['rows'] / most * 100:.1f}",
             }
-            for day in reversed(found["days"][-ROWS_A_PAGE:])
+            for day in reversed(found["days"])
         ],
+        "days_shown": DAYS_SHOWN if found["from"] and found["to"] - found["from"] > timedelta(days=DAYS_SHOWN) else 0,
         "unknown": [_gap(gap["from"], gap["to"]) for gap in reversed(found["unknown"][-ROWS_A_PAGE:])],
     }
 

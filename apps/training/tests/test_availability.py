@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.training import availability, queries
+from apps.training import availability, data_pages, queries
 from apps.training.queries import to_us
 from apps.training.tests import market
 
@@ -64,3 +64,13 @@ def test_a_day_is_read_again_only_when_something_came_to_it(trades):
     assert [day["coins"] for day in after["days"]] == [3, 2, 1, 2]
     begins = [[to_us(gap["from"]) for gap in found["unknown"]] for found in (before, after)]
     assert begins[1] == [begins[0][0], to_us(MIDNIGHT) - 30 * 10**6, begins[0][2]]
+
+
+def test_the_newest_days_alone_are_told_as_among_all(trades, monkeypatch, client, admin_user):
+    whole, newest = availability.data_availability(), availability.data_availability(3)
+    assert (newest["from"], newest["to"]) == (whole["from"], whole["to"])
+    assert newest["days"] == [day for day in whole["days"] if day["day"] > "2026-03-01"]
+    assert newest["unknown"] == [gap for gap in whole["unknown"] if gap["to"] > MIDNIGHT]
+    client.force_login(admin_user)
+    monkeypatch.setattr(data_pages, "DAYS_SHOWN", 2)
+    assert "The newest 2 days" in client.get("/training/data/").content.decode()
