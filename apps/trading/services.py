@@ -157,7 +157,8 @@ def wallet_delete(*, alias: str) -> None:
     """Remove a wallet that was never used. Raises WALLET_IN_USE for one with orders, transfers or strategies."""
     try:
         with transaction.atomic():
-            wallet_get(alias=alias).delete()
+            found = Wallet.objects.select_for_update().filter(alias=alias).first()  # after the orders being made
+            (found or wallet_get(alias=alias)).delete()
     except ProtectedError as error:
         message = "The wallet has a history or a strategy, which is kept: set its status to FROZEN instead."
         raise ConflictError("WALLET_IN_USE", message, alias=alias) from error

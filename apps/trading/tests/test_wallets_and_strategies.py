@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, connections, transaction
 
 from apps.core.errors import PlatformError
 from apps.trading import services, transfers
 from apps.trading.models import Order, Wallet
+from apps.trading.rehearsal import wait_until
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import held, run
 
@@ -79,3 +82,33 @@ def test_admin_form_does_not_write_back_a_balance_that_moved(started: World, adm
     assert answer.status_code == 302
     wallet.refresh_from_db()
     assert (wallet.tag, wallet.virtual_balance_lamports) == ("new", 5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_wallet_is_not_removed_under_an_order_that_is_being_made(started: World) -> None:
+    mint = started.coin()
+    started.wallet()
+    started.feed(5)
+
+    def remove() -> str:
+        try:
+            services.wallet_delete(alias="test")
+        except PlatformError as error:
+            return error.code
+        finally:
+            connections["default"].close()
+        return "removed"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            services.buy_manual(alias="test", mint=mint, lamports=SOL // 10)
+            removing = pool.submit(remove)
+            wait_until(_somebody_waits, "the removal to come to the lock")
+        assert removing.result(timeout=30) == "WALLET_IN_USE"
+    assert Order.objects.get().wallet.alias == "test"
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
