@@ -134,6 +134,14 @@ def models_named(ids: list[int]) -> list[str]:
     return [names.get(number, f"#{number}") for number in ids]
 
 
+def labels_of(definition: Definition) -> list[str]:
+    """What the models that a strategy enters on ask, each question once."""
+    places = ActiveModel.objects.scoring().filter(shadow_of=None)
+    if chosen := definition.entry.models:
+        places = ActiveModel.objects.filter(pk__in=chosen)
+    return sorted(set(places.values_list("model__label_name", flat=True)))
+
+
 def strategy_page(strategy: Strategy) -> dict[str, Any]:
     """One strategy: what it is, what it holds, what it has let pass."""
     definition = strategies.definition_of(strategy)
@@ -147,6 +155,7 @@ def strategy_page(strategy: Strategy) -> dict[str, Any]:
         "probability": f"{definition.entry.min_probability * 100:g} %",
         "conditions": [row.condition().text for row in definition.entry.conditions],
         "stake": sizing_text(definition),
+        "asks": labels_of(definition) if isinstance(definition.sizing, Kelly) else [],
         "slippage": percent(definition.slippage_bps),
         "exits": exit_lines(definition.exits),
         "held": held.count(),

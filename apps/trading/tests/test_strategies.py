@@ -214,6 +214,12 @@ def test_kelly_needs_calibrated_models(started: World, chosen: list[int]) -> Non
     strategies.strategy_make(name="t", wallet_alias="test", definition=definition(sizing=kelly, entry={"models": [1]}))
 
 
+def test_page_says_what_the_probability_of_kelly_is_of(started: World, admin_client: Client) -> None:
+    make(started, sizing={"kind": "kelly", "most_lamports": SOL, "gain_bps": 9000}, entry={"models": [1]})
+    page = admin_client.get("/trading/strategies/s/", headers={"accept-language": "en"}).content.decode()
+    assert "Its probability is that of rise" in page
+
+
 def test_kelly_makes_no_stake_of_what_a_later_model_says(started: World) -> None:
     mint = started.coin()
     make(started, sizing={"kind": "kelly", "most_lamports": SOL, "gain_bps": 9000, "loss_bps": 2000})
