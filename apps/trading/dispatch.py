@@ -106,14 +106,21 @@ def _refused(order: Order) -> Expired | None:
     state = StreamState.objects.filter(id=1).first()
     if state is None or state.mode != "live":
         return Expired("FEED_NOT_LIVE", "real orders are sent only while the feed is live, never in a replay")
-    if queries.trading_state().state == TradingState.State.HALTED:
+    if _is_halted():
         return Expired("TRADING_HALTED", "trading was halted before it was sent")
-    allowed = unlocking.may_buy if order.side == "buy" else unlocking.may_sell
-    if not allowed(order.wallet):
+    if not _is_allowed(order):
         return Expired("REAL_TRADING_LOCKED", "real trading was locked before it was sent")
     if order.created_at < timezone.now() - timedelta(seconds=settings.ORDER_VALID_SECONDS):
         return Expired("ORDER_TOO_OLD", f"it was not sent within {settings.ORDER_VALID_SECONDS:g} seconds")
     return None
+
+
+def _is_halted() -> bool:
+    return bool(queries.trading_state().state == TradingState.State.HALTED)
+
+
+def _is_allowed(order: Order) -> bool:
+    return (unlocking.may_buy if order.side == "buy" else unlocking.may_sell)(order.wallet)
 
 
 def claim(order_id: int) -> bool:
@@ -154,6 +161,7 @@ def ticket_of(order: Order) -> Ticket:
         costs=costs_of(order.wallet),
         moves_rent=position is None if is_buy else position is None or position.quantity_base_units == order.base_units,
         is_graduated=Coin.objects.filter(mint=order.mint, graduated=True).exists(),
+        may_send=not _is_halted() and _is_allowed(order),
         sent_at=order.sent_at,
         receipt=Receipt(order.signature, order.receipt) if order.signature else None,
     )

@@ -158,9 +158,16 @@ def _look(row: TransferLog, rpc: Rpc) -> None:
             transfer_end(row.pk, Status.FAILED, "TRANSACTION_FAILED", f"It failed on the chain: {status.error}")
     elif status.commitment is None:
         if height.height <= row.receipt["last_valid_height"]:
-            _again(row, rpc)
+            if not _is_stopped(row.wallet):  # what is out may still land; this does not help it
+                _again(row, rpc)
         elif status.slot >= height.slot and rpc.first_slot() <= row.receipt["slot"]:
             transfer_end(row.pk, Status.EXPIRED, "BLOCKHASH_EXPIRED", "It did not land in time and never will.")
+
+
+def _is_stopped(wallet: Wallet) -> bool:
+    """Whether trading was halted, or the wallet locked, since the transfer was sent."""
+    is_halted = queries.trading_state().state == TradingState.State.HALTED
+    return is_halted or not unlocking.may_buy(wallet)
 
 
 def _again(row: TransferLog, rpc: Rpc) -> None:

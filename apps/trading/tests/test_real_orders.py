@@ -17,10 +17,11 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from apps.core import sealing
-from apps.trading import dispatch, keys, real
+from apps.trading import dispatch, keys, real, services, unlocking
 from apps.trading.ledger_queries import difference_of
 from apps.trading.models import Order, Position, TradeLog, Wallet
-from apps.trading.tests.chain_servers import Server, open_chain
+from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
+from apps.trading.tests.chain_servers import Server, open_chain, silence, taken_in_silence
 from apps.trading.tests.conftest import SOL, World
 from apps.trading.tests.rounds import run
 from apps.trading.tests.test_dispatch import made_real
@@ -174,8 +175,6 @@ def test_killed_on_any_line_an_order_is_bought_once_or_never_and_never_lost(
 
 
 def test_a_timeout_after_accepting_is_reconciled_not_repeated(order: Order, server: Server) -> None:
-    from apps.trading.tests.chain_servers import taken_in_silence
-
     server.next("sendTransaction", taken_in_silence)
     rounds(server)
     order.refresh_from_db()
@@ -184,4 +183,23 @@ def test_a_timeout_after_accepting_is_reconciled_not_repeated(order: Order, serv
     rounds(server)
     order.refresh_from_db()
     assert (order.status, len(set(server.chain.sent))) == ("FILLED", 1)
+    agrees_with_the_chain(server)
+
+
+@pytest.mark.parametrize("stop", ["halted", "locked"])
+def test_what_was_signed_but_never_arrived_is_not_sent_after_a_stop(order: Order, server: Server, stop: str) -> None:
+    """It can land until its blockhash has expired: that is waited for, and nobody helps it on its way."""
+    server.next("sendTransaction", silence)
+    rounds(server)
+    if stop == "halted":
+        services.trading_state_set(state="HALTED")
+    else:
+        unlocking.wallets_lock(username="owner", now=timezone.now())
+    rounds(server, 2, ticks=2)
+    order.refresh_from_db()
+    assert (order.status, server.chain.sent) == ("UNKNOWN", [])
+    server.chain.tick(GOOD_FOR + 2 * FINAL_AFTER)
+    rounds(server)
+    order.refresh_from_db()
+    assert (order.status, order.deny_code) == ("EXPIRED", "BLOCKHASH_EXPIRED")
     agrees_with_the_chain(server)

@@ -239,6 +239,25 @@ def test_kill_switch_stops_what_was_not_sent_yet(wallet: Wallet, node: Server, r
     assert (node.chain.sent, books_agree(wallet, node)) == ([], True)
 
 
+@pytest.mark.parametrize("stop", ["halted", "locked"])
+def test_what_was_signed_but_never_arrived_is_not_sent_after_a_stop(
+    wallet: Wallet, node: Server, rpc: Rpc, stop: str
+) -> None:
+    row = send()
+    node.next("sendTransaction", silence)
+    sending.round_once(rpc, timezone.now())
+    if stop == "halted":
+        services.trading_state_set(state="HALTED")
+    else:
+        unlocking.wallets_lock(username="owner", now=timezone.now())
+    rounds(node, rpc)
+    assert (ended(row)[0], node.chain.sent) == ("UNKNOWN", [])
+    node.chain.tick(GOOD_FOR + 2 * FINAL_AFTER)
+    sending.round_once(rpc, timezone.now())
+    assert ended(row) == ("EXPIRED", "BLOCKHASH_EXPIRED")
+    assert books_agree(wallet, node)
+
+
 # --- Reconciliation ------------------------------------------------------------------------------------
 def open_differences() -> list[tuple[str, str, int, int]]:
     rows = Difference.objects.filter(ended_at=None).order_by("kind", "mint")

@@ -50,6 +50,7 @@ class Ticket:
     `least_lamports` are what it must bring at least (a buy, a sale), from the quote and the slippage limit.
     `moves_rent`: whether a buy opens the token account (rent is paid) or a sale of everything may close it.
     `is_graduated`: whether the coin has left its curve for the pool, as far as the feed knows.
+    `may_send`: whether its bytes may still be given to nodes; trading was halted or locked meanwhile where not.
     """
 
     order_id: int
@@ -67,6 +68,7 @@ class Ticket:
     costs: Costs
     moves_rent: bool
     is_graduated: bool
+    may_send: bool = True
     sent_at: datetime | None = None
     receipt: Receipt | None = None
 
@@ -127,4 +129,4 @@ class Venue(Protocol):
         """Execute an order that was never sent. Called once for an order, ever."""
 
     def look(self, ticket: Ticket) -> Answer | Pending | Unknown:
-        """Where the order with `ticket.receipt` stands. May send the same bytes again, nothing else."""
+        """Where the order with `ticket.receipt` stands. May send the same bytes again (`may_send`), nothing else."""

@@ -244,6 +244,8 @@ class PumpPortal:
         if status.commitment is not None:
             return self._landed(ticket, receipt, status)
         if final.height <= int(receipt.details["last_valid_height"]):
+            if not ticket.may_send:  # what is out may still land; this does not help it
+                return Pending()
             return self._give(base64.b64decode(receipt.details["transaction"]), receipt.signature, self._jito(ticket))
         if status.slot < final.slot:
             return Unknown("RPC_BEHIND", "the node that was asked is behind")
