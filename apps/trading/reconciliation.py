@@ -113,7 +113,7 @@ def wallet_check(wallet: Wallet, rpc: Rpc, now: datetime) -> bool:
 
 def _not_compared(wallet: Wallet, why: str, now: datetime) -> None:
     tried = {"tried_at": now, "error": why[:300]}
-    ChainCheck.objects.update_or_create(wallet=wallet, defaults=tried, create_defaults={**tried, "checked_at": now})
+    ChainCheck.objects.update_or_create(wallet=wallet, defaults=tried)
     logger.warning("wallet %s was not compared with the chain: %s", wallet.alias, why)
 
 

@@ -12,7 +12,7 @@ class ChainCheck(models.Model):
     """When a real wallet was last compared with the chain, and what the chain said."""
 
     wallet = models.OneToOneField(Wallet, models.CASCADE, related_name="chain_check")
-    checked_at = models.DateTimeField(help_text="wall clock: the last comparison that succeeded")
+    checked_at = models.DateTimeField(null=True, help_text="wall clock: the last comparison that succeeded")
     tried_at = models.DateTimeField(help_text="wall clock")
     error = models.CharField(max_length=300, default="", blank=True, help_text="why the last try failed")
     balance_lamports = models.BigIntegerField(null=True, help_text="on the chain")

@@ -13,8 +13,9 @@ from django.utils import timezone
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from apps.core import display
 from apps.core.errors import PlatformError
-from apps.trading import reconciliation, sending, services, transfers, unlocking, wallet_keys
+from apps.trading import pages_real, reconciliation, sending, services, transfers, unlocking, wallet_keys
 from apps.trading.ledger_queries import difference_of
 from apps.trading.models import (
     ChainCheck,
@@ -346,6 +347,9 @@ def test_moving_wallet_is_not_compared_and_after_a_while_that_is_said(wallet: Wa
     assert not ChainCheck.objects.exists()
     assert reconciliation.wallets_check(rpc, timezone.now() + 2 * reconciliation.STUCK_AFTER) == 0
     assert f"transfer {row.pk}" in wallet.chain_check.error
+    assert wallet.chain_check.checked_at is None
+    never = [cell.text for cell in pages_real.checks_table().rows[0].cells[1:3]]
+    assert never == [display.NONE] * 2, "what was never asked for is not shown as a figure"
     sending.transfer_end(row.pk, "EXPIRED")
     assert reconciliation.wallets_check(rpc, timezone.now()) == 1
     wallet.chain_check.refresh_from_db()
