@@ -6,7 +6,7 @@ held coin unpinned. The stream reads the table every few seconds (`subscriptions
 
 from __future__ import annotations
 
-from apps.core.prepared import execute
+from apps.core.prepared import execute_soon
 from apps.discovery.models import PinnedCoin
 
 PIN = """
@@ -17,12 +17,13 @@ ON CONFLICT DO NOTHING
 
 def coin_pin(*, mint: str, holder: str) -> None:
     """`holder` needs the coin, such as `position:12`; saying so twice is saying it once."""
-    execute(PIN, {"mint": mint, "holder": holder})
+    execute_soon(PIN, {"mint": mint, "holder": holder})
 
 
 def coin_unpin(*, mint: str, holder: str) -> None:
     """`holder` no longer needs the coin."""
-    execute("DELETE FROM pinned_coins WHERE mint = %(mint)s AND holder = %(holder)s", {"mint": mint, "holder": holder})
+    unpin = "DELETE FROM pinned_coins WHERE mint = %(mint)s AND holder = %(holder)s"
+    execute_soon(unpin, {"mint": mint, "holder": holder})
 
 
 def pinned_mints() -> frozenset[str]:

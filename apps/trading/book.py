@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +23,7 @@ from apps.discovery.pins import coin_pin, coin_unpin
 from apps.trading import gate_queries, metrics, queries, rows, strategies
 from apps.trading.fills import Standing
 from apps.trading.gate_queries import Origin
+from apps.trading.hints import Hint, TableHints
 from apps.trading.market import Market
 from apps.trading.models import (
     EquityPoint,
@@ -37,6 +38,9 @@ from apps.trading.models import (
 )
 from apps.trading.queries import Score, Tick
 from apps.trading.webhooks import trade_tell
+
+if TYPE_CHECKING:
+    from apps.trading.orders import BuyIntent
 
 ENDING = ["status", "deny_code", "message", "reserved_lamports", "position", "finished_at"]
 
@@ -125,7 +129,8 @@ class Book(Protocol):
     def order_save(self, order: Order) -> None: ...
     def order_announce(self, order: Order) -> None: ...
     def order_next_due(self, to: datetime) -> Order | None: ...
-    def trade_add(self, trade: TradeLog, order: Order) -> None: ...
+    def trade_add(self, trade: TradeLog) -> None: ...
+    def trade_announce(self, trade: TradeLog, order: Order) -> None: ...
     def ledger_add(self, entry: LedgerEntry) -> None: ...
 
     # Positions
@@ -159,6 +164,12 @@ class Book(Protocol):
 
     def held_graduated(self, to: datetime) -> Mapping[str, datetime]: ...
 
+    # What is to come (`hints`)
+    def buy_ahead(self, intent: BuyIntent) -> Hint: ...
+    def fill_ahead(self, order: Order) -> Hint: ...
+    def judging_ahead(self, since: datetime, to: datetime, ids: Sequence[int] | None) -> Hint: ...
+    def writing(self) -> Hint: ...
+
     # How far everything is judged
     def progress(self) -> tuple[datetime | None, int]: ...
     def progress_save(self, processed_at: datetime, seq: int) -> None:
@@ -168,7 +179,7 @@ class Book(Protocol):
         """Write how far everything is judged."""
 
 
-class TableBook:
+class TableBook(TableHints):
     """The book of paper trading: the tables, with their locks.
 
     How far the trader has come is kept in memory within a round (each thread its own) and written with every decision
@@ -237,7 +248,7 @@ class TableBook:
 
     def strategy_of(self, order: Order) -> Strategy | None:
         if order.strategy_id is not None and "strategy" not in order._state.fields_cache:
-            order.strategy = rows.STRATEGIES.first("WHERE id = %(id)s", {"id": order.strategy_id})
+            order.strategy = rows.STRATEGIES.first(rows.BY_ID, {"id": order.strategy_id})
         return strategies.strategy_of(order)
 
     def filtered_add(self, strategy: Strategy, at: datetime, reason: str) -> None:
@@ -264,15 +275,17 @@ class TableBook:
     def order_next_due(self, to: datetime) -> Order | None:
         return rows.order_next_due(to)
 
-    def trade_add(self, trade: TradeLog, order: Order) -> None:
+    def trade_add(self, trade: TradeLog) -> None:
         rows.TRADES.insert(trade)
+
+    def trade_announce(self, trade: TradeLog, order: Order) -> None:
         trade_tell(trade, order)
         if trade.status == "SUCCESS":
             sol = float(lamports_to_sol(trade.curve_lamports))
             transaction.on_commit(lambda: metrics.TRADE_VOLUME_SOL_TOTAL.inc(sol))
 
     def ledger_add(self, entry: LedgerEntry) -> None:
-        rows.LEDGER.insert(entry)
+        rows.LEDGER.append(entry)
 
     def position(self, position_id: int) -> Position:
         return rows.position(position_id)

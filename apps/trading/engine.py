@@ -49,9 +49,8 @@ def round_once() -> bool:
 def _round() -> bool:
     TABLES.progress_forget()
     strategies = rows.strategies_at_work()
-    decided = min((strategy.last_alert_id for strategy in strategies), default=0)
-    alerts = rows.alerts_after(decided, ALERTS_A_ROUND) if strategies else []
-    feed = rows.stream_state()  # after the alerts: so it covers the moment each of them was made
+    decided = min((strategy.last_alert_id for strategy in strategies), default=None)
+    alerts, feed = rows.news(decided, ALERTS_A_ROUND)
     if feed is None or feed.feed_at is None or not queries.feed_passes(feed):
         return False
     feed_at = feed.feed_at

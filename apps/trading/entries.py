@@ -160,8 +160,9 @@ def signal_take(seen: Strategy, signal: Signal, decided_at: datetime, feed_age_s
     else:
         TABLES.exit_signal(strategy.wallet_id, signal.mint, signal.active_model_id, decided_at)
     strategy.last_alert_id = signal.alert_id or strategy.last_alert_id
-    rows.STRATEGIES.update(strategy, "last_alert_id")
-    TABLES.progress_flush()
+    with TABLES.writing():
+        rows.STRATEGIES.update(strategy, "last_alert_id")
+        TABLES.progress_flush()
 
 
 @transaction.atomic

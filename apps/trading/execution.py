@@ -48,10 +48,11 @@ def _order_execute(order_id: int, book: Book) -> Order:
     if order.status != Order.Status.SUBMITTED:
         return order
     assert order.due_at is not None
-    position = book.position_held(wallet, order.mint)
-    market = book.markets_at([order.mint], order.due_at)[order.mint]
-    wallet_roll_day(wallet=wallet, at=order.due_at, book=book)
-    _apply(order, wallet, position, _paper_answer(order, wallet, position, market, book), market, book)
+    with book.fill_ahead(order):
+        position = book.position_held(wallet, order.mint)
+        market = book.markets_at([order.mint], order.due_at)[order.mint]
+        wallet_roll_day(wallet=wallet, at=order.due_at, book=book)
+        _apply(order, wallet, position, _paper_answer(order, wallet, position, market, book), market, book)
     return order
 
 
@@ -122,9 +123,11 @@ def _end(order: Order, wallet: Wallet, balance_change: int, at: datetime, book: 
 
 def _settle(order: Order, wallet: Wallet, trade: TradeLog, book: Book) -> None:
     """End an order that was executed or failed, and write and book its trade."""
-    reserved = _end(order, wallet, trade.balance_change_lamports, trade.at, book)
-    book.trade_add(trade, order)
-    book.ledger_add(bookings.traded(trade, order, wallet, reserved))
+    with book.writing():
+        reserved = _end(order, wallet, trade.balance_change_lamports, trade.at, book)
+        book.trade_add(trade)
+        book.ledger_add(bookings.traded(trade, order, wallet, reserved))
+    book.trade_announce(trade, order)
 
 
 def _apply_fill(
@@ -145,9 +148,10 @@ def _apply_fill(
         held.curve_lamports = 0  # it is in the market's own reserves
     if holding.quantity == 0:
         _close(held, order, wallet, market.at)
-    book.position_save(held)
-    if position is None or holding.quantity == 0:
-        book.pin(held)
+    with book.writing():
+        book.position_save(held)
+        if position is None or holding.quantity == 0:
+            book.pin(held)
     order.position, order.status, order.deny_code, order.message = held, Order.Status.FILLED, "", ""
     fields = _trade_fields(order, wallet, held, market.at, answer.signature)
     _settle(order, wallet, TradeLog(**fields, **_fill_fields(fill), status="SUCCESS"), book)

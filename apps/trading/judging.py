@@ -46,8 +46,9 @@ def exits_judge(
     """
     ids = None if only is None else [only.pk]
     unseen_since = since if only is None else only.seen_at or since  # one that was being left watches on from there
-    ticks = book.ticks_between(unseen_since, to, ids)
-    graduated = book.held_graduated(to)
+    with book.judging_ahead(unseen_since, to, ids):
+        ticks = book.ticks_between(unseen_since, to, ids)
+        graduated = book.held_graduated(to)
     held = book.positions_to_judge({*ticks, *graduated}, to, ids)
     scored = _scored(held, since, to, book)
     due: dict[int, Exit] = {}

@@ -19,6 +19,7 @@ from apps.trading.book import Terms
 from apps.trading.bookings import released
 from apps.trading.fills import Standing
 from apps.trading.gate_queries import Origin
+from apps.trading.hints import NoHints
 from apps.trading.market import Market
 from apps.trading.models import LedgerEntry, Order, Position, RiskLimits, Strategy, TradeLog, Wallet
 from apps.trading.positions import cost_of_remaining
@@ -140,7 +141,7 @@ class History:
         return coin.created, -1
 
 
-class MemoryBook:
+class MemoryBook(NoHints):
     """What one strategy does with its wallet in a backtest; wallet and strategy are changed, never saved."""
 
     def __init__(self, strategy: Strategy, history: History, terms: Terms, together: Together) -> None:
@@ -281,9 +282,12 @@ class MemoryBook:
             heapq.heappop(self._due)
         return self._due[0][2] if self._due and self._due[0][0] <= to else None
 
-    def trade_add(self, trade: TradeLog, order: Order) -> None:
+    def trade_add(self, trade: TradeLog) -> None:
         trade.pk = len(self.trades) + 1
         self.trades.append(trade)
+
+    def trade_announce(self, trade: TradeLog, order: Order) -> None:
+        """Nobody is told of a backtest."""
 
     def ledger_add(self, entry: LedgerEntry) -> None:
         entry.pk = len(self.ledger) + 1

@@ -69,6 +69,11 @@ def order_buy(*, intent: BuyIntent, feed_age_seconds: float = 0.0, book: Book = 
 
 
 def _order_buy(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
+    with book.buy_ahead(intent):
+        return _buy_decided(intent, feed_age_seconds, book)
+
+
+def _buy_decided(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
     wallet = book.wallet(intent.wallet_id)
     if existing := book.order_of_key(intent.key):
         return existing
@@ -87,8 +92,7 @@ def _order_buy(intent: BuyIntent, feed_age_seconds: float, book: Book) -> Order:
     order = _buy_order(intent, denied, book)
     if quote is not None:
         order.quoted_base_units, order.quoted_lamports = quote.token_base_units, quote.total_lamports
-        _reserve(order, wallet, needed, book)
-    _save(order, wallet, book)
+    _save(order, wallet, needed if quote is not None else 0, book)
     book.order_announce(order)
     return order
 
@@ -116,17 +120,16 @@ def _buy_order(intent: BuyIntent, denied: DenyCode | None, book: Book) -> Order:
     )
 
 
-def _reserve(order: Order, wallet: Wallet, lamports: int, book: Book) -> None:
-    order.reserved_lamports = lamports
-    wallet.cash_lamports -= lamports
-    book.wallet_save(wallet, wallet.cash_field)
-
-
-def _save(order: Order, wallet: Wallet, book: Book) -> None:
-    """Write a new order, and book what it sets aside."""
-    book.order_save(order)
-    if order.reserved_lamports:
-        book.ledger_add(bookings.reserved(order, wallet))
+def _save(order: Order, wallet: Wallet, reserved: int, book: Book) -> None:
+    """Write a new order, and take and book the lamports that it sets aside."""
+    with book.writing():
+        if reserved:
+            order.reserved_lamports = reserved
+            wallet.cash_lamports -= reserved
+            book.wallet_save(wallet, wallet.cash_field)
+        book.order_save(order)
+        if reserved:
+            book.ledger_add(bookings.reserved(order, wallet))
 
 
 def wallet_roll_day(*, wallet: Wallet, at: datetime, book: Book = TABLES) -> bool:
@@ -170,8 +173,7 @@ def _order_sell(intent: SellIntent, book: Book) -> Order:
     if denied is None:
         order.quoted_base_units = intent.base_units
         order.quoted_lamports = _quoted_proceeds(position, intent, book)
-        _reserve(order, wallet, needed, book)
-    _save(order, wallet, book)
+    _save(order, wallet, needed if denied is None else 0, book)
     position.sales += 1
     book.position_save(position, "sales")
     book.order_announce(order)

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from apps.core.prepared import execute, fetch
+from apps.core.prepared import Statement, execute, fetch
 from apps.discovery.curve import Reserves
 from apps.discovery.models import StreamState
 from apps.predictions.models import AlertEvaluation
@@ -53,8 +53,9 @@ def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
     markets = {mint: Market(mint, at, is_known=False) for mint in wanted}
     if not wanted:
         return markets
-    known = fetch(MARKETS_AT, {"mints": wanted, "at": at, "oldest": at - LONGEST_LOOK_BACK})
-    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at, began_at in known:
+    for mint, standard, graduated, seq, virtual_sol, virtual_token, traded_at, gap_ended_at, began_at in fetch(
+        *_markets_asked(wanted, at)
+    ):
         reserves = Reserves(virtual_sol, virtual_token) if virtual_sol and virtual_token else None
         markets[mint] = Market(
             mint=mint,
@@ -68,6 +69,15 @@ def markets_at(mints: Iterable[str], at: datetime) -> dict[str, Market]:
             began_at=began_at,
         )
     return markets
+
+
+def _markets_asked(mints: list[str], at: datetime) -> Statement:
+    return MARKETS_AT, {"mints": mints, "at": at, "oldest": at - LONGEST_LOOK_BACK}
+
+
+def market_asked(mint: str, at: datetime) -> Statement:
+    """What `markets_at` runs for one coin, to be run ahead."""
+    return _markets_asked([mint], at)
 
 
 def market_at(mint: str, at: datetime) -> Market:
@@ -99,12 +109,17 @@ ORDER BY t."timestamp", t.seq, t.trade_key
 """
 
 
+def ticks_asked(since: datetime, to: datetime, ids: Sequence[int] | None) -> Statement:
+    """What `ticks_between` runs, to be run ahead."""
+    return TICKS_BETWEEN, {"since": since, "to": to, "ids": None if ids is None else list(ids)}
+
+
 def ticks_between(since: datetime, to: datetime, ids: Sequence[int] | None = None) -> dict[str, list[Tick]]:
     """The trades of held coins (of the positions `ids` alone) from `since` to `to`, both included, in order; only
     coins that traded."""
     ticks: dict[str, list[Tick]] = defaultdict(list)
-    asked = {"since": since, "to": to, "ids": None if ids is None else list(ids)}
-    for mint, at, seq, virtual_sol, virtual_token, sold_lamports, sold_units in fetch(TICKS_BETWEEN, asked):
+    asked = ticks_asked(since, to, ids)
+    for mint, at, seq, virtual_sol, virtual_token, sold_lamports, sold_units in fetch(*asked):
         ticks[mint].append(Tick(at, seq, Reserves(virtual_sol, virtual_token), sold_lamports, sold_units))
     return ticks
 

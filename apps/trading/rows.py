@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from apps.core.prepared import Records, execute, fetch
+from apps.core.prepared import Records, ahead, execute, fetch
 from apps.discovery.models import StreamState
 from apps.predictions.models import AlertEvaluation
 from apps.trading.fills import Standing
@@ -27,6 +27,11 @@ from apps.trading.models import (
 ALERTS, STREAMS, PROGRESS = Records(AlertEvaluation), Records(StreamState), Records(TraderProgress)
 STRATEGIES, WALLETS, LIMITS = Records(Strategy), Records(Wallet), Records(RiskLimits)
 ORDERS, POSITIONS, TRADES, LEDGER = Records(Order), Records(Position), Records(TradeLog), Records(LedgerEntry)
+
+BY_ID = "WHERE id = %(id)s"
+LOCKED = f"{BY_ID} FOR UPDATE"
+OF_KEY = "WHERE idempotency_key = %(key)s"
+HELD = "WHERE wallet_id = %(wallet)s AND mint = %(mint)s AND status = 'OPEN' FOR UPDATE"
 
 # --- A round --------------------------------------------------------------------------------------------
 AT_WORK = """
@@ -49,20 +54,28 @@ def strategy_locked(strategy_id: int) -> Strategy:
     return found
 
 
-def alerts_after(alert_id: int, limit: int) -> list[AlertEvaluation]:
-    """Alerts in the order of their commit."""
-    tail = "WHERE alert_id > %(after)s ORDER BY alert_id LIMIT %(limit)s"
-    return ALERTS.select(tail, {"after": alert_id, "limit": limit})
+ONE = "WHERE id = 1"
+AFTER = "WHERE alert_id > %(after)s ORDER BY alert_id LIMIT %(limit)s"
+
+
+def news(after: int | None, limit: int) -> tuple[list[AlertEvaluation], StreamState | None]:
+    """The alerts after this one (None: nobody wants any) in the order of their commit, and what the stream says of
+    itself, read after them: so it covers the moment each of them was made."""
+    if after is None:
+        return [], stream_state()
+    asked = {"after": after, "limit": limit}
+    with ahead(ALERTS.asked(AFTER, asked), STREAMS.asked(ONE, {})):
+        return ALERTS.select(AFTER, asked), stream_state()
 
 
 def stream_state() -> StreamState | None:
     """What the stream says of itself; None before its first start."""
-    return STREAMS.first("WHERE id = 1", {})
+    return STREAMS.first(ONE, {})
 
 
 def progress() -> tuple[datetime | None, int]:
     """How far the trader has come."""
-    found = PROGRESS.first("WHERE id = 1", {}) or TraderProgress(id=1)
+    found = PROGRESS.first(ONE, {}) or TraderProgress(id=1)
     return found.processed_at, found.processed_seq
 
 
@@ -75,7 +88,7 @@ def trading_state() -> str:
 # --- Wallets and orders ---------------------------------------------------------------------------------
 def wallet_locked(wallet_id: int) -> Wallet:
     """The wallet, nobody else's until the transaction ends. Raises Wallet.DoesNotExist."""
-    found = WALLETS.first("WHERE id = %(id)s FOR UPDATE", {"id": wallet_id})
+    found = WALLETS.first(LOCKED, {"id": wallet_id})
     if found is None:
         raise Wallet.DoesNotExist(wallet_id)
     return found
@@ -86,8 +99,9 @@ WALLET_OF = "WHERE id = (SELECT wallet_id FROM orders WHERE id = %(id)s) FOR UPD
 
 def order_locked(order_id: int) -> Order:
     """The order with its wallet, which is locked first. Raises Order.DoesNotExist."""
-    wallet = WALLETS.first(WALLET_OF, {"id": order_id})
-    order = ORDERS.first("WHERE id = %(id)s FOR UPDATE", {"id": order_id})
+    asked = {"id": order_id}
+    with ahead(WALLETS.asked(WALLET_OF, asked), ORDERS.asked(LOCKED, asked)):
+        wallet, order = WALLETS.first(WALLET_OF, asked), ORDERS.first(LOCKED, asked)
     if wallet is None or order is None:
         raise Order.DoesNotExist(order_id)
     order.wallet = wallet
@@ -96,7 +110,7 @@ def order_locked(order_id: int) -> Order:
 
 def order_of_key(key: str) -> Order | None:
     """The order made for an intent."""
-    return ORDERS.first("WHERE idempotency_key = %(key)s", {"key": key})
+    return ORDERS.first(OF_KEY, {"key": key})
 
 
 NEXT_DUE = """
@@ -158,8 +172,7 @@ def position(position_id: int) -> Position:
 
 def position_held(wallet_id: int, mint: str) -> Position | None:
     """The open position of a wallet in a coin, locked."""
-    tail = "WHERE wallet_id = %(wallet)s AND mint = %(mint)s AND status = 'OPEN' FOR UPDATE"
-    return POSITIONS.first(tail, {"wallet": wallet_id, "mint": mint})
+    return POSITIONS.first(HELD, {"wallet": wallet_id, "mint": mint})
 
 
 def positions_open(wallet_id: int) -> list[Position]:

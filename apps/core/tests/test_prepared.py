@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.core.models import WebhookEndpoint
-from apps.core.prepared import Records, execute, fetch
+from apps.core.prepared import Records, ahead, execute, execute_soon, fetch, together
 
 pytestmark = pytest.mark.django_db
 ENDPOINTS = Records(WebhookEndpoint)
@@ -59,3 +59,30 @@ def test_who_watches_the_queries_sees_them() -> None:
         ENDPOINTS.insert(endpoint())
         assert fetch("SELECT name FROM webhook_endpoints WHERE id > %(id)s", {"id": 0}) == [("one",)]
     assert len(seen) == 2
+
+
+def test_reads_ahead_are_taken_once_and_by_their_parameters() -> None:
+    sql, one, two = "SELECT count(*) + %(n)s FROM webhook_endpoints", {"n": 1}, {"n": 2}
+    with transaction.atomic(), ahead((sql, one), (sql, two)):
+        ENDPOINTS.insert(endpoint())
+        assert [fetch(sql, two), fetch(sql, one)] == [[(2,)], [(1,)]]  # as it was when they were read
+        assert [fetch(sql, two), fetch(sql, one)] == [[(3,)], [(2,)]]
+    with ahead((sql, one)):
+        pass
+    assert fetch(sql, one) == [(2,)]
+
+
+def test_writes_together_are_all_made_or_none() -> None:
+    with transaction.atomic(), together():
+        first = endpoint()
+        ENDPOINTS.insert(first)
+        ENDPOINTS.append(endpoint(url="https://example.org/b"))
+        first.name = "changed"
+        ENDPOINTS.update(first, "name")
+        execute_soon("UPDATE webhook_endpoints SET failures = %(n)s", {"n": 7})
+    assert list(WebhookEndpoint.objects.order_by("id").values_list("name", "failures")) == [("changed", 7), ("one", 7)]
+    with pytest.raises(IntegrityError), transaction.atomic(), together():
+        ENDPOINTS.append(endpoint(url="https://example.org/c"))
+        ENDPOINTS.append(endpoint(url="https://example.org/b"))
+        execute_soon("UPDATE webhook_endpoints SET failures = %(n)s", {"n": 8})
+    assert WebhookEndpoint.objects.filter(failures=7).count() == WebhookEndpoint.objects.count() == 2
