@@ -93,7 +93,7 @@ def signals_recomputed(
     """The alerts that the strategy's models at work, as they are set now, would have given in (`since`, `until`]."""
     workers = [_worker(place) for place in places_of(strategy)]
     stretch = _stretch(workers, since - delay, until - delay)
-    market = MarketReader().between(to_us(stretch.begin), to_us(stretch.until))
+    market = MarketReader().between(*map(to_us, queries.metrics_within(stretch.begin, stretch.until)))
     found = Recomputed(scores={} if "model_below" in strategy.exits else None)
     signals: list[tuple[Any, ...]] = []
     for columns, mints, share in _batches(stretch):

@@ -90,7 +90,7 @@ def read(selection: Selection, names: Sequence[str], on_progress: Progress = lam
     """The same, always from the tables."""
     counts = Counts()
     coins = _coins(selection, counts)
-    market = MarketReader().between(queries.to_us(selection.start), queries.to_us(selection.end))
+    market = MarketReader().between(*map(queries.to_us, queries.metrics_within(selection.start, selection.end)))
     collector = _Collector(names, market, sum(rows for _, rows, _ in coins))
     for batch in _batches(selection, coins, counts):
         collector.add(batch)

@@ -185,6 +185,17 @@ def data_end() -> datetime | None:
         return cursor.fetchone()[0]
 
 
+TRADES_SPAN = "SELECT min(timestamp), max(timestamp) FROM coin_transactions"
+
+
+def trades_span() -> tuple[datetime, datetime] | None:
+    """When the first and the last trade were; None while there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(TRADES_SPAN)
+        first, last = cursor.fetchone()
+    return None if first is None else (first, last)
+
+
 METRICS_SPAN = "SELECT min(timestamp), max(timestamp) FROM coin_metrics"
 
 
@@ -194,6 +205,14 @@ def metrics_span() -> tuple[datetime, datetime] | None:
         cursor.execute(METRICS_SPAN)
         first, last = cursor.fetchone()
     return None if first is None else (first, last)
+
+
+def metrics_within(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """The part of a range in which there are windows, so that what is laid out by time is no longer than the recording;
+    nothing (`start` twice) where there are none."""
+    first, last = metrics_span() or (start, start)
+    low, high = max(start, first), min(end, last)
+    return (low, high) if low <= high else (start, start)
 
 
 METRICS_COUNT = "SELECT count(*) FROM (SELECT FROM coin_metrics LIMIT %s) counted"
@@ -218,9 +237,10 @@ GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND sta
 
 def unknown_times(start: datetime, end: datetime) -> tuple[Integers, Integers]:
     """Starts and ends (microseconds) of the times without data: recorded gaps, and silences of the whole market
-    longer than SILENCE_SECONDS. Merged, ascending, disjoint."""
+    longer than SILENCE_SECONDS. Merged, ascending, disjoint. Only days between the first trade and the last are read."""
     found, at, quiet = recorded_gaps(start, end), start, timedelta(seconds=SILENCE_SECONDS)
-    for until in days_until(start, end):
+    first, last = trades_span() or (end, end)
+    for until in days_until(max(start, first - timedelta(microseconds=1)), min(end, last)):
         silences, at = silences_between(at, until)
         found += silences
     if end - at > quiet:

@@ -96,6 +96,7 @@ def test_what_was_said_before_the_range_keeps_a_coin_quiet_in_it(strategy: Strat
     off_the_curve()
     found = again(strategy, 65, 200)
     assert told(found) == stored(65, 200)
+    assert told(again(strategy, 65, 10**9)) == stored(65, SECONDS)  # no longer in memory than what is recorded
     assert found.counts["scores_equal"] == found.counts["scores"] == found.counts["scores_stored"] > 10
     ActiveModel.objects.update(threshold=0.6)
     other = again(strategy, 65, 200)

@@ -36,12 +36,33 @@ def expected(moments: list[float], start: float, end: float) -> list[tuple[int, 
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(-4000, 200_030), (-4060.1, -3900), (-75, -20), (0, 300_000), (90_000, 90_061), (5, 5), (9, 3)],
+    [
+        (-4000, 200_030),
+        (-4060.1, -3900),
+        (-75, -20),
+        (0, 300_000),
+        (90_000, 90_061),
+        (5, 5),
+        (9, 3),
+        (-(10**9), 10**9),
+        (10**8, 10**9),
+        (-(10**9), -(10**8)),
+    ],
 )
 def test_silences_are_those_between_neighbouring_trades(trades, start, end):
     span = [MIDNIGHT + timedelta(seconds=moment) for moment in (start, end)]
     starts, ends = queries.unknown_times(*span)
     assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == expected(trades, start, end)
+
+
+def test_range_of_decades_is_looked_at_only_where_something_is_recorded(trades, django_assert_max_num_queries):
+    first, last = queries.metrics_span()
+    decades = first - timedelta(days=9000), last + timedelta(days=9000)
+    with django_assert_max_num_queries(12):
+        queries.unknown_times(*decades)
+    assert queries.metrics_within(*decades) == (first, last)
+    assert queries.metrics_within(first, first) == (first, first)
+    assert queries.metrics_within(decades[0], decades[0]) == (decades[0], decades[0])
 
 
 def test_what_there_is_is_told_by_day_with_the_times_without_data(trades):
