@@ -237,7 +237,7 @@ GAPS = "SELECT started_at, ended_at FROM stream_gaps WHERE ended_at > %s AND sta
 
 def unknown_times(start: datetime, end: datetime) -> tuple[Integers, Integers]:
     """Starts and ends (microseconds) of the times without data: recorded gaps, and silences of the whole market
-    longer than SILENCE_SECONDS. Merged, ascending, disjoint. Only days between the first trade and the last are read."""
+    longer than SILENCE_SECONDS. Merged, ascending, disjoint. Only days between first and last trade are read."""
     found, at, quiet = recorded_gaps(start, end), start, timedelta(seconds=SILENCE_SECONDS)
     first, last = trades_span() or (end, end)
     for until in days_until(max(start, first - timedelta(microseconds=1)), min(end, last)):
