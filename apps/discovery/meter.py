@@ -69,7 +69,7 @@ class Meter:
         side: curve.Side = "buy" if trade.is_buy else "sell"
         after = curve.Reserves(trade.virtual_sol, trade.virtual_token)
         amounts = trade.sol_lamports, trade.token_base_units
-        self.exact += curve.reproduces(side, *amounts, after) is not None
+        self.exact += curve.is_reproduced(trade.is_buy, *amounts, trade.virtual_sol, trade.virtual_token)
         if before is not None:
             self.compared += 1
             self.seamless += curve.reserves_before(side, *amounts, after) == before

@@ -92,16 +92,16 @@ def _trade(reserves: curve.Reserves, chance: random.Random, fees: curve.Fees) ->
     return curve.buy_exact_in(reserves, chance.randrange(10**7, 10**9), fees), "buy"
 
 
-def bare_copy(path: Path) -> float:
-    """Seconds to COPY the trades that are in the table back into it, emptied."""
+def bare_copy(path: Path, table: str = "coin_transactions", order: str = "timestamp, seq") -> float:
+    """Seconds to COPY the rows that are in the table back into it, emptied."""
     with connection.cursor() as cursor:
-        query = "COPY (SELECT * FROM coin_transactions ORDER BY timestamp, seq) TO STDOUT"
+        query = f"COPY (SELECT * FROM {table} ORDER BY {order}) TO STDOUT"
         with path.open("wb") as stream, cursor.copy(query) as copy:
             for block in copy:
                 stream.write(block)
-        cursor.execute("TRUNCATE coin_transactions")
+        cursor.execute(f"TRUNCATE {table}")
         began = time.perf_counter()
-        with path.open("rb") as stream, cursor.copy("COPY coin_transactions FROM STDIN") as copy:
+        with path.open("rb") as stream, cursor.copy(f"COPY {table} FROM STDIN") as copy:
             while block := stream.read(2**20):
                 copy.write(block)
         return time.perf_counter() - began

@@ -51,7 +51,8 @@ class Way:
     trades: int
     windows: int
     coins: int
-    copy_seconds: float
+    copy_seconds: float  # of the trades
+    copy_windows_seconds: float
     catchup_seconds: float
     cpu_us: float  # of the stream's process, a frame: what other load on the machine hardly changes
 
@@ -120,6 +121,8 @@ def _figure(value: float, unit: str, limit: float, way: Way) -> dict[str, Any]:
             "windows": way.windows,
             "coins": way.coins,
             "copy_seconds": round(way.copy_seconds, 2),
+            "copy_windows_seconds": round(way.copy_windows_seconds, 2),
+            "ratio_with_windows": round((way.copy_seconds + way.copy_windows_seconds) / way.seconds, 3),
             "catchup_seconds": round(way.catchup_seconds, 2),
             "stream_cpu_us_per_frame": round(way.cpu_us, 1),
         },
@@ -142,10 +145,11 @@ def _whole_way() -> Way:
                 cpu_us = (_cpu_seconds(pid) - cpu_seconds) / (FRAMES - first) * 1e6
             began = JournalReader(folder / "journal", Cursor()).read()[0].at_us / 1e6
             trades, windows, coins = map(_count, ("coin_transactions", "coin_metrics", "discovered_coins"))
-            copy_seconds = bare_copy(folder / "trades.copy")
+            copied = bare_copy(folder / "trades.copy")
+            copied_windows = bare_copy(folder / "windows.copy", "coin_metrics", "timestamp, mint")
         with _database():
             catchup_seconds = _catch_up(folder / "journal", FRAMES)
-    return Way(FRAMES, ended - began, trades, windows, coins, copy_seconds, catchup_seconds, cpu_us)
+    return Way(FRAMES, ended - began, trades, windows, coins, copied, copied_windows, catchup_seconds, cpu_us)
 
 
 def _commit_seconds(rate: int) -> dict[str, Any]:
