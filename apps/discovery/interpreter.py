@@ -8,9 +8,8 @@ import sys
 # A batch is tens of thousands of rows, none of them in a cycle: looking through them every 700 objects, Python's usual
 # threshold, cost up to a tenth of the time.
 COLLECT_AFTER = 100_000
-# The receiving thread and the writer's ask for the interpreter's lock after every call that waits for the system, three
-# times for each read of the socket. With Python's usual 5 ms, while a block is folded, that alone was 15 ms for 400
-# frames: more than everything else together.
+# So long may a thread compute while another waits for the interpreter's lock. Folding computes all the time; with
+# Python's usual 5 ms the receiving thread and the writer's come to their turn late, and PostgreSQL waits with them.
 SWITCH_SECONDS = 0.0005
 
 
