@@ -29,7 +29,7 @@ from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.writer import Status, write
 
 NAMES = ("overview", "streams", "phases", "feed", "settings")
-MOST_QUERIES = 20
+MOST_QUERIES = 21
 Page = Callable[..., Any]
 
 

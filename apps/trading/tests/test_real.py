@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from apps.core.errors import PlatformError
 from apps.trading import address_book, identity, transfers, unlocking
-from apps.trading.models import Order, Position, RealUnlock, SavedAddress, Wallet
+from apps.trading.models import Difference, Order, Position, RealUnlock, SavedAddress, Wallet
 from apps.trading.services import buy_manual, wallet_update
 from apps.trading.tests.conftest import SOL, World
 
@@ -322,6 +322,20 @@ def test_every_page_says_in_red_what_is_live(staff: Any, wallet: Wallet, client:
         assert banner and "<strong>real</strong>" in banner.group() and "1.0000 SOL a buy" in banner.group(), page
     client.post("/trading/real/lock/", {"wallet": "real"})
     assert "real-live" not in client.get("/").text
+
+
+@pytest.mark.parametrize("trading", [True, False])
+def test_every_page_says_that_the_chain_differs(
+    staff: Any, wallet: Wallet, client: Client, trading: bool, settings: Any
+) -> None:
+    settings.REAL_TRADING = trading
+    client.force_login(staff)
+    assert "The chain says something else" not in client.get("/trading/").text
+    now = timezone.now()
+    seen = {"first_seen_at": now, "seen_at": now, "booked": 3 * SOL, "on_chain": 0}
+    Difference.objects.create(wallet=wallet, kind="BALANCE", **seen)
+    for page in ("/trading/", "/discovery/"):
+        assert "The chain says something else" in client.get(page).text
 
 
 def test_person_without_rights_gets_no_form(wallet: Wallet, client: Client, settings: Any) -> None:
