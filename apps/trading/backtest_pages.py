@@ -250,7 +250,7 @@ def filtered_table(found: dict[str, int]) -> Table | None:
     """By what alerts were let pass; None where all were ordered on."""
     rows = [Row([Cell(reason, css="mono wrap-any"), Cell(display.count(alerts))]) for reason, alerts in found.items()]
     columns = [Column(_("Condition that failed")), Column(_("Alerts"), NUMBER)]
-    return Table(columns, rows, _("Alerts it let pass")) if rows else None
+    return Table(columns, rows, _("Alerts it left out")) if rows else None
 
 
 def chance_rows(found: dict[str, Any] | None, start: int) -> list[tuple[str, str, str, str]]:
