@@ -28,8 +28,8 @@ from websockets.typing import Subprotocol
 
 from apps.discovery.lines import decode_line
 from apps.discovery.pumpportal.framing import FeedConnection
-from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control, Create
-from apps.discovery.pumpportal.parse import parse
+from apps.discovery.pumpportal.messages import QUOTE_MINTS, Control
+from apps.discovery.pumpportal.parse import created_mint, parse
 
 logger = logging.getLogger(__name__)
 
@@ -327,9 +327,9 @@ class Client:
     def _glance(self, text: str) -> None:
         """Subscribe to a new coin at once; hear what the server says of our subscriptions."""
         if '"create"' in text:
-            message = parse(text).message
-            if isinstance(message, Create) and message.mint not in QUOTE_MINTS:
-                self.follow([message.mint])
+            mint = created_mint(text)
+            if mint is not None and mint not in QUOTE_MINTS:
+                self.follow([mint])
         elif '"message"' in text[:CONTROL_HEAD]:
             message = parse(text).message
             if isinstance(message, Control):

@@ -80,6 +80,16 @@ _FLOATS = {name for name, info in _FIELDS.items() if info.type == float | None}
 _decode = msgspec.json.Decoder(Wire).decode
 
 
+class _Head(msgspec.Struct, rename="camel", gc=False):
+    """What tells a create."""
+
+    tx_type: str | None = None
+    mint: str | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
 class _UnusableError(Exception):
     """The frame cannot become a message; the argument is the kind of oddity."""
 
@@ -95,6 +105,17 @@ def parse(text: str) -> Parsed:
         return Parsed(_message(wire, odd), tuple(odd))
     except _UnusableError as error:
         return Parsed(None, (*odd, str(error)))
+
+
+def created_mint(text: str) -> str | None:
+    """The coin that a create announces, None for every other frame: what `parse` says, ten times as fast."""
+    try:
+        head = _decode_head(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        message = parse(text).message
+        return message.mint if isinstance(message, Create) else None
+    mint = head.mint
+    return mint if head.tx_type == "create" and mint is not None and _is_address(mint) else None
 
 
 def _decode_loosely(text: str, odd: list[str]) -> Wire:

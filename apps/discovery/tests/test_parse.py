@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.discovery.pumpportal.messages import USDC_MINT, Control, Create, Migrate, Parsed, Trade
-from apps.discovery.pumpportal.parse import parse
+from apps.discovery.pumpportal.parse import created_mint, parse
 from apps.discovery.tests.frames import create, text_of
 
 MINT = "M" * 40 + "pump"
@@ -99,9 +99,11 @@ def test_odd_trade_is_named_and_kept_where_it_can_be(changes: dict[str, object],
     ],
 )
 def test_odd_create_is_named_and_kept(changes: dict[str, object], kind: str) -> None:
-    parsed = parse(create(**{"mint": MINT, **changes}))  # type: ignore[arg-type]
+    text = create(**{"mint": MINT, **changes})  # type: ignore[arg-type]
+    parsed = parse(text)
     assert kind in parsed.oddities
     assert isinstance(parsed.message, Create)
+    assert created_mint(text) == parsed.message.mint
     assert "\x00" not in parsed.message.name
 
 
@@ -154,6 +156,7 @@ def test_refusal_of_trades_is_understood() -> None:
 @example('{"solAmount":' + "9" * 5_000 + "}")
 def test_parser_never_raises_on_any_text(text: str) -> None:
     assert isinstance(parse(text), Parsed)
+    created_mint(text)
 
 
 _values = st.recursive(
@@ -167,7 +170,9 @@ _keys = st.sampled_from([*BUY, "initialBuy", "name", "symbol", "uri", "is_mayhem
 @given(st.dictionaries(_keys, _values, max_size=14), st.sampled_from(["buy", "sell", "create", "migrate", None]))
 def test_parser_never_raises_on_any_json_of_the_known_keys(fields: dict[str, object], kind: str | None) -> None:
     for mint in (fields.get("mint"), MINT):
-        parsed = parse(json.dumps({**fields, "mint": mint, **({"txType": kind} if kind else {})}))
+        text = json.dumps({**fields, "mint": mint, **({"txType": kind} if kind else {})})
+        parsed = parse(text)
+        assert created_mint(text) == (parsed.message.mint if isinstance(parsed.message, Create) else None)
         if isinstance(parsed.message, Trade):
             assert 0 <= parsed.message.sol_lamports < 2**63 and parsed.message.price_sol > 0
 
