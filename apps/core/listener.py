@@ -10,11 +10,12 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from apps.core.process import Stop
+from apps.core.process import Stop, backoff
 
 logger = logging.getLogger(__name__)
 
 WAIT_FOR_LOCK_SECONDS = 1.0
+LOCK_FREED_SECONDS = 0.03  # the server finds out that quickly that a killed process holds it no more
 
 
 class Listener:
@@ -42,12 +43,12 @@ class Listener:
 
     def own(self, number: int, stop: Stop) -> bool:
         """Wait until no other process holds the lock `number`; False where the end was asked for before."""
-        said = False
+        said, delays = False, backoff(first=LOCK_FREED_SECONDS, most=WAIT_FOR_LOCK_SECONDS)
         while not self.lock(number):
             if not said:
                 logger.info("another one is at work; waiting for it to end")
             said = True
-            if stop.wait(WAIT_FOR_LOCK_SECONDS):
+            if stop.wait(next(delays)):
                 return False
         return True
 

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Kills the real trader process at random points of its work; exit status 1 if anything was doubled or lost."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--kills", type=int, default=100, help="default 100; each takes about three seconds")
+        parser.add_argument("--kills", type=int, default=100, help="default 100; each takes less than a second")
         parser.add_argument("--orders", type=int, default=2000, help="orders in the whole run, about (default 2000)")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
