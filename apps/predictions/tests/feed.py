@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -111,17 +112,25 @@ def _moment(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(us))
 
 
-def trained(
-    name: str = "model", *, threshold: float = 0.5, label: dict[str, Any] | None = None, seed: int = 1
-) -> Model:
-    """A model with a real booster over all features, fitted to noise: its scores spread around one half."""
+@cache
+def _fitted(seed: int) -> tuple[bytes, str]:
+    """The booster's file and its hash. Fitted once in a process."""
     import xgboost
 
     rng = np.random.default_rng(seed)
     x = rng.exponential(1.0, (600, len(features.NAMES))).astype(np.float32)
     matrix = xgboost.DMatrix(x, rng.random(600) < 0.5, feature_names=list(features.NAMES))
     booster = xgboost.train({"objective": "binary:logistic", "max_depth": 3, "seed": seed}, matrix, 20)
-    artifact, digest = artifacts.dump(booster)
+    return artifacts.dump(booster)
+
+
+def trained(
+    name: str = "model", *, threshold: float = 0.5, label: dict[str, Any] | None = None, seed: int = 1
+) -> Model:
+    """A model with a real booster over all features, fitted to noise: its scores spread around one half."""
+    import xgboost
+
+    artifact, digest = _fitted(seed)
     return Model.objects.create(
         name=name, recipe={"name": name, "label": label or LABEL}, feature_names=list(features.NAMES),
         label_name=Label.model_validate(label or LABEL).rule().name, horizon_seconds=60,
