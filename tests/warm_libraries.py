@@ -35,6 +35,8 @@ LIBRARIES = (
     "psycopg_pool",
     "pydantic",
     "redis.asyncio",
+    "sklearn.linear_model",
+    "sklearn.model_selection",  # XGBoost imports this
     "structlog",
     "websockets.asyncio.client",
     "whitenoise.middleware",
