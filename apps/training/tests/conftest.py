@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
+from apps.training.evaluation import comparison, report
 from apps.training.recipes import Recipe, recipe_parse
 from apps.training.tests import market
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 draws of coins instead of 1,000, for tests that are not about the ends of intervals: a third of a training."""
+    for judge in (report.judge, comparison.decide):
+        assert judge.__kwdefaults__ is not None
+        monkeypatch.setitem(judge.__kwdefaults__, "resamples", 50)
 
 
 @pytest.fixture

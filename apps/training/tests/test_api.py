@@ -14,6 +14,8 @@ from apps.training import features, tasks
 from apps.training.models import Job, Model
 from apps.training.tests import market, remembered
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 ROOT = "/api/training/"
 BODY = {
     "name": "by-api",

@@ -8,6 +8,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from apps.core import commands
 from apps.training import services
+from apps.training.evaluation.bootstrap import RESAMPLES
 from apps.training.models import Job, Model
 from apps.training.tests import market
 
@@ -45,6 +46,7 @@ def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
     assert judged["overlaps_training"] is False and not {"validation", "overlap"} & set(judged["cautions"])
     scores = judged["scores"]
     assert scores["rows"] == judged["counts"]["rows"] > 100
+    assert scores["bootstrap"]["resamples"] == trained["scores"]["validation"]["bootstrap"]["resamples"] == RESAMPLES
     assert scores["intervals"]["pr_auc"][0] < scores["pr_auc"] < scores["intervals"]["pr_auc"][1]
     assert scores["baselines"][0]["name"] == "always_no" and scores["slices"]["day"][0]["rows"]
     assert set(Job.objects.values_list("job_type", "status")) == {("TRAIN", "COMPLETED"), ("TEST", "COMPLETED")}

@@ -14,6 +14,8 @@ from apps.training import artifacts, containers, services, tasks
 from apps.training.models import Model
 from apps.training.tests import remembered
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 MEMBERS = (containers.MANIFEST, containers.ARTIFACT, containers.SUMS)
 
 

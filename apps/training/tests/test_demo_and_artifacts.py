@@ -8,6 +8,8 @@ from apps.training import artifacts, demo, services, tasks
 from apps.training.models import Job, Model
 from apps.training.tests import market, remembered
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 def run_next() -> None:
     tasks.run_job(0)

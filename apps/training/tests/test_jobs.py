@@ -11,6 +11,8 @@ from apps.training import artifacts, dataset, queries, report, runner, selection
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.tests import market
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 
 def run_next() -> Job:
     """What the trainer does with an announcement."""

@@ -13,6 +13,8 @@ from apps.training.recipes import SPACE
 from apps.training.tests import market, remembered
 from apps.training.tests.test_jobs import hours, run_next, trained
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 NAMES = ("overview", "new", "import", "data", "jobs", "tests", "comparisons", "features")
 MOST_QUERIES = 25
 

@@ -11,6 +11,8 @@ from apps.training.models import Job, Model, Trial
 from apps.training.recipes import SPACE, Booster, Tune, recipe_parse
 from apps.training.study import Ended, Study, space_of
 
+pytestmark = pytest.mark.usefixtures("few_draws")
+
 SMALL = {"trials": 4, "space": {"learning_rate": [0.05, 0.5], "max_depth": [2, 5]}}
 
 
