@@ -30,6 +30,7 @@ from apps.trading.venues import (
     Expired,
     Note,
     OrderEndedError,
+    OrderStoppedError,
     Pending,
     Receipt,
     Rejected,
@@ -90,7 +91,10 @@ def _begin(order: Order, venue: Venue) -> None:
         _book(order, refused)
     elif not _is_resting(order) and claim(order.pk):
         order.sent_at = timezone.now()
-        _book(order, venue.send(ticket_of(order), _noter(order.pk)))
+        try:
+            _book(order, venue.send(ticket_of(order), _noter(order.pk)))
+        except OrderStoppedError as stop:
+            _book(order, stop.answer)
 
 
 def _is_resting(order: Order) -> bool:
@@ -106,12 +110,19 @@ def _refused(order: Order) -> Expired | None:
     state = StreamState.objects.filter(id=1).first()
     if state is None or state.mode != "live":
         return Expired("FEED_NOT_LIVE", "real orders are sent only while the feed is live, never in a replay")
-    if _is_halted():
-        return Expired("TRADING_HALTED", "trading was halted before it was sent")
-    if not _is_allowed(order):
-        return Expired("REAL_TRADING_LOCKED", "real trading was locked before it was sent")
+    if stopped := _stopped(order, queries.trading_state().state):
+        return Expired(*stopped)
     if order.created_at < timezone.now() - timedelta(seconds=settings.ORDER_VALID_SECONDS):
         return Expired("ORDER_TOO_OLD", f"it was not sent within {settings.ORDER_VALID_SECONDS:g} seconds")
+    return None
+
+
+def _stopped(order: Order, trading_state: str) -> tuple[str, str] | None:
+    """Code and reason why an order may not be sent, whatever its age."""
+    if trading_state == TradingState.State.HALTED:
+        return "TRADING_HALTED", "trading was halted before it was sent"
+    if not _is_allowed(order):
+        return "REAL_TRADING_LOCKED", "real trading was locked before it was sent"
     return None
 
 
@@ -129,8 +140,16 @@ def claim(order_id: int) -> bool:
     return bool(waiting.update(sent_at=timezone.now()))
 
 
+@transaction.atomic
 def receipt_note(order_id: int, receipt: Receipt) -> None:
-    """Commit what finds a transaction again. Raises OrderEndedError where the order has ended or has one already."""
+    """Commit what finds a transaction again; nothing is sent that this has not committed.
+
+    The kill switch and the locking of a wallet wait for it, so once either has been set no order is noted any more.
+    Raises OrderStoppedError then, OrderEndedError where the order has ended or has a receipt already.
+    """
+    order = TABLES.order(order_id)
+    if stopped := _stopped(order, queries.trading_state_locked()):
+        raise OrderStoppedError(*stopped)
     waiting = Order.objects.filter(pk=order_id, status=Order.Status.SUBMITTED, signature__isnull=True)
     if not waiting.update(signature=receipt.signature, receipt=receipt.details):
         raise OrderEndedError(f"order {order_id} has ended or has a receipt already")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from apps.trading.bookings import booking
 from apps.trading.fills import Fill
 from apps.trading.ledger import Entry
 from apps.trading.ledger_queries import difference_of
-from apps.trading.models import LedgerEntry, Order, Position, RealUnlock, TradeLog, Wallet
+from apps.trading.models import LedgerEntry, Order, Position, RealUnlock, TradeLog, TradingState, Wallet
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import run
 from apps.trading.venues import (
@@ -179,6 +180,28 @@ def test_order_of_a_wallet_that_was_locked_meanwhile_is_not_sent(order: Order) -
     venue = ChainVenue()
     dispatch.round_once(venue)
     assert (status(), venue.sent) == (("EXPIRED", "REAL_TRADING_LOCKED"), {})
+    books_agree()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (lambda: TradingState.objects.update(state="HALTED"), "TRADING_HALTED"),
+        (lambda: RealUnlock.objects.update(ended_at=timezone.now()), "REAL_TRADING_LOCKED"),
+    ],
+)
+def test_order_that_is_being_built_when_all_is_stopped_is_not_sent(
+    order: Order, stop: Callable[[], object], code: str
+) -> None:
+    class Slow(ChainVenue):
+        def send(self, ticket: Ticket, note: Note) -> Answer | Pending | Unknown:
+            stop()
+            return super().send(ticket, note)
+
+    venue = Slow()
+    dispatch.round_once(venue)
+    assert (status(), venue.sent) == (("EXPIRED", code), {})
+    assert Order.objects.get().signature is None
     books_agree()
 
 

@@ -9,7 +9,8 @@ of a transaction each, so that a process may die between any two lines:
 1. the order is committed SUBMITTED with its reservation (`orders`), by the engine;
 2. it is claimed: `sent_at` is committed. Then, without a transaction, `send(ticket, note)` is called, once for an
    order, ever. The venue calls `note(Receipt)` **before** the first byte of something that can spend money leaves: this
-   commits the signature. `note` raises `OrderEndedError` where the order has ended meanwhile: nothing may be sent then;
+   commits the signature, with the kill switch and the unlocking held as they are. `note` raises `OrderEndedError` where
+   the order has ended or may not be sent any more: nothing may be sent then;
 3. the answer is booked (`execution.order_settle`): FILLED, REJECTED or EXPIRED end the order, `Pending` leaves it
    SUBMITTED and `Unknown` makes it UNKNOWN; both are asked for with `look(ticket)` until an end is known.
 
@@ -32,6 +33,14 @@ from apps.trading.fills import Costs, Fill
 
 class OrderEndedError(Exception):
     """The order has ended or has a receipt already: what was prepared must not be sent."""
+
+
+class OrderStoppedError(OrderEndedError):
+    """The order may not be sent any more: trading was halted or its wallet locked since it was claimed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.answer = Expired(code, message)
 
 
 @dataclass(frozen=True, slots=True)
