@@ -55,6 +55,7 @@ class SellIntent:
     decided_at: datetime
     reason: str
     rungs: int | None = None
+    percent: float | None = None
 
 
 def wallet_locked(wallet_id: int) -> Wallet:
@@ -207,6 +208,7 @@ def _sell_order(intent: SellIntent, position: Position, denied: DenyCode | None,
         side="sell",
         status=Order.Status.DENIED if denied else Order.Status.SUBMITTED,
         base_units=intent.base_units,
+        percent=intent.percent,
         slippage_bps=intent.slippage_bps,
         exit_reason=intent.reason,
         rungs=intent.rungs,

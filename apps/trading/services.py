@@ -205,9 +205,11 @@ def _manual_key(alias: str, key: str | None) -> str:
     return f"manual:{alias}:{key or uuid.uuid4().hex}"[:150]
 
 
-def _require_same_order(order: Order, *, side: str, mint: str, lamports: int | None = None) -> Order:
-    """The order a key named before, unless it was for something else."""
-    if (order.side, order.mint) != (side, mint) or (lamports is not None and order.lamports != lamports):
+def _require_same_order(order: Order, **asked: object) -> Order:
+    """The order a key named before, unless it was for something else; what it does not know of itself (None, a sale
+    older than `percent`) or was not asked for counts as the same."""
+    known = {name: getattr(order, name) for name in asked}
+    if any(value is not None and known[name] not in (None, value) for name, value in asked.items()):
         message = "This idempotency key was used for another order: choose a new one."
         raise ConflictError("IDEMPOTENCY_KEY_USED", message, order_id=order.pk)
     return order
@@ -246,7 +248,9 @@ def buy_manual(
         may_add=True,
     )
     order = order_buy(intent=intent, feed_age_seconds=queries.feed_age_seconds())
-    return _raise_denied(_require_same_order(order, side="buy", mint=mint, lamports=lamports))
+    return _raise_denied(
+        _require_same_order(order, side="buy", mint=mint, lamports=lamports, slippage_bps=slippage_bps)
+    )
 
 
 def sell_manual(
@@ -263,8 +267,9 @@ def sell_manual(
     with the code of a denial, or IDEMPOTENCY_KEY_USED.
     """
     wallet, key = wallet_get(alias=alias), _manual_key(alias, idempotency_key)
+    asked = {"side": "sell", "mint": mint, "percent": percent, "slippage_bps": slippage_bps}
     if made := Order.objects.select_related("wallet", "strategy").filter(idempotency_key=key).first():
-        return _raise_denied(_require_same_order(made, side="sell", mint=mint))
+        return _raise_denied(_require_same_order(made, **asked))
     position = queries.positions_open(wallet=wallet, mint=mint).first()
     if position is None:
         raise NotFoundError("POSITION_NOT_FOUND", "The wallet does not hold this coin.", alias=alias, mint=mint)
@@ -277,8 +282,9 @@ def sell_manual(
         slippage_bps=_require_slippage(slippage_bps),
         decided_at=moment_manual(),
         reason=Position.ExitReason.MANUAL,
+        percent=percent,
     )
-    return _raise_denied(_require_same_order(order_sell(intent=intent), side="sell", mint=mint))
+    return _raise_denied(_require_same_order(order_sell(intent=intent), **asked))
 
 
 def sell_all(*, alias: str | None = None, slippage_bps: int | None = None) -> list[Order]:

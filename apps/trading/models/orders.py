@@ -96,6 +96,7 @@ class Order(models.Model):
     status = models.CharField(max_length=10, choices=Status)
     lamports = models.BigIntegerField(null=True, help_text="for a buy: the most to spend on the trade, fees included")
     base_units = models.BigIntegerField(null=True, help_text="for a sell")
+    percent = models.FloatField(null=True, help_text="for a sale by hand: the share of the position that was asked for")
     slippage_bps = models.PositiveIntegerField()
     quoted_base_units = models.BigIntegerField(null=True)
     quoted_lamports = models.BigIntegerField(null=True)

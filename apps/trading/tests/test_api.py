@@ -87,6 +87,8 @@ def test_repeated_sale_is_answered_after_everything_is_sold(api: Caller, started
     assert api("get", f"positions/w1/{mint}")["status"] == "CLOSED"
     again = api("post", "execute-sell", sale, 202)
     assert (again["id"], again["status"]) == (first["id"], "FILLED")
+    for change in ({"percent": 50}, {"slippage_bps": 77}):
+        assert api("post", "execute-sell", {**sale, **change}, 409)["code"] == "IDEMPOTENCY_KEY_USED"
 
 
 def test_sweep_of_an_empty_wallet_says_so(api: Caller, started: World) -> None:
