@@ -292,6 +292,8 @@ def model_import(*, data: bytes, name: str | None = None) -> Model:
 
     Raises PlatformError MODEL_FILE_* with the reason why the file is refused, ConflictError MODEL_NAME_TAKEN.
     """
+    if name:
+        names.name_check(name=name)  # before the file is looked at in a process of its own
     model = containers.unpack(data)
     model.name = name or model.name
     names.name_check(name=model.name)

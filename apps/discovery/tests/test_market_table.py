@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from apps.discovery.pumpportal import market_table
 from apps.discovery.pumpportal.market_table import AIMS, Aim, Observed, Row
 
-HOURS = 3
+HOURS = 2
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_an_hour_is_too_short_for_a_table() -> None:
 
 
 def test_command_prints_the_table_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("simulator", table=1.5, seed=8, rate=0.2)
+    call_command("simulator", table=1.1, seed=8, rate=0.2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["figure", "aim", "simulated", "deviation", "allowed"]
     assert len([line for line in lines if line.startswith(tuple(aim.name for aim in AIMS))]) == len(AIMS)
-    call_command("simulator", table=1.5, seed=8, rate=0.2, json=True)
+    call_command("simulator", table=1.1, seed=8, rate=0.2, json=True)
     printed = json.loads(capsys.readouterr().out)
     assert [row["figure"] for row in printed["rows"]] == [aim.name for aim in AIMS]
 
