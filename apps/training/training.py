@@ -63,8 +63,9 @@ def prepare(job: Job, progress: Callable[[float, str], None], log: Callable[[str
     data = dataset.load(selection, judging.columns(names), progress)
     seconds = time.monotonic() - clock
     split = selections.split_of(data, recipe, selection)
-    rate = data.counts.rows_found / max(seconds, 1e-9)
-    log(f"loaded {data.counts.as_json()} in {seconds:.1f} s ({rate:,.0f} rows a second), purged {split.purged}")
+    found, rate = data.counts, data.counts.rows_found / max(seconds, 1e-9)
+    log(f"loaded {found.rows_found:,} rows in {seconds:.1f} s ({rate:,.0f} a second)")
+    log(f"{found.rows:,} usable, {found.positives:,} positive, of {found.coins:,} coins; purged {split.purged:,}")
     return Prepared(recipe, selection, data, judging.view(data, names), judging.values(data, recipe), split, seconds)
 
 
