@@ -263,8 +263,8 @@ def sell_manual(
 ) -> Order:
     """Order the sale of `percent` of what a wallet holds of a coin; it is executed after the latency.
 
-    The same `idempotency_key` gives the same order again, also when nothing is held any more. Raises ConflictError
-    with the code of a denial, or IDEMPOTENCY_KEY_USED.
+    The same `idempotency_key` gives the same order again, also when nothing is held any more; for another coin, share
+    or slippage limit it is refused. Raises ConflictError with the code of a denial, or IDEMPOTENCY_KEY_USED.
     """
     wallet, key = wallet_get(alias=alias), _manual_key(alias, idempotency_key)
     asked = {"side": "sell", "mint": mint, "percent": percent, "slippage_bps": slippage_bps}
