@@ -212,7 +212,7 @@ def strategy_switch(*, name: str, is_active: bool) -> Strategy:
 
 @transaction.atomic
 def strategy_apply(*, name: str) -> int:
-    """Give the open positions of a strategy the exits of its newest version; how many. Rungs that are sold or being sold
+    """Give the open positions of a strategy the exits of its newest version; how many. Rungs sold or being sold
     stay sold, and so do those of another ladder that lie no higher.
 
     A time-out counts from the opening, also where that is past already.
