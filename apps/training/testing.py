@@ -52,11 +52,19 @@ def compare(job: Job, report: Report) -> None:
     for number, model in enumerate(models):
         probability, low = _probability(model, data), 0.75 + share * number
         scores = _judge(model, recipe, sample, probability, report, low, low + share)
-        seen = selections.overlaps(model, start, end)
+        seen = selections.overlaps(model, start, end) or selections.precedes(model, start, end)
         entrants.append(comparison.Entrant(model.name, probability, model.threshold, scores, has_seen=seen))
     verdict = comparison.decide(sample, entrants, seed=recipe.seed, on_step=lambda: report.progress(0.97, "deciding"))
     results = {
-        "models": [_row(model, entrant) for model, entrant in zip(models, entrants, strict=True)],
+        "models": [
+            {
+                "model_id": model.pk,
+                "name": model.name,
+                "overlaps_training": selections.overlaps(model, start, end),
+                "scores": entrant.scores,
+            }
+            for model, entrant in zip(models, entrants, strict=True)
+        ],
         "counts": data.counts.as_json(),
         "differences": verdict.differences,
         "costs": recipe.costs.model_dump(),
@@ -86,11 +94,6 @@ def _judge(
         kept=model.judging,
         on_progress=lambda share, _: report.progress(low + (high - low) * share, f"judging {model.name}"),
     )
-
-
-def _row(model: Model, entrant: comparison.Entrant) -> dict[str, Any]:
-    row = {"model_id": model.pk, "name": model.name, "overlaps_training": entrant.has_seen}
-    return {**row, "scores": entrant.scores}
 
 
 def _store(

@@ -20,7 +20,8 @@ MEASURES = (("expected_value", "expected value per alert after costs"), ("pr_auc
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model with its probabilities on the sample, its threshold and its measures (of `report.judge`)."""
+    """A model with its probabilities on the sample, its threshold and its measures (of `report.judge`). It has seen the
+    sample's time where it was made from some of it, or from what came after."""
 
     name: str
     probability: Floats
@@ -48,7 +49,7 @@ def decide(
 ) -> Verdict:
     """The verdict on two or more entrants, by the first of MEASURES that all of them have."""
     if seen := [entrant.name for entrant in entrants if entrant.has_seen]:
-        return Verdict(None, f"No winner: {', '.join(seen)} was trained on some of this time.", [])
+        return Verdict(None, f"No winner: {', '.join(seen)} was trained on this time or on what came after.", [])
     for measure, text in MEASURES:
         values = [entrant.scores[measure] for entrant in entrants]
         if all(value is not None for value in values):

@@ -131,6 +131,16 @@ def test_a_comparison_names_the_winner_and_why(filled, make_recipe):
     assert set(comparison.compared.all()) == {good, poor}
 
 
+def test_a_model_made_from_what_came_after_wins_no_comparison(filled, make_recipe):
+    middle = hours(0.5)
+    fair = trained(make_recipe(name="fair", data={"to": hours(0.25).isoformat(), "phases": [1]}))
+    later = trained(make_recipe(name="later", data={"from": middle.isoformat(), "phases": [1]}))
+    services.compare_request(models=[fair, later], start=hours(0.25), end=middle)
+    comparison = Comparison.objects.get(pk=run_next().result["comparison_id"])
+    assert comparison.winner is None and "later was trained on this time or on what came after" in (comparison.reason)
+    assert not any(row["overlaps_training"] for row in comparison.results["models"])
+
+
 def test_models_with_different_questions_are_not_compared(filled, make_recipe):
     one = trained(make_recipe(name="one"))
     other = trained(make_recipe(name="other", label={"change_pct": 5, "horizon_seconds": 60}))
