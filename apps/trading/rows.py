@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from apps.core.errors import NotFoundError
 from apps.core.prepared import Records, ahead, execute, fetch
 from apps.discovery.models import StreamState
 from apps.predictions.models import AlertEvaluation
@@ -87,10 +88,10 @@ def trading_state() -> str:
 
 # --- Wallets and orders ---------------------------------------------------------------------------------
 def wallet_locked(wallet_id: int) -> Wallet:
-    """The wallet, nobody else's until the transaction ends. Raises Wallet.DoesNotExist."""
+    """The wallet, nobody else's until the transaction ends. Raises WALLET_NOT_FOUND where it was removed just now."""
     found = WALLETS.first(LOCKED, {"id": wallet_id})
     if found is None:
-        raise Wallet.DoesNotExist(wallet_id)
+        raise NotFoundError("WALLET_NOT_FOUND", "This wallet was removed just now.")
     return found
 
 

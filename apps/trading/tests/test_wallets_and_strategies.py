@@ -11,6 +11,7 @@ from django.db import connection, connections, transaction
 from apps.core.errors import PlatformError
 from apps.trading import services, transfers
 from apps.trading.models import Order, Wallet
+from apps.trading.orders import BuyIntent, order_buy
 from apps.trading.rehearsal import wait_until
 from apps.trading.tests.conftest import SOL, World, at
 from apps.trading.tests.rounds import held, run
@@ -112,3 +113,14 @@ def _somebody_waits() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(cursor.fetchone()[0])
+
+
+def test_order_of_a_wallet_that_was_removed_just_now_is_refused_by_code(started: World) -> None:
+    wallet = started.wallet()
+    intent = BuyIntent(
+        key="late", wallet_id=wallet.pk, mint=started.coin(), lamports=SOL, slippage_bps=500, decided_at=at(5)
+    )
+    services.wallet_delete(alias=wallet.alias)
+    with pytest.raises(PlatformError) as error:
+        order_buy(intent=intent)
+    assert error.value.code == "WALLET_NOT_FOUND"
