@@ -29,7 +29,7 @@ def risk(request: HttpRequest, kind: str = "TEST") -> HttpResponse:
         "kind": chosen,
         "kinds": Wallet.Type.values,
         "form": form,
-        "block": block,
+        "block_form": block,  # `block` is the template's own word
         "page": page_of(request, Blocked.objects.order_by("-id"), _blocked_row),
     }
     return render(request, "trading/risk.html", context)

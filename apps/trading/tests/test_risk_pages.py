@@ -90,6 +90,8 @@ def test_kill_switch_is_on_every_page_and_comes_back_to_it(staff: Client, client
 
 
 def test_limits_of_all_and_block_list_by_page(staff: Client, started: World) -> None:
+    page = staff.get("/trading/risk/").content.decode()
+    assert 'name="address"' in page and 'name="reason"' in page
     values = {"trading_enabled": "on", "cooldown_losses": "2"}
     form = {name: "0" for name in staff.get("/trading/risk/").context["form"].fields if "enabled" not in name}
     answer = staff.post("/trading/risk/", form | values | {"max_exposure_lamports": "1.5", "max_drawdown_bps": "12.5"})
