@@ -46,7 +46,7 @@ def drawdown(run: Backtest) -> SafeString:
         (0.0, points[-1][0]),
         (min(low * 1.1, -0.001), 0.0),
         _hours(points),
-        "{:.2%}" if low > -0.02 else "{:.0%}",
+        "{:.2%}" if low > -0.02 else "{:.1%}" if low > -0.1 else "{:.0%}",
     )
     return curves([Line(points, "line four")], axes, _("Below the highest equity so far"))
 
