@@ -1,7 +1,8 @@
 """How fast a backtest is: over the recorded days where they are, else over made-up trades of the same kind.
 
-The signals are a rule's, not a model's: the first trade of each coin that leaves ENTRY_LAMPORTS on its curve. They
-stand in the table of alerts, so all that a backtest does is measured: reading alerts and trades, deciding, trading.
+The signals are a rule's, not a model's: the first trade of each coin that leaves so much SOL on its curve (less on that
+of made-up coins, which seldom come far, so that most of them are traded there too). They stand in the table of alerts,
+so all that a backtest does is measured: reading alerts and trades, deciding, trading.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from apps.trading.backtest import Task
 from apps.trading.rehearsal import SOL
 from apps.training.queries import copy_records
 
-ENTRY_LAMPORTS = 40 * SOL
+ENTRY_LAMPORTS, ENTRY_LAMPORTS_MADE_UP = 40 * SOL, 30 * SOL
 AIM = 100_000
 ALERTS = """
 INSERT INTO alert_evaluations (active_model_id, mint, as_of, alert_id, fired_at, probability, price_sol, phase_id,
@@ -41,10 +42,10 @@ ROW = np.dtype([(name, np.int64) for name in ("coin", "at_us", "seq", "virtual_s
 SPAN = 'SELECT min("timestamp") - interval \'1 second\', max("timestamp") FROM coin_transactions'
 
 
-def stage() -> Task:
+def stage(entry_lamports: int = ENTRY_LAMPORTS) -> Task:
     """A rule's alerts and a strategy over all that is recorded in this database."""
     with connection.cursor() as cursor:
-        cursor.execute(ALERTS, [ENTRY_LAMPORTS])
+        cursor.execute(ALERTS, [entry_lamports])
         cursor.execute(SPAN)
         since, until = cursor.fetchone()
     services.wallet_create(
@@ -93,7 +94,8 @@ def _measured() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, scratch_database():
         path, source = history_file(Path(folder))
         import_file(path, stream_config_load(), Imported())
-        return {"source": source, **measure(stage())}
+        entry = ENTRY_LAMPORTS if source == "recorded" else ENTRY_LAMPORTS_MADE_UP
+        return {"source": source, **measure(stage(entry))}
 
 
 def _detail(found: dict[str, Any]) -> dict[str, Any]:
