@@ -14,40 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.discovery.windows import METRIC_COLUMNS
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 High = tuple[float, int]  # highest price so far (SOL per token), microseconds of the row that reached it first
 
 _NO_HIGH: High = (float("nan"), 0)
-METRICS: tuple[str, ...] = (
-    "price_open",
-    "price_high",
-    "price_low",
-    "price_close",
-    "market_cap_close",
-    "bonding_curve_pct",
-    "virtual_sol_reserves",
-    "is_koth",
-    "volume_sol",
-    "buy_volume_sol",
-    "sell_volume_sol",
-    "num_buys",
-    "num_sells",
-    "unique_wallets",
-    "num_micro_trades",
-    "dev_sold_amount",
-    "max_single_buy_sol",
-    "max_single_sell_sol",
-    "net_volume_sol",
-    "volatility_pct",
-    "avg_trade_size_sol",
-    "whale_buy_volume_sol",
-    "whale_sell_volume_sol",
-    "num_whale_buys",
-    "num_whale_sells",
-    "buy_pressure_ratio",
-    "unique_signer_ratio",
-)
+METRICS: tuple[str, ...] = METRIC_COLUMNS[METRIC_COLUMNS.index("price_open") :]  # behind the keys of a row
 CREATOR: tuple[str, ...] = (
     "creator_coins",
     "creator_graduated",
