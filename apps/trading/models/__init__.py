@@ -6,6 +6,7 @@ from apps.trading.models.ledger import LedgerEntry
 from apps.trading.models.limits import Blocked, EquityPoint, RiskLimits
 from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.reconciliation import ChainCheck, Difference
+from apps.trading.models.settlements import Settlement
 from apps.trading.models.shadows import ShadowFill
 from apps.trading.models.state import TraderProgress, TradingState
 from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
@@ -28,6 +29,7 @@ __all__ = [
     "RealUnlock",
     "RiskLimits",
     "SavedAddress",
+    "Settlement",
     "ShadowFill",
     "Strategy",
     "StrategyFiltered",
