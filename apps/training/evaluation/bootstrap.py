@@ -66,15 +66,17 @@ def draw(
     bins, lowest = _bins(score)
     tables = [_table(bins, coin, what, coins) for what in (np.ones(len(coin)), label, ~np.isnan(value), _zeroed(value))]
     places = _places(np.cumsum(tables[0].sum(axis=1)))
+    pooled = [_pooled(table, places) for table in tables[2:]]
     found: list[dict[str, Floats]] = []
     curve: list[Floats] = []
     for weight in weights(coins, seed, resamples):
         on_step()
         totals = dict(zip(names, (weight @ sums).T.astype(np.float64), strict=True))
-        rows, hits, known, gained = (np.cumsum(table @ weight.T, axis=0, dtype=np.float64) for table in tables)
+        rows, hits = (table @ weight.T for table in tables[:2])
+        known, gained = (np.cumsum(table @ weight.T, axis=0, dtype=np.float64) for table in pooled)
         with np.errstate(invalid="ignore", divide="ignore"):
             found.append({**_ratios(totals), **_ranking(rows, hits)})
-            curve.append(gained[places] / known[places])
+            curve.append(gained / known)
     measures = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return Draws(
         measures,
@@ -162,15 +164,14 @@ def _ratios(sums: dict[str, Floats]) -> dict[str, Floats]:
     }
 
 
-def _ranking(rows: Floats, hits: Floats) -> dict[str, Floats]:
-    """PR-AUC and ROC-AUC from cumulative rows and positives, (bins, draws), highest score first."""
-    gained, passed = np.diff(hits, axis=0, prepend=0.0), np.diff(rows, axis=0, prepend=0.0)
-    precision = np.where(rows > 0, hits / rows, 0.0)
-    false = passed - gained
-    negatives = rows[-1] - hits[-1]
+def _ranking(rows: NDArray[np.float32], hits: NDArray[np.float32]) -> dict[str, Floats]:
+    """PR-AUC and ROC-AUC from the rows and positives of each group, (bins, draws), highest score first."""
+    passed, gained = np.cumsum(rows, axis=0, dtype=np.float64), np.cumsum(hits, axis=0, dtype=np.float64)
+    precision = np.divide(gained, passed, out=np.zeros_like(gained), where=passed > 0)
+    negatives = passed[-1] - gained[-1]
     return {
-        "pr_auc": (gained * precision).sum(axis=0) / hits[-1],
-        "roc_auc": (false * (hits - gained / 2)).sum(axis=0) / (hits[-1] * negatives),
+        "pr_auc": (hits * precision).sum(axis=0) / gained[-1],
+        "roc_auc": ((rows - hits) * (gained - hits / 2)).sum(axis=0) / (gained[-1] * negatives),
     }
 
 
@@ -195,6 +196,15 @@ def _table(bins: Integers, coin: Integers, what: NDArray[Any], coins: int) -> An
 
     shape = (int(bins.max()) + 1, coins)
     return csr_matrix((np.asarray(what, dtype=np.float32), (bins, coin)), shape=shape)
+
+
+def _pooled(table: Any, places: Integers) -> Any:
+    """A table's groups summed up between the places of the curve: (places, coins), sparse."""
+    from scipy.sparse import csr_matrix
+
+    groups = np.arange(table.shape[0])
+    ones, shape = np.ones(len(groups), np.float32), (len(places), len(groups))
+    return csr_matrix((ones, (np.searchsorted(places, groups), groups)), shape=shape) @ table
 
 
 def _places(rows: NDArray[Any]) -> Integers:
