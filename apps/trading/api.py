@@ -23,6 +23,7 @@ from apps.trading import (
     api_ledger,
     api_real,
     api_risk,
+    api_settling,
     api_strategies,
     equity,
     figures,
@@ -65,6 +66,7 @@ router.add_router("/backtests", api_backtests.router)
 router.add_router("/strategies", api_strategies.router)
 router.add_router("", api_real.router)
 router.add_router("", api_risk.router)
+router.add_router("", api_settling.router)
 
 
 def _feed_now() -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ninja import Schema
 from pydantic import Field
@@ -11,7 +11,7 @@ from pydantic import Field
 from apps.core.schemas import Body
 from apps.trading.comparison import Pair, Summary
 from apps.trading.fills import Fill
-from apps.trading.models import Difference, RealUnlock
+from apps.trading.models import Difference, RealUnlock, Settlement
 from apps.trading.preview import Preview
 from apps.trading.schemas import ALIAS
 
@@ -161,6 +161,51 @@ class DifferenceOut(Schema):
     @staticmethod
     def resolve_wallet(row: Difference) -> str:
         return row.wallet.alias
+
+
+class SettleIn(Body):
+    """What became of a transfer whose end nobody can read: it `never` happened, it `failed` (the fee is gone), or it is
+    `done`. `confirm` is the sentence `settle transfer 12 as done`. With `dry_run` nothing is written."""
+
+    outcome: Literal["never", "failed", "done"]
+    reason: str = Field(min_length=10, max_length=500, description="how you know; kept for ever")
+    confirm: str = Field(max_length=100)
+    dry_run: bool = False
+
+
+class OrderSettleIn(SettleIn):
+    """What became of an order whose end nobody can read; `confirm` is `settle order 12 as done`.
+
+    `done` needs all amounts (as an explorer shows them), `failed` the network fee alone.
+    """
+
+    balance_change_lamports: int | None = Field(
+        None, ge=-(10**18), le=10**18, description="of the wallet, everything in it; negative: paid"
+    )
+    base_units: int | None = Field(None, gt=0, le=10**15, description="of the token, bought or sold")
+    network_fee_lamports: int | None = Field(None, ge=0, le=10**18, description="in the change above")
+
+
+class SettlementOut(Schema):
+    """An order or a transfer that was settled by hand, and what the chain said then."""
+
+    dry_run: bool = False
+    order_id: int | None
+    transfer_id: int | None
+    outcome: str
+    base_units: int | None
+    balance_change_lamports: int
+    reason: str
+    code_before: str
+    chain: str
+    username: str
+    at: datetime
+
+
+def settlement_out(row: Settlement, *, dry_run: bool = False) -> dict[str, Any]:
+    """A settlement as the API shows it."""
+    own = {name: getattr(row, name) for name in SettlementOut.model_fields if hasattr(row, name)}
+    return {**own, "dry_run": dry_run}
 
 
 class PairOut(Schema):

@@ -67,7 +67,7 @@ def fill_of(answer: Mapping[str, Any], asked: Asked, fees: Fees) -> Fill:
     change = moves.lamports[asked.wallet]
     sign = -1 if asked.side == "buy" else 1
     traded = sign * (change + tip + venue_fee + network_fee + rent)
-    curve_lamports, protocol, creator = _split(traded, _curve_moved(moves, asked), asked.side, fees)
+    curve_lamports, protocol, creator = split(traded, _curve_moved(moves, asked), asked.side, fees)
     return Fill(
         side=asked.side,
         base_units=abs(units),
@@ -80,7 +80,7 @@ def fill_of(answer: Mapping[str, Any], asked: Asked, fees: Fees) -> Fill:
         rent=rent,
         virtual_loss=0,
         price_impact_bps=None,
-        slippage_bps=_slippage_bps(asked, abs(units), traded),
+        slippage_bps=slippage_bps_of(asked.side, asked.quoted_base_units, asked.quoted_lamports, abs(units), traded),
     )
 
 
@@ -137,8 +137,11 @@ def _curve_moved(moves: _Moves, asked: Asked) -> int | None:
     return max(map(abs, changes.values()), default=0) or None
 
 
-def _split(traded: int, moved: int | None, side: Side, fees: Fees) -> tuple[int, int, int]:
-    """Lamports of curve, protocol and creator; together with the sign of the side they are `traded`."""
+def split(traded: int, moved: int | None, side: Side, fees: Fees) -> tuple[int, int, int]:
+    """Lamports of curve, protocol and creator; together with the sign of the side they are `traded`.
+
+    `moved` is what the curve's own account gained or lost; None (or what cannot be it): the rates say it.
+    """
     bps = fees.protocol_bps + fees.creator_bps
     rest = None if moved is None else (traded - moved if side == "buy" else moved - traded)
     if moved is None or rest is None or not 0 <= rest * BPS <= max(moved, 1) * MOST_FEES_BPS:
@@ -148,8 +151,8 @@ def _split(traded: int, moved: int | None, side: Side, fees: Fees) -> tuple[int,
     return moved, protocol, rest - protocol
 
 
-def _slippage_bps(asked: Asked, units: int, traded: int) -> int:
+def slippage_bps_of(side: Side, quoted_base_units: int, quoted_lamports: int, units: int, traded: int) -> int:
     """How much worse than quoted; 0 where nothing was quoted."""
-    quoted, expected = asked.quoted_lamports * units, traded * asked.quoted_base_units
-    worse, better = (expected, quoted) if asked.side == "buy" else (quoted, expected)
+    quoted, expected = quoted_lamports * units, traded * quoted_base_units
+    worse, better = (expected, quoted) if side == "buy" else (quoted, expected)
     return (worse - better) * BPS // better if better > 0 else 0
