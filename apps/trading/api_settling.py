@@ -45,10 +45,10 @@ def _told(data: OrderSettleIn) -> Told | None:
     given = (data.balance_change_lamports, data.base_units, data.network_fee_lamports)
     change, units, fee = given
     wanted = {"never": (False, False, False), "failed": (False, False, True), "done": (True, True, True)}
-    is_given = tuple(one is not None for one in given)
-    if is_given == wanted[data.outcome]:
+    pairs = [(one is not None, want) for one, want in zip(given, wanted[data.outcome], strict=True)]
+    if all(has is want for has, want in pairs):
         return None if fee is None else Told(change or 0, units or 0, fee)
-    code = "AMOUNTS_MISSING" if is_given < wanted[data.outcome] else "AMOUNTS_NOT_WANTED"
+    code = "AMOUNTS_MISSING" if (False, True) in pairs else "AMOUNTS_NOT_WANTED"
     message = "Give balance_change_lamports, base_units and network_fee_lamports with done, the fee alone with failed."
     raise PlatformError(code, message)
 

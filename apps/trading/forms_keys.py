@@ -44,7 +44,7 @@ class ImportForm(StyledForm):
         )
 
 
-class ShowForm(StyledForm):
+class IdentityForm(StyledForm):
     """Password, and second factor where one is set."""
 
     password = secret_field(_("Your password"), 200)
@@ -55,6 +55,10 @@ class ShowForm(StyledForm):
         self.fields["code"].widget.attrs |= {"autocomplete": "off", "inputmode": "numeric"}
         if not identity.has_second_factor(user):
             del self.fields["code"]
+
+
+class ShowForm(IdentityForm):
+    """Who wants to see a key."""
 
     @sensitive_variables()
     def key_of(self, alias: str, user: Any) -> str:

@@ -38,6 +38,20 @@ def second_factor_require(user: Any, code: str, now: datetime) -> None:
     tries_forget(user)
 
 
+@sensitive_variables("password", "code")
+def identity_require(user: Any, password: str, code: str, now: datetime) -> None:
+    """The password again, and a fresh code where a second factor is set.
+
+    Raises PASSWORD_WRONG, SECOND_FACTOR_WRONG, TOO_MANY_ATTEMPTS.
+    """
+    try_begin(user, now)
+    if not user.check_password(password):
+        raise PlatformError("PASSWORD_WRONG", "The password is wrong.", status=403)
+    if has_second_factor(user):
+        code_take(user, code)
+    tries_forget(user)
+
+
 def try_begin(user: Any, now: datetime) -> None:
     """Count a try before it is judged. Raises TOO_MANY_ATTEMPTS."""
     with transaction.atomic(durable=True):

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from apps.trading import backtest_views, views, views_keys, views_order, views_real, views_risk, views_strategies
+from apps.trading import (
+    backtest_views,
+    views,
+    views_keys,
+    views_order,
+    views_real,
+    views_risk,
+    views_settle,
+    views_strategies,
+)
 
 app_name = "trading"
 urlpatterns = [
@@ -28,6 +37,8 @@ urlpatterns = [
     path("real/lock/", views_real.real_lock, name="real_lock"),
     path("real/<slug:alias>/unlock/", views_real.real_unlock, name="real_unlock"),
     path("real/differences/<int:difference_id>/adopt/", views_real.difference_adopt, name="difference_adopt"),
+    path("real/orders/<int:order_id>/settle/", views_settle.order_settle, name="order_settle"),
+    path("real/transfers/<int:transfer_id>/settle/", views_settle.transfer_settle, name="transfer_settle"),
     path("paper-against-live/", views_real.paper_against_live, name="against"),
     path("coins/<str:mint>/", views.coin, name="coin"),
     path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),

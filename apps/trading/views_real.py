@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.core.tokens import scopes_of_user
-from apps.trading import address_book, comparison, identity, pages_real, reconciliation, unlocking
+from apps.trading import address_book, comparison, identity, pages_real, pages_settle, reconciliation, unlocking
 from apps.trading.forms_real import AddressForm, TransferForm, UnlockForm
 from apps.trading.models import Wallet
 from apps.trading.views import saved
@@ -29,6 +29,8 @@ def real(request: HttpRequest) -> HttpResponse:
         "table": pages_real.unlocks_table(),
         "differences": pages_real.differences_rows(),
         "checks": pages_real.checks_table(),
+        "doubtful": pages_settle.doubtful_rows(timezone.now()),
+        "settlements": pages_settle.settlements_table(),
         "may_unlock": _may_unlock(request),
         "has_factor": identity.has_second_factor(request.user),
         "topics": "trading",

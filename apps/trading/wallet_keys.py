@@ -112,7 +112,7 @@ def key_show(*, alias: str, user: Any, password: str, code: str, now: datetime) 
     if wallet.is_test:
         raise ConflictError("WALLET_NOT_REAL", "This is a test wallet: it has no key.", alias=alias)
     try:
-        _require_identity(user, password, code, now)
+        identity.identity_require(user, password, code, now)
         key = _opened(wallet)
     except PlatformError as error:
         event_note(wallet, Kind.REFUSED, user, now, why=error.code)
@@ -121,16 +121,6 @@ def key_show(*, alias: str, user: Any, password: str, code: str, now: datetime) 
     event_note(wallet, Kind.SHOWN, user, now)
     logger.warning("the key of %s was shown to %s", alias, user.get_username())
     return keys.key_text(key)
-
-
-@sensitive_variables("password", "code")
-def _require_identity(user: Any, password: str, code: str, now: datetime) -> None:
-    identity.try_begin(user, now)
-    if not user.check_password(password):
-        raise PlatformError("PASSWORD_WRONG", "The password is wrong.", status=403)
-    if identity.has_second_factor(user):
-        identity.code_take(user, code)
-    identity.tries_forget(user)
 
 
 def key_events(wallet: Wallet, most: int = 20) -> list[KeyEvent]:

@@ -36,8 +36,7 @@ class Settlement(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="settlement_of_one",
-                condition=Q(order__isnull=False, transfer__isnull=True)
-                | Q(order__isnull=True, transfer__isnull=False),
+                condition=Q(order__isnull=False, transfer__isnull=True) | Q(order__isnull=True, transfer__isnull=False),
             )
         ]
 

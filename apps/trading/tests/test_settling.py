@@ -10,22 +10,23 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 from solders.transaction import VersionedTransaction
 
 from apps.core.errors import PlatformError
-from apps.discovery import curve
 from apps.discovery.curve import Fees
-from apps.trading import dispatch, settling
+from apps.trading import settling
+from apps.trading.bookings import transfer_book
 from apps.trading.fills import Costs
 from apps.trading.ledger_queries import difference_of
 from apps.trading.models import Order, Position, Settlement, TradeLog, TransferLog, Wallet
 from apps.trading.settling import Verdict
 from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
 from apps.trading.tests.chain_servers import Server, open_chain, rpc_error, silence
-from apps.trading.tests.conftest import SOL, World
-from apps.trading.tests.test_real_orders import MINT, order, rounds  # noqa: F401 - a fixture
+from apps.trading.tests.conftest import SOL
+from apps.trading.tests.test_real_orders import order, rounds  # noqa: F401 - a fixture
 from apps.trading.venues import Ticket
 from apps.trading.venues.hand_fill import ImpossibleError, Told, fill_told
 from apps.trading.venues.rpc import Rpc
@@ -262,3 +263,98 @@ def test_what_was_executed_but_cannot_be_read_is_settled_as_done(
     assert (row.chain, Order.objects.get().status) == ("landed", "FILLED")
     server.chain.landed.clear()
     balanced()
+
+
+# --- Doors ---------------------------------------------------------------------------------------------
+def signed_in(*, is_staff: bool) -> Client:
+    user = get_user_model().objects.create_user(
+        "boss" if is_staff else "hand", password="secret-123", is_staff=is_staff
+    )
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.django_db
+def test_the_page_asks_for_the_password_and_the_sentence(lost: Order) -> None:
+    Order.objects.update(sent_at=timezone.now() - LATER)
+    page, staff = f"/trading/real/orders/{lost.pk}/settle/", signed_in(is_staff=True)
+    sent = {
+        "outcome": "done", "reason": "looked it up in an explorer", "phrase": f"settle order {lost.pk} as done",
+        "change": "-0.05", "tokens": f"{(lost.quoted_base_units or 0) / 10**6:.6f}", "network_fee": "0.000105",
+        "password": "wrong",
+    }  # fmt: skip
+    assert page in staff.get("/trading/real/").text
+    assert "PASSWORD_WRONG" in staff.post(page, sent).text
+    assert "CONFIRMATION_WRONG" in staff.post(page, {**sent, "password": "secret-123", "phrase": "yes"}).text
+    assert "This is needed." in staff.post(page, {**sent, "password": "secret-123", "change": ""}).text
+    assert signed_in(is_staff=False).post(page, {**sent, "password": "secret-123"}).status_code == 200
+    assert not Settlement.objects.exists()
+    assert staff.post(page, {**sent, "password": "secret-123"}).status_code == 302
+    row = Settlement.objects.get()
+    assert (row.username, row.balance_change_lamports, row.order_id) == ("boss", -SOL // 20, lost.pk)
+    assert row.reason in staff.get("/trading/real/").text and staff.get(page).status_code == 404
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "body, status, code",
+    [
+        ({"outcome": "done"}, 400, "AMOUNTS_MISSING"),
+        ({"outcome": "failed"}, 400, "AMOUNTS_MISSING"),
+        ({"outcome": "never", "base_units": 5}, 400, "AMOUNTS_NOT_WANTED"),
+        ({"outcome": "done", "network_fee_lamports": 5_000, "base_units": 5}, 400, "AMOUNTS_MISSING"),
+        ({"outcome": "failed", "network_fee_lamports": 5_000, "base_units": 5}, 400, "AMOUNTS_NOT_WANTED"),
+        ({"outcome": "never", "balance_change_lamports": "NaN"}, 422, "VALIDATION_FAILED"),
+        ({"outcome": "failed", "network_fee_lamports": -1}, 422, "VALIDATION_FAILED"),
+        ({"outcome": "perhaps"}, 422, "VALIDATION_FAILED"),
+        ({"outcome": "never", "dry_run": True}, 200, ""),
+        ({"outcome": "never"}, 200, ""),
+    ],
+)
+def test_the_api_wants_the_amounts_that_belong_to_the_outcome(
+    lost: Order, body: dict[str, Any], status: int, code: str
+) -> None:
+    Order.objects.update(sent_at=timezone.now() - LATER)
+    texts = {"reason": "looked it up in an explorer", "confirm": f"settle order {lost.pk} as {body['outcome']}"}
+    url = f"/api/buy/orders/{lost.pk}/settle"
+    assert signed_in(is_staff=False).post(url, {**texts, **body}, "application/json").status_code == 403
+    staff = signed_in(is_staff=True)
+    answer = staff.post(url, {**texts, **body}, "application/json")
+    assert (answer.status_code, answer.json().get("code", "")) == (status, code)
+    is_done = status == 200 and "dry_run" not in body
+    assert staff.get("/api/buy/settlements").json()["count"] == is_done
+    assert (Order.objects.get().status == "EXPIRED") is is_done
+
+
+# --- Transfers -----------------------------------------------------------------------------------------
+@pytest.fixture
+def sent(lost: Order) -> TransferLog:
+    """A transfer that went the same way as the order: signed, sent into silence, forgotten."""
+    Wallet.objects.update(real_balance_lamports=F("real_balance_lamports") - SOL - 5_000)
+    wallet = Wallet.objects.get()
+    row = TransferLog.objects.create(
+        wallet=wallet, to_address="out", lamports=SOL, fee_lamports=5_000, status="UNKNOWN", code="HISTORY_MISSING",
+        is_simulation=False, signature=lost.signature, receipt=lost.receipt, sent_at=timezone.now(), at=timezone.now(),
+    )  # fmt: skip
+    transfer_book(wallet, row, SOL, 5_000)
+    return row
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "outcome, status, left", [("never", "EXPIRED", 0), ("failed", "FAILED", -5_000), ("done", "SUCCESS", -SOL - 5_000)]
+)
+def test_a_transfer_is_settled_the_same_way(
+    sent: TransferLog, rpc: Rpc, owner: Any, outcome: str, status: str, left: int
+) -> None:
+    before = balanced().real_balance_lamports + SOL + 5_000
+    said = Verdict(outcome=outcome, reason="asked the exchange", typed=f"settle transfer {sent.pk} as {outcome}")
+    given = {"transfer_id": sent.pk, "user": owner, "rpc": rpc}
+    with pytest.raises(PlatformError, match="quarter"):
+        settling.transfer_settle_by_hand(verdict=said, now=timezone.now(), **given)
+    row = settling.transfer_settle_by_hand(verdict=said, now=timezone.now() + LATER, **given)
+    assert (TransferLog.objects.get().status, row.balance_change_lamports) == (status, left)
+    assert balanced().real_balance_lamports == before + left
+    with pytest.raises(PlatformError, match="known already"):
+        settling.transfer_settle_by_hand(verdict=said, now=timezone.now() + LATER, **given)
