@@ -12,7 +12,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests import emptying
+from tests import emptying, template
 
 ROOT = Path(__file__).resolve().parent
 # Threads of OpenMP wait for each other by spinning: with more of them than idle cores a fit of 50 ms takes a second.
@@ -37,6 +37,16 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Tests and modules stay until the end: the search for garbage need not go through them again."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """Workers of a parallel run copy one database, each migrating one of its own would take longer."""
+    if run := getattr(request.config, "workerinput", {}).get("testrunuid"):
+        with django_db_blocker.unblock():
+            template.prepare(run)
 
 
 @pytest.fixture(scope="session")

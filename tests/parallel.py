@@ -6,6 +6,8 @@ Loaded with `-p tests.parallel`, before the settings are read. The databases of 
 import os
 from pathlib import Path
 
+import pytest
+
 
 def part(worker: str) -> None:
     """Change the environment for a worker named `gw<number>`: the numbered database counts down from the given one."""
@@ -20,3 +22,11 @@ def part(worker: str) -> None:
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     part(os.environ["PYTEST_XDIST_WORKER"])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The run itself, when its workers have ended."""
+    if not hasattr(session.config, "workerinput") and session.config.getoption("numprocesses", 0):
+        from tests import template
+
+        template.drop()
