@@ -121,7 +121,15 @@ else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
 
 REDIS_URL = env.redis_url("REDIS_URL", default="redis://127.0.0.1:6379/0")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    # Failed logins are counted here, for all processes: in the database, without which nobody could log in anyway.
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "shared_entries",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    },
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},  # figures that each process keeps itself
+}
 # Publish/subscribe knows no numbered databases: the number goes into the prefix.
 LIVE_PREFIX = f"live{REDIS_URL.rpartition('/')[2]}"
 CHANNEL_LAYERS = {

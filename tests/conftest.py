@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -14,12 +13,6 @@ from apps.core.tokens import token_create
 from tests.servers import OwnValkey, valkey_program
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(autouse=True)
-def no_memory() -> None:
-    """Limits on failed logins live in the cache: forget those of other tests."""
-    cache.clear()
 
 
 @pytest.fixture

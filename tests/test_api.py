@@ -2,17 +2,20 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from allauth.account.adapter import get_adapter
 from allauth.mfa.totp.internal import auth as totp
-from django.db import OperationalError, connection
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.utils import timezone
 
-from apps.core.models import ApiToken
+from apps.core.models import ApiToken, SharedEntry
 from apps.core.tokens import admin, read, trade
 from pumpsite import unstorable
 from pumpsite.api import api as platform_api
@@ -67,7 +70,12 @@ def test_trading_needs_trade_and_admin_where_a_wallet_or_its_ways_out_are_made()
         for method, path, operation in operations()
         if path.startswith("/api/buy/") and method != "GET"
     }
-    assert {name for name, scope in asking.items() if scope is admin} == {"POST addresses", "DELETE wallets/{alias}"}
+    assert {name for name, scope in asking.items() if scope is admin} == {
+        "POST addresses",
+        "DELETE wallets/{alias}",
+        "POST orders/{order_id}/settle",
+        "POST transfers/{transfer_id}/settle",
+    }
     for name in (
         "execute-buy",
         "execute-sell",
@@ -151,6 +159,37 @@ def test_login_with_a_wrong_password_is_refused(api: Any, person: Any):
 def test_guessing_passwords_is_slowed_down(api: Any, person: Any):
     codes = [login(api, username="person", password=f"wrong {number}").json()["code"] for number in range(12)]
     assert codes[0] == "LOGIN_FAILED" and codes[-1] == "TOO_MANY_ATTEMPTS"
+
+
+def test_failed_logins_of_all_doors_and_processes_count_together(api: Any, client: Client, person: Any):
+    """They are counted in the database: what one process has seen holds for the others, and after a restart."""
+    for number in range(3):
+        refused(login(api, username="person", password=f"wrong {number}"), 401, "LOGIN_FAILED")
+    form = {"login": "person", "password": "wrong"}
+    said = [client.post("/accounts/login/", form).text for _ in range(3)]
+    assert ["Too many failed login attempts" in text for text in said] == [False, False, True]
+    refused(login(api, username="person", password=PASSWORD), 429, "TOO_MANY_ATTEMPTS")
+    assert SharedEntry.objects.exists()
+    SharedEntry.objects.all().delete()
+    assert login(api, username="person", password=PASSWORD).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_at_the_same_moment_are_counted_one_by_one(rf: Any):
+    """As many processes would make them: every thread has a connection of its own."""
+
+    def guess(_: int) -> bool:
+        adapter = get_adapter()
+        try:
+            adapter.pre_authenticate(rf.post("/api/auth/login"), username="person")
+        except ValidationError:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert 0 < sum(pool.map(guess, range(12))) <= 5
 
 
 def test_login_of_a_user_with_a_second_factor_needs_its_code(api: Any, person: Any, monkeypatch: Any):

@@ -172,3 +172,18 @@ class WebhookAttempt(models.Model):
         db_table = "webhook_attempts"
         ordering = ["message_id", "number", "id"]
         constraints = [models.UniqueConstraint(fields=["message", "number"], name="attempt_once")]
+
+
+class SharedEntry(models.Model):
+    """What all processes must know together for minutes: failed logins. Django's database cache reads and writes it."""
+
+    cache_key = models.CharField(max_length=255, primary_key=True, db_collation="C")
+    value = models.TextField()
+    expires = models.DateTimeField()
+
+    class Meta:
+        db_table = "shared_entries"
+        verbose_name_plural = "shared entries"
+
+    def __str__(self) -> str:
+        return self.cache_key

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, QueryDict
@@ -316,10 +316,10 @@ def market_figures(now: datetime) -> dict[str, str]:
 
 def _kept(key: str, seconds: int, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of a statement, counted again once they are `seconds` old."""
-    found: list[tuple[Any, ...]] | None = cache.get(key)
+    found: list[tuple[Any, ...]] | None = caches["local"].get(key)
     if found is None:
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             found = cursor.fetchall()
-        cache.set(key, found, seconds)
+        caches["local"].set(key, found, seconds)
     return found

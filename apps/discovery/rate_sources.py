@@ -14,7 +14,7 @@ from typing import Literal
 import httpx2
 import msgspec
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 
 from apps.discovery.pumpportal.messages import SOL_MINT
 
@@ -107,10 +107,10 @@ def exact(value: Decimal) -> Decimal:
 
 
 def _usd_per_eur(host: str) -> Decimal:
-    known: Decimal | None = cache.get("usd_per_eur")
+    known: Decimal | None = caches["local"].get("usd_per_eur")
     if known is None:
         known = parse_ecb(_get(f"{host}/stats/eurofxref/eurofxref-daily.xml"))
-        cache.set("usd_per_eur", known, ECB_KEPT_SECONDS)
+        caches["local"].set("usd_per_eur", known, ECB_KEPT_SECONDS)
     return known
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db.models import F
 from django.db.models.functions import TruncHour
 from django.test import Client
@@ -43,7 +43,7 @@ def page(client: Client, db: None) -> Page:
 @pytest.fixture
 def market(db: None, tmp_path: Path) -> str:
     """A small market with every oddity in the tables; gives the mint of its busiest coin."""
-    cache.clear()  # figures are kept for seconds
+    caches["local"].clear()  # figures are kept for seconds
     Phase.objects.get_or_create(
         id=1, defaults={"name": "Baby Zone", "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 10}
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
@@ -27,7 +27,7 @@ ECB_PATH, JUPITER_PATH = "/stats/eurofxref/eurofxref-daily.xml", f"/price/v3?ids
 
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> None:
-    cache.delete("usd_per_eur")
+    caches["local"].delete("usd_per_eur")
 
 
 def test_dollars_and_euros_come_with_their_sources(site: Site) -> None:
