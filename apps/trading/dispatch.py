@@ -126,8 +126,10 @@ def _stopped(order: Order, trading_state: str) -> tuple[str, str] | None:
     return None
 
 
-def _is_halted() -> bool:
-    return bool(queries.trading_state().state == TradingState.State.HALTED)
+def _may_send(order_id: int) -> bool:
+    """Asked right before each sending, of what is written down at that moment."""
+    order = Order.objects.select_related("wallet").get(pk=order_id)
+    return _stopped(order, queries.trading_state().state) is None
 
 
 def _is_allowed(order: Order) -> bool:
@@ -180,7 +182,7 @@ def ticket_of(order: Order) -> Ticket:
         costs=costs_of(order.wallet),
         moves_rent=position is None if is_buy else position is None or position.quantity_base_units == order.base_units,
         is_graduated=Coin.objects.filter(mint=order.mint, graduated=True).exists(),
-        may_send=not _is_halted() and _is_allowed(order),
+        may_send=lambda: _may_send(order.pk),
         sent_at=order.sent_at,
         receipt=Receipt(order.signature, order.receipt) if order.signature else None,
     )

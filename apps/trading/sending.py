@@ -84,15 +84,25 @@ def transfer_claim(pk: int, now: datetime) -> TransferLog | None:
         wallet = wallet_locked(row.wallet_id)
         if row.status != Status.SUBMITTED or row.sent_at is not None:
             return None
-        if queries.trading_state_locked() == TradingState.State.HALTED:
-            transfer_end(pk, Status.EXPIRED, "TRADING_HALTED", "Trading was halted before the transfer was sent.")
-            return None
-        if not unlocking.may_buy(wallet):
-            message = "The wallet was locked before the transfer was sent."
-            transfer_end(pk, Status.EXPIRED, "REAL_TRADING_LOCKED", message)
+        if stopped := _stopped(wallet, queries.trading_state_locked()):
+            transfer_end(pk, Status.EXPIRED, *stopped)
             return None
         taken = TransferLog.objects.filter(pk=pk, status=Status.SUBMITTED, sent_at=None).update(sent_at=now)
     return row if taken else None
+
+
+def _stopped(wallet: Wallet, trading_state: str) -> tuple[str, str] | None:
+    """Code and reason why a transfer may not be sent (any more)."""
+    if trading_state == TradingState.State.HALTED:
+        return "TRADING_HALTED", "Trading was halted before the transfer was sent."
+    if not unlocking.may_buy(wallet):
+        return "REAL_TRADING_LOCKED", "The wallet was locked before the transfer was sent."
+    return None
+
+
+def _may_send(wallet_id: int) -> bool:
+    """Asked right before each sending, of what is written down at that moment."""
+    return _stopped(Wallet.objects.get(pk=wallet_id), queries.trading_state().state) is None
 
 
 def _send(row: TransferLog, rpc: Rpc) -> None:
@@ -111,7 +121,7 @@ def _send(row: TransferLog, rpc: Rpc) -> None:
     if not transfer_sign(row.pk, signed, recent):
         return
     try:
-        rpc.send(bytes(signed))
+        rpc.send(bytes(signed), may_send=lambda: _may_send(row.wallet_id))
     except RpcError as error:
         TransferLog.objects.filter(pk=row.pk, status=Status.SUBMITTED).update(
             status=Status.UNKNOWN, code=error.code, message=str(error)[:500]
@@ -135,8 +145,16 @@ def transfer_signed(row: TransferLog, recent: Blockhash) -> VersionedTransaction
     return VersionedTransaction.populate(message, [signature])
 
 
+@transaction.atomic
 def transfer_sign(pk: int, signed: VersionedTransaction, recent: Blockhash) -> bool:
-    """Note what is about to be sent; False if the transfer has ended meanwhile: then nothing may be sent."""
+    """Note what is about to be sent; False if the transfer has ended or may not be sent any more: then nothing is.
+
+    The kill switch and the locking of the wallet wait for it: once either has been set no transfer is noted any more.
+    """
+    wallet = wallet_locked(TransferLog.objects.values_list("wallet_id", flat=True).get(pk=pk))
+    if stopped := _stopped(wallet, queries.trading_state_locked()):
+        transfer_end(pk, Status.EXPIRED, *stopped)
+        return False
     receipt = {
         "bytes": base64.b64encode(bytes(signed)).decode("ascii"),
         "last_valid_height": recent.last_valid_height,
@@ -158,22 +176,15 @@ def _look(row: TransferLog, rpc: Rpc) -> None:
             transfer_end(row.pk, Status.FAILED, "TRANSACTION_FAILED", f"It failed on the chain: {status.error}")
     elif status.commitment is None:
         if height.height <= row.receipt["last_valid_height"]:
-            if not _is_stopped(row.wallet):  # what is out may still land; this does not help it
-                _again(row, rpc)
+            _again(row, rpc)
         elif status.slot >= height.slot and rpc.first_slot() <= row.receipt["slot"]:
             transfer_end(row.pk, Status.EXPIRED, "BLOCKHASH_EXPIRED", "It did not land in time and never will.")
 
 
-def _is_stopped(wallet: Wallet) -> bool:
-    """Whether trading was halted, or the wallet locked, since the transfer was sent."""
-    is_halted = queries.trading_state().state == TradingState.State.HALTED
-    return is_halted or not unlocking.may_buy(wallet)
-
-
 def _again(row: TransferLog, rpc: Rpc) -> None:
-    """The very same bytes once more: they can land only once."""
+    """The very same bytes once more: they can land only once. Not after a stop: what is out may still land."""
     try:
-        rpc.send(base64.b64decode(row.receipt["bytes"]))
+        rpc.send(base64.b64decode(row.receipt["bytes"]), may_send=lambda: _may_send(row.wallet_id))
     except RpcError as error:
         logger.info("transfer %s was not taken again: %s", row.pk, error)
 

@@ -51,7 +51,7 @@ def mill(server: Server, django_db_setup: None) -> Iterator[Mill]:
     [
         ("trading/dispatch.py", "order.sent_at = timezone.now()", "EXPIRED"),  # claimed, nothing built
         ("venues/pumpportal.py", "note(Receipt(", "EXPIRED"),  # signed, not noted, not sent
-        ("venues/pumpportal.py", "return self._give(signed.raw", "FILLED"),  # noted, not sent
+        ("venues/pumpportal.py", "return self._give(ticket, signed.raw", "FILLED"),  # noted, not sent
         ("venues/pumpportal.py", "if said != signature:", "FILLED"),  # sent
         ("trading/dispatch.py", "wallet_locked(Order.objects", "FILLED"),  # landed, not booked
         ("trading/dispatch.py", "if order.sent_at is not None:  # what", "FILLED"),  # booked, not committed
@@ -83,7 +83,7 @@ def test_killed_order_is_bought_once_or_never(
     [
         ("recent = rpc.blockhash()", "EXPIRED"),  # claimed
         ("if not transfer_sign(", "EXPIRED"),  # signed, not noted
-        ("rpc.send(bytes(signed))", "SUCCESS"),  # noted, not sent
+        ("rpc.send(bytes(signed), may_send", "SUCCESS"),  # noted, not sent
         ("height = rpc.height()", "SUCCESS"),  # sent
         ("ends = TransferLog.objects", "SUCCESS"),  # landed, not booked
         ("changed()", "SUCCESS"),  # booked, not committed

@@ -203,3 +203,24 @@ def test_what_was_signed_but_never_arrived_is_not_sent_after_a_stop(order: Order
     order.refresh_from_db()
     assert (order.status, order.deny_code) == ("EXPIRED", "BLOCKHASH_EXPIRED")
     agrees_with_the_chain(server)
+
+
+def test_the_kill_switch_counts_up_to_the_first_byte(
+    order: Order, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned between the committed signature and the sending: nothing leaves, then or later."""
+    note = dispatch.receipt_note
+
+    def noted_then_halted(*given: Any) -> None:
+        note(*given)
+        services.trading_state_set(state="HALTED")
+
+    monkeypatch.setattr(dispatch, "receipt_note", noted_then_halted)
+    rounds(server, 3, ticks=2)
+    order.refresh_from_db()
+    assert (order.status, bool(order.signature), server.chain.sent) == ("SUBMITTED", True, [])
+    server.chain.tick(GOOD_FOR + 2 * FINAL_AFTER)
+    rounds(server)
+    order.refresh_from_db()
+    assert (order.status, order.deny_code, server.chain.sent) == ("EXPIRED", "BLOCKHASH_EXPIRED", [])
+    agrees_with_the_chain(server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_a_transaction_is_given_to_every_address(pair: Any) -> None:
     rpc, first, second, _ = pair
     signature = rpc.send(signed(first))
     assert first.chain.sent == second.chain.sent == [signature]
+
+
+@pytest.mark.parametrize("yes, sent", [(1, (1, 0)), (0, (0, 0))])
+def test_once_it_may_not_be_sent_any_more_no_further_address_gets_it(
+    pair: Any, yes: int, sent: tuple[int, int]
+) -> None:
+    rpc, first, second, _ = pair
+    answers = iter([True] * yes + [False])
+    with nullcontext() if yes else pytest.raises(RpcError, match="may not be sent"):
+        rpc.send(signed(first), may_send=lambda: next(answers))
+    assert (len(first.chain.sent), len(second.chain.sent)) == sent
 
 
 @pytest.mark.parametrize(

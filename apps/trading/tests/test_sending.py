@@ -232,6 +232,32 @@ def test_locking_stops_what_was_not_sent_yet(wallet: Wallet, node: Server, rpc: 
     assert (node.chain.sent, books_agree(wallet, node)) == ([], True)
 
 
+@pytest.mark.parametrize(
+    "after, end",
+    [
+        ("transfer_signed", ("EXPIRED", "TRADING_HALTED")),  # between the claim and the note
+        ("transfer_sign", ("EXPIRED", "BLOCKHASH_EXPIRED")),  # between the note and the first byte
+    ],
+)
+def test_kill_switch_counts_up_to_the_first_byte(
+    wallet: Wallet, node: Server, rpc: Rpc, monkeypatch: pytest.MonkeyPatch, after: str, end: tuple[str, str]
+) -> None:
+    step = getattr(sending, after)
+
+    def halted_then(*given: Any) -> Any:
+        done = step(*given)
+        services.trading_state_set(state="HALTED")
+        return done
+
+    monkeypatch.setattr(sending, after, halted_then)
+    row = send()
+    sending.round_once(rpc, timezone.now())
+    node.chain.tick(GOOD_FOR + 2 * FINAL_AFTER)
+    sending.round_once(rpc, timezone.now())
+    assert ended(row) == end
+    assert (node.chain.sent, books_agree(wallet, node)) == ([], True)
+
+
 def test_kill_switch_stops_what_was_not_sent_yet(wallet: Wallet, node: Server, rpc: Rpc) -> None:
     row = send()
     services.trading_state_set(state="HALTED")

@@ -31,6 +31,11 @@ from apps.discovery.curve import Side
 from apps.trading.fills import Costs, Fill
 
 
+def always() -> bool:
+    """Nothing stops it."""
+    return True
+
+
 class OrderEndedError(Exception):
     """The order has ended or has a receipt already: what was prepared must not be sent."""
 
@@ -59,7 +64,7 @@ class Ticket:
     `least_lamports` are what it must bring at least (a buy, a sale), from the quote and the slippage limit.
     `moves_rent`: whether a buy opens the token account (rent is paid) or a sale of everything may close it.
     `is_graduated`: whether the coin has left its curve for the pool, as far as the feed knows.
-    `may_send`: whether its bytes may still be given to nodes; trading was halted or locked meanwhile where not.
+    `may_send` asks anew whether its bytes may be given to a node now: not once trading is halted or the wallet locked.
     """
 
     order_id: int
@@ -77,7 +82,7 @@ class Ticket:
     costs: Costs
     moves_rent: bool
     is_graduated: bool
-    may_send: bool = True
+    may_send: Callable[[], bool] = field(default=always, compare=False)
     sent_at: datetime | None = None
     receipt: Receipt | None = None
 
@@ -135,7 +140,7 @@ class Venue(Protocol):
     """A place that executes real orders. Both calls may take seconds; they run outside of any transaction."""
 
     def send(self, ticket: Ticket, note: Note) -> Answer | Pending | Unknown:
-        """Execute an order that was never sent. Called once for an order, ever."""
+        """Execute an order that was never sent. Called once for an order, ever; asks `may_send` before each sending."""
 
     def look(self, ticket: Ticket) -> Answer | Pending | Unknown:
         """Where the order with `ticket.receipt` stands. May send the same bytes again (`may_send`), nothing else."""

@@ -40,7 +40,7 @@ from apps.trading.venues.checks import (
     message_of,
 )
 from apps.trading.venues.outcomes import failure_of, outcome_checked, watched
-from apps.trading.venues.rpc import Blockhash, Commitment, Kind, Rpc, RpcError, Simulation, Status
+from apps.trading.venues.rpc import STOPPED, Blockhash, Commitment, Kind, Rpc, RpcError, Simulation, Status
 from apps.trading.venues.wire import Reply, WireError
 
 ATTEMPTS = 2
@@ -115,7 +115,7 @@ class PumpPortal:
         except PlatformError as error:
             return Rejected(error.code, error.message, is_final=True)
         note(Receipt(signed.signature, _details(signed)))
-        return self._give(signed.raw, signed.signature, self._jito(ticket))
+        return self._give(ticket, signed.raw, signed.signature)
 
     def _signed(self, ticket: Ticket) -> _Signed:
         """The transaction, checked, simulated, signed. Raises VenueRefusedError, TransactionRefusedError, RpcError."""
@@ -216,11 +216,13 @@ class PumpPortal:
         after = dict(zip(order, simulation.accounts, strict=True))
         outcome_checked(dict(zip(order, before, strict=True)), after, bounds, found)
 
-    def _give(self, raw: bytes, signature: str, also: Sequence[str] = ()) -> Pending | Unknown:
+    def _give(self, ticket: Ticket, raw: bytes, signature: str) -> Pending | Unknown:
         """Give the same bytes to the nodes; whatever they say, the signature tells the truth later."""
         try:
-            said = self.rpc.send(raw, also=also)
+            said = self.rpc.send(raw, also=self._jito(ticket), may_send=ticket.may_send)
         except RpcError as error:
+            if error.code == STOPPED:
+                return Pending()  # what is out may still land; this does not help it
             return Unknown(error.code, f"it may have been taken: {error}")
         if said != signature:
             return Unknown("RPC_OTHER_SIGNATURE", "the node answered with another signature")
@@ -244,9 +246,7 @@ class PumpPortal:
         if status.commitment is not None:
             return self._landed(ticket, receipt, status)
         if final.height <= int(receipt.details["last_valid_height"]):
-            if not ticket.may_send:  # what is out may still land; this does not help it
-                return Pending()
-            return self._give(base64.b64decode(receipt.details["transaction"]), receipt.signature, self._jito(ticket))
+            return self._give(ticket, base64.b64decode(receipt.details["transaction"]), receipt.signature)
         if status.slot < final.slot:
             return Unknown("RPC_BEHIND", "the node that was asked is behind")
         if self.rpc.first_slot() > int(receipt.details["slot"]):

@@ -29,6 +29,7 @@ from apps.trading.venues.wire import Reply, WireError
 Commitment = Literal["processed", "confirmed", "finalized"]
 TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 TOKEN_2022_PROGRAM = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
+STOPPED = "SENDING_STOPPED"  # the code of what may not be sent any more
 MOST_ACCOUNTS = 100  # of one getMultipleAccounts
 BUSY_SECONDS = 1.0  # an address that says 429 without saying for how long
 _BUSY = frozenset({429, 502, 503, 504})
@@ -227,16 +228,20 @@ class Rpc:
 
     # --- Sending ------------------------------------------------------------------------------------------
 
-    def send(self, transaction: bytes, *, also: Sequence[str] = ()) -> str:
+    def send(self, transaction: bytes, *, also: Sequence[str] = (), may_send: Callable[[], bool] = lambda: True) -> str:
         """Give signed bytes to every address (`also`: further ones, such as Jito's); the signature.
 
-        The nodes neither simulate nor repeat it: that is the caller's. Where one took it, it counts as taken. Raises
-        RpcError: RETRYABLE or FINAL only where no address can have taken it, else UNKNOWN.
+        `may_send` is asked before each; from its first no on nobody gets them any more. The nodes neither simulate nor
+        repeat it: that is the caller's. Where one took it, it counts as taken. Raises RpcError: RETRYABLE or FINAL only
+        where no address can have taken it (SENDING_STOPPED: none was asked), else UNKNOWN.
         """
         options = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
         addresses = [*self._addresses, *map(_Address, also)]
         taken, failed = "", []
         for address in addresses:
+            if not may_send():
+                failed.append(RpcError(Kind.FINAL, STOPPED, "it may not be sent any more"))
+                break
             try:
                 taken = str(self._ask(address, "sendTransaction", [_text(transaction), options])) or taken
             except RpcError as error:
