@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from apps.discovery.curve import BPS
 from apps.discovery.models import Coin, StreamState
-from apps.trading import queries, unlocking
+from apps.trading import fee_account, queries, unlocking
 from apps.trading.book import TABLES
 from apps.trading.execution import order_settle
 from apps.trading.judging import judge_again
@@ -147,11 +147,14 @@ def receipt_note(order_id: int, receipt: Receipt) -> None:
     """Commit what finds a transaction again; nothing is sent that this has not committed.
 
     The kill switch and the locking of a wallet wait for it, so once either has been set no order is noted any more.
-    Raises OrderStoppedError then, OrderEndedError where the order has ended or has a receipt already.
+    Raises OrderStoppedError then, and for a buy that would pay PumpPortal's fee to another account; OrderEndedError
+    where the order has ended or has a receipt already.
     """
     order = TABLES.order(order_id)
     if stopped := _stopped(order, queries.trading_state_locked()):
         raise OrderStoppedError(*stopped)
+    if other := fee_account.refused(order, receipt.details.get("fee_account", ""), timezone.now()):
+        raise OrderStoppedError(*other)
     waiting = Order.objects.filter(pk=order_id, status=Order.Status.SUBMITTED, signature__isnull=True)
     if not waiting.update(signature=receipt.signature, receipt=receipt.details):
         raise OrderEndedError(f"order {order_id} has ended or has a receipt already")

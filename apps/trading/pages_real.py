@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,9 +16,18 @@ from django.utils.translation import gettext as _
 from apps.core import display
 from apps.core.htmx import page_of
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
-from apps.trading import comparison, unlocking
+from apps.trading import comparison, fee_account, unlocking
 from apps.trading.comparison import Pair, Summary
-from apps.trading.models import ChainCheck, Difference, Order, RealUnlock, SavedAddress, TransferLog, Wallet
+from apps.trading.models import (
+    ChainCheck,
+    Difference,
+    Order,
+    RealUnlock,
+    SavedAddress,
+    TransferLog,
+    VenueFeeAccount,
+    Wallet,
+)
 from apps.trading.pages import symbols
 
 TRANSFER_TONES = {"SUCCESS": "good", "SUBMITTED": "wait", "UNKNOWN": "wait", "FAILED": "bad", "EXPIRED": "bad"}
@@ -79,6 +89,15 @@ def real_wallets(now: datetime) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def fee_shown() -> dict[str, Any]:
+    """The account that PumpPortal's fee goes to, and who named it."""
+    return {
+        "is_set": bool(settings.PUMPPORTAL_FEE_ACCOUNTS),
+        "noted": VenueFeeAccount.objects.first(),
+        "accounts": fee_account.known(),
+    }
 
 
 def unlocks_table() -> Table:

@@ -30,6 +30,7 @@ def real(request: HttpRequest) -> HttpResponse:
         "differences": pages_real.differences_rows(),
         "checks": pages_real.checks_table(),
         "doubtful": pages_settle.doubtful_rows(timezone.now()),
+        "fee": pages_real.fee_shown(),
         "settlements": pages_settle.settlements_table(),
         "may_unlock": _may_unlock(request),
         "has_factor": identity.has_second_factor(request.user),

@@ -8,7 +8,7 @@ from apps.trading.models.orders import Order, Position, TradeLog
 from apps.trading.models.reconciliation import ChainCheck, Difference
 from apps.trading.models.settlements import Settlement
 from apps.trading.models.shadows import ShadowFill
-from apps.trading.models.state import TraderProgress, TradingState
+from apps.trading.models.state import TraderProgress, TradingState, VenueFeeAccount
 from apps.trading.models.strategies import Strategy, StrategyFiltered, StrategyVersion
 from apps.trading.models.transfers import SavedAddress, TransferLog
 from apps.trading.models.unlocks import IdentityCheck, RealUnlock
@@ -38,5 +38,6 @@ __all__ = [
     "TraderProgress",
     "TradingState",
     "TransferLog",
+    "VenueFeeAccount",
     "Wallet",
 ]

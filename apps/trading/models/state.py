@@ -36,3 +36,19 @@ class TraderProgress(models.Model):
     class Meta:
         db_table = "trader_progress"
         constraints = [models.CheckConstraint(name="trader_progress_single_row", condition=Q(id=1))]
+
+
+class VenueFeeAccount(models.Model):
+    """The one account that PumpPortal's fee goes to, as the first real order named it."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    address = models.CharField(max_length=64)
+    order_id = models.BigIntegerField(help_text="the order whose transaction named it first")
+    noted_at = models.DateTimeField(help_text="wall clock")
+
+    class Meta:
+        db_table = "venue_fee_account"
+        constraints = [models.CheckConstraint(name="venue_fee_account_single_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return self.address

@@ -137,6 +137,7 @@ WRONG: dict[str, tuple[Callable[[list[Instruction], Pubkey], bytes], str]] = {
     "other program": (_with(Instruction(THIEF, b"", [AccountMeta(WALLET, True, True)])), "TRANSACTION_OTHER_PROGRAM"),
     "more SOL out": (_with_transfer(SOL), "TRANSACTION_OTHER_TRANSFER"),
     "a little more SOL out": (_with_transfer(STAKE // 150), "TRANSACTION_OTHER_TRANSFER"),
+    "a lamport to a second account": (_with_transfer(1), "TRANSACTION_OTHER_TRANSFER"),
     "tip not asked for": (
         _with(transfer(TransferParams(from_pubkey=WALLET, to_pubkey=min(programs.JITO_TIPS, key=str), lamports=1))),
         "TRANSACTION_TIP_TOO_HIGH",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.trading.tests.chain import GOOD_FOR
+from apps.trading.tests.chain import GOOD_FOR, VENUE
 from apps.trading.tests.chain_servers import (
     rpc_error,
     says,
@@ -187,5 +187,6 @@ def test_a_node_without_the_old_blocks_cannot_let_an_order_expire(desk: Desk) ->
 def test_signed_bytes_are_kept_with_the_receipt(desk: Desk) -> None:
     desk.send(desk.buy())
     details = desk.receipts[0].details
-    assert set(details) == {"transaction", "last_valid_height", "slot"}
+    assert set(details) == {"transaction", "last_valid_height", "slot", "fee_account"}
+    assert details["fee_account"] == str(VENUE)
     assert bytes(KEY)[:32] not in base64.b64decode(details["transaction"])

@@ -11,7 +11,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -19,8 +21,8 @@ from solders.pubkey import Pubkey
 from apps.core import sealing
 from apps.trading import dispatch, keys, real, services, unlocking
 from apps.trading.ledger_queries import difference_of
-from apps.trading.models import Order, Position, TradeLog, Wallet
-from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
+from apps.trading.models import Order, Position, TradeLog, VenueFeeAccount, Wallet
+from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR, VENUE
 from apps.trading.tests.chain_servers import Server, open_chain, silence, taken_in_silence
 from apps.trading.tests.conftest import SOL, World
 from apps.trading.tests.rounds import run
@@ -223,4 +225,46 @@ def test_the_kill_switch_counts_up_to_the_first_byte(
     rounds(server)
     order.refresh_from_db()
     assert (order.status, order.deny_code, server.chain.sent) == ("EXPIRED", "BLOCKHASH_EXPIRED", [])
+    agrees_with_the_chain(server)
+
+
+# --- The account that takes PumpPortal's fee -----------------------------------------------------------
+def test_the_first_order_notes_the_fee_account_and_the_page_shows_it(order: Order, server: Server) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("reader"))
+    assert "first real order" in client.get("/trading/real/").text
+    rounds(server, 3, ticks=2)
+    noted = VenueFeeAccount.objects.get()
+    assert (noted.address, noted.order_id) == (str(VENUE), order.pk)
+    assert str(VENUE) in client.get("/trading/real/").text
+
+
+@pytest.mark.parametrize(
+    "known, allowed, end",
+    [
+        ("somebody else", [], ("EXPIRED", "VENUE_FEE_ACCOUNT_OTHER")),
+        ("", ["somebody else"], ("EXPIRED", "VENUE_FEE_ACCOUNT_OTHER")),
+        ("somebody else", [str(VENUE), "another"], ("FILLED", "")),
+    ],
+)
+def test_a_buy_that_pays_another_fee_account_is_not_sent(
+    order: Order, server: Server, settings: Any, known: str, allowed: list[str], end: tuple[str, str]
+) -> None:
+    settings.PUMPPORTAL_FEE_ACCOUNTS = allowed
+    if known:
+        VenueFeeAccount.objects.create(address=known, order_id=1, noted_at=timezone.now())
+    rounds(server, 3, ticks=2)
+    order.refresh_from_db()
+    assert (order.status, order.deny_code) == end
+    assert bool(server.chain.sent) is (end[0] == "FILLED")
+    agrees_with_the_chain(server)
+
+
+def test_a_sale_is_sent_whoever_takes_the_fee(order: Order, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    rounds(server, 3, ticks=2)
+    VenueFeeAccount.objects.update(address="somebody else")
+    sale = services.sell_manual(alias="test", mint=str(MINT))
+    rounds(server, 3, ticks=2)
+    sale.refresh_from_db()
+    assert sale.status == "FILLED" and "instead of somebody else" in caplog.text
     agrees_with_the_chain(server)

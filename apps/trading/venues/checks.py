@@ -55,6 +55,7 @@ class Found:
     units: int = MOST_UNITS
     unit_price: int = 0
     venue_fee: int = 0
+    venue_fee_to: set[Pubkey] = field(default_factory=set)
     tip: int = 0
     trades: int = 0
     instructions: list[Instruction] = field(default_factory=list)
@@ -113,6 +114,8 @@ def instructions_checked(instructions: Sequence[Instruction], bounds: Bounds) ->
         raise TransactionRefusedError("TRANSACTION_FEE_TOO_HIGH", message)
     if found.tip > bounds.tip:
         raise TransactionRefusedError("TRANSACTION_TIP_TOO_HIGH", f"tips {found.tip} lamports instead of {bounds.tip}")
+    if len(found.venue_fee_to) > 1:
+        raise TransactionRefusedError("TRANSACTION_OTHER_TRANSFER", "sends SOL to more than one other account")
     if bounds.side == "buy" and found.venue_fee * BPS > bounds.amount * VENUE_FEE_MOST_BPS:
         raise TransactionRefusedError("TRANSACTION_OTHER_TRANSFER", f"sends {found.venue_fee} lamports elsewhere")
     return found
@@ -191,6 +194,7 @@ def _system(one: Instruction, bounds: Bounds, found: Found) -> Instruction:
         found.tip += lamports
     elif to not in programs.token_accounts(bounds.wallet, programs.WRAPPED_SOL) and to != bounds.wallet:
         found.venue_fee += lamports
+        found.venue_fee_to.add(to)
     return one
 
 

@@ -86,6 +86,7 @@ class _Signed:
     raw: bytes
     signature: str
     recent: Blockhash
+    fee_account: str
 
 
 class PumpPortal:
@@ -142,7 +143,8 @@ class PumpPortal:
         transaction = VersionedTransaction.populate(message, [signature])
         if not all(transaction.verify_with_results()):
             raise VenueRefusedError("KEY_WRONG", "the signature does not belong to the wallet", is_final=True)
-        return _Signed(bytes(transaction), str(signature), recent)
+        fee_account = "".join(map(str, found.venue_fee_to))  # at most one
+        return _Signed(bytes(transaction), str(signature), recent, fee_account)
 
     def _bounds(self, ticket: Ticket) -> Bounds:
         tip = ticket.costs.tip_lamports if self.terms.jito_url else 0
@@ -315,6 +317,7 @@ def _details(signed: _Signed) -> dict[str, Any]:
         "transaction": base64.b64encode(signed.raw).decode("ascii"),
         "last_valid_height": signed.recent.last_valid_height,
         "slot": signed.recent.slot,
+        "fee_account": signed.fee_account,
     }
 
 
