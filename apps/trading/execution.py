@@ -12,7 +12,7 @@ from typing import Any
 from apps.trading import bookings
 from apps.trading.book import TABLES, Book
 from apps.trading.fills import CHARGED, Fill, FillRejectedError, RejectCode
-from apps.trading.levels import position_arm
+from apps.trading.levels import position_arm, rungs_sold
 from apps.trading.market import Market
 from apps.trading.models import Order, Position, TradeLog, Wallet
 from apps.trading.orders import wallet_roll_day
@@ -141,7 +141,7 @@ def _apply_fill(
         held.peak_price_sol = max(held.peak_price_sol or 0.0, fill.price_sol)
     else:
         held.exit_price_sol = _average_exit(held, fill)
-        held.rungs_done = max(held.rungs_done, order.rungs or 0)
+        rungs_sold(held, order)
         held.judged_at, held.judged_seq = market.at, market.last_seq
     _write_holding(held, holding)
     if not wallet.is_test:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from apps.trading.exits import BPS, Levels, Rung
-from apps.trading.models import Position, Strategy
+from apps.trading.models import Order, Position, Strategy
 
 KEPT = (
     "ladder",
@@ -23,7 +23,7 @@ KEPT = (
 
 def position_arm(position: Position, strategy: Strategy, initial_buy_base_units: int | None) -> None:
     """Give a position the exits that the strategy has now; nothing is saved. Rungs that are sold stay sold, and so do
-    those of another ladder that lie no higher.
+    those of another ladder that lie no higher, whatever ladders there were in between.
 
     A share of the creator's first buy becomes an amount; where that buy is not known there is no such rule.
     """
@@ -31,7 +31,10 @@ def position_arm(position: Position, strategy: Strategy, initial_buy_base_units:
     share = strategy.exits.get("creator_sold_bps")
     if share is not None and initial_buy_base_units:
         rules["creator_sold_base_units"] = -(-initial_buy_base_units * share // BPS)
-    position.rungs_done = rungs_moved(position, rules.get("ladder", []), position.rungs_done)
+    gain_bps = gain_sold(position, position.rungs_done)
+    if gain_bps is not None:
+        rules["sold_gain_bps"] = gain_bps
+    position.rungs_done = rungs_until(rules.get("ladder", []), gain_bps)
     position.rules = rules
     position.strategy_version = strategy.version
     position.stop_loss_bps, position.take_profit_bps = strategy.stop_loss_bps, strategy.take_profit_bps
@@ -39,13 +42,26 @@ def position_arm(position: Position, strategy: Strategy, initial_buy_base_units:
     position.timeout_at = position.opened_at + timedelta(seconds=timeout) if timeout is not None else None
 
 
-def rungs_moved(position: Position, ladder: Sequence[Mapping[str, int]], done: int) -> int:
-    """How many rungs of another ladder lie at or below the gain of the last of `done` rungs of a position's own."""
-    own = position.rules.get("ladder", [])
-    if not own or not done:
-        return 0
-    gain_bps = own[min(done, len(own)) - 1]["gain_bps"]
-    return sum(rung["gain_bps"] <= gain_bps for rung in ladder)
+def gain_sold(position: Position, done: int) -> int | None:
+    """The gain (basis points) up to which a position's rungs are sold with `done` of its ladder; None: not one."""
+    gains = [position.rules["sold_gain_bps"]] if "sold_gain_bps" in position.rules else []
+    if done and (own := position.rules.get("ladder")):
+        gains.append(own[min(done, len(own)) - 1]["gain_bps"])
+    return max(gains, default=None)
+
+
+def rungs_until(ladder: Sequence[Mapping[str, int]], gain_bps: int | None) -> int:
+    """How many rungs of a ladder lie at or below a gain."""
+    return 0 if gain_bps is None else sum(rung["gain_bps"] <= gain_bps for rung in ladder)
+
+
+def rungs_sold(position: Position, order: Order) -> None:
+    """Note the rungs that an order has sold, also where the ladder has changed while it was under way."""
+    position.rungs_done = max(position.rungs_done, order.rungs or 0)
+    selling = position.rules.get("selling", {}).get(str(order.pk))
+    if selling is not None:
+        gain_bps = max(selling, position.rules.get("sold_gain_bps", selling))
+        position.rules = {**position.rules, "sold_gain_bps": gain_bps}
 
 
 def levels_of(position: Position) -> Levels:

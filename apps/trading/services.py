@@ -48,7 +48,6 @@ WALLET_FIELDS = frozenset(
 )
 STRATEGY_FIELDS = frozenset(
     {
-        "is_active",
         "active_model_ids",
         "min_probability",
         "stake_lamports",
@@ -323,17 +322,6 @@ def strategy_create(
     require_amount(stake_lamports)
     definition = strategies.flat(Strategy(stake_lamports=stake_lamports), columns)
     return strategies.strategy_make(name=name, wallet_alias=wallet_alias, definition=definition, is_active=is_active)
-
-
-@transaction.atomic
-def strategy_update(*, name: str, **changes: Any) -> Strategy:
-    """Change columns of a strategy, which makes a new version; open positions keep their exits."""
-    _require_fields(changes, STRATEGY_FIELDS)
-    is_active = changes.pop("is_active", None)
-    if is_active is not None:
-        strategies.strategy_switch(name=name, is_active=is_active)
-    definition = strategies.flat(strategies.strategy_get(name), changes)
-    return strategies.strategy_change(name=name, definition=definition)
 
 
 def demo_setup() -> Strategy:

@@ -20,7 +20,7 @@ from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.trading import queries, rows
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
-from apps.trading.levels import position_arm, rungs_moved
+from apps.trading.levels import gain_sold, position_arm, rungs_until
 from apps.trading.models import Order, Position, Strategy, StrategyVersion, Wallet
 from apps.trading.strategy_files import StrategyFile, strategy_read, strategy_written
 from apps.trading.strategy_models import names_by_number, numbers_by_name, require_models
@@ -221,20 +221,28 @@ def strategy_apply(*, name: str) -> int:
     Wallet.objects.select_for_update().get(pk=strategy.wallet_id)  # the trader writes positions under this lock
     held = list(Position.objects.select_for_update().filter(strategy=strategy, status="OPEN").order_by("pk"))
     for position in held:
-        _rungs_move(position, strategy)
+        selling = _rungs_move(position, strategy)
         position_arm(position, strategy, rows.initial_buy_of(position.mint))
+        if selling:
+            position.rules["selling"] = selling
         position.save(update_fields=[*COLUMN_EXITS[:2], "timeout_at", "rules", "rungs_done", "strategy_version",
                                      "slippage_bps"])  # fmt: skip
     _changed()
     return len(held)
 
 
-def _rungs_move(position: Position, strategy: Strategy) -> None:
-    """Let a rung that is being sold be one of the strategy's ladder."""
+def _rungs_move(position: Position, strategy: Strategy) -> dict[str, int]:
+    """Let the rungs that are being sold be of the strategy's ladder; the gain of each order's last one."""
+    gains: dict[str, int] = {}
     selling = Order.objects.filter(position=position, side="sell", status__in=Order.IN_FLIGHT, rungs__isnull=False)
     for order in selling.select_for_update():
-        order.rungs = rungs_moved(position, strategy.exits.get("ladder", []), order.rungs or 0)
+        gain_bps = position.rules.get("selling", {}).get(str(order.pk)) or gain_sold(position, order.rungs or 0)
+        if gain_bps is None:
+            continue
+        gains[str(order.pk)] = gain_bps
+        order.rungs = rungs_until(strategy.exits.get("ladder", []), gain_bps)
         order.save(update_fields=["rungs"])
+    return gains
 
 
 def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: str | None = None) -> Strategy:

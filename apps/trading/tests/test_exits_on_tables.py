@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.discovery.models import Coin, CoinTransaction
 from apps.predictions.models import AlertEvaluation, Prediction
-from apps.trading import backtest, engine, judging, rehearsal, services, strategies
+from apps.trading import backtest, engine, execution, judging, rehearsal, services, strategies
 from apps.trading.book import TABLES
 from apps.trading.definitions import definition_parse
 from apps.trading.exits import Trigger
@@ -22,6 +22,7 @@ from apps.trading.rehearsal import START, Beat, beat_write
 from apps.trading.tests.conftest import SOL, World, at, models_at_work
 from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.tests.test_backtest import COINS, same_as_paper, told
+from apps.trading.venues import Expired
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +72,49 @@ def test_rung_that_is_sold_or_on_its_way_is_not_sold_again_by_another_ladder(sta
     run(started, 16)
     position.refresh_from_db()
     assert (position.rungs_done, len(sales(position))) == (2, 1)
+
+
+@pytest.mark.parametrize("is_sold", [True, False])
+@pytest.mark.parametrize("between", [None, [{"gain_bps": 2500, "share_bps": 1000}]])
+def test_rung_sold_is_remembered_over_a_change_and_back(
+    started: World, is_sold: bool, between: list[dict[str, int]] | None
+) -> None:
+    """The ladder is taken away or changed, applied, and put back as it was: its first rung is not sold again."""
+    mint, position = held(started, **OFF, exits=LADDER)
+    started.trade(mint, 6 * SOL, 10)
+    run(started, 10)
+    if is_sold:
+        run(started, 12)
+    for ladder in (between, LADDER["ladder"]):
+        definition = strategies.definition_of(Strategy.objects.get()).as_json()
+        definition["exits"].pop("ladder", None)
+        definition["exits"] |= {"ladder": ladder} if ladder else {"timeout_seconds": 900}
+        strategies.strategy_change(name="s", definition=definition_parse(definition))
+        strategies.strategy_apply(name="s")
+        run(started, 14)
+    started.trade(mint, SOL // 100, 16)
+    run(started, 18)
+    position.refresh_from_db()
+    assert (position.rungs_done, len(sales(position))) == (1, 1)
+    started.trade(mint, 10 * SOL, 20)
+    run(started, 22)
+    position.refresh_from_db()
+    assert (position.status, position.rungs_done) == ("CLOSED", 2)
+    books_balance()
+
+
+def test_rung_whose_sale_expired_after_a_change_is_sold_again(started: World) -> None:
+    mint, position = held(started, **OFF, exits=LADDER)
+    started.trade(mint, 6 * SOL, 10)
+    run(started, 10)
+    strategies.strategy_apply(name="s")
+    Position.objects.filter(pk=position.pk).update(judged_seq=-1)
+    order = Order.objects.get(side="sell")
+    execution.order_settle(order_id=order.pk, answer=Expired("LOST", "never executed"), at=at(12))
+    started.trade(mint, SOL // 100, 16)
+    run(started, 20)
+    position.refresh_from_db()
+    assert (position.rungs_done, [one[2] for one in sales(position)]) == (1, ["EXPIRED", "FILLED"])
 
 
 def test_price_that_leaps_over_rungs_sells_them_at_once(started: World) -> None:

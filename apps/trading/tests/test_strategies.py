@@ -10,7 +10,7 @@ from django.test import Client
 from apps.core.errors import PlatformError
 from apps.discovery.models import Coin, CoinMetric, CoinStream, CreatorHistory
 from apps.predictions.models import ActiveModel
-from apps.trading import entries, facts, services, strategies
+from apps.trading import entries, facts, strategies
 from apps.trading.definitions import Definition, definition_parse
 from apps.trading.forms_strategies import value_shown, value_typed
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, StrategyVersion
@@ -64,7 +64,8 @@ def test_entry_under_way_opens_with_the_version_that_ordered_it(started: World) 
     started.strategy(stop_loss_bps=1234)
     started.alert(mint, 5)
     run(started, 5)
-    services.strategy_update(name="s", stop_loss_bps=99, exits={"trailing_bps": 500})
+    changes = {"stop_loss_bps": 99, "exits": {"trailing_bps": 500}}
+    strategies.strategy_change(name="s", definition=strategies.flat(strategies.strategy_get("s"), changes))
     run(started, 6)
     position = Position.objects.get()
     assert (position.strategy_version, position.stop_loss_bps, position.rules.get("trailing_bps")) == (1, 1234, None)

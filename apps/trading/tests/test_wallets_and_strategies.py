@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from apps.core.errors import PlatformError
-from apps.trading import services, transfers
+from apps.trading import services, strategies, transfers
 from apps.trading.models import Order, Wallet
 from apps.trading.orders import BuyIntent, order_buy
 from apps.trading.rehearsal import wait_until
@@ -27,7 +27,8 @@ def test_demo_has_its_wallet_and_strategy_once(started: World) -> None:
 
 def test_strategy_change_leaves_open_positions_alone(started: World) -> None:
     _, position = held(started)
-    services.strategy_update(name="s", stop_loss_bps=1, timeout_seconds=1)
+    definition = strategies.flat(strategies.strategy_get("s"), {"stop_loss_bps": 1, "timeout_seconds": 1})
+    strategies.strategy_change(name="s", definition=definition)
     position.refresh_from_db()
     assert (position.stop_loss_bps, position.timeout_at) == (2000, at(96))
 
@@ -36,9 +37,9 @@ def test_strategy_switched_on_again_skips_the_alerts_of_the_meantime(started: Wo
     mint = started.coin()
     started.wallet()
     started.strategy()
-    services.strategy_update(name="s", is_active=False)
+    strategies.strategy_switch(name="s", is_active=False)
     started.alert(mint, 5)
-    services.strategy_update(name="s", is_active=True)
+    strategies.strategy_switch(name="s", is_active=True)
     run(started, 6)
     assert not Order.objects.exists()
 

@@ -108,13 +108,17 @@ def _text(result: dict[str, Any]) -> list[str]:
         f"{result['open_positions']} held",
     ]
     lines += [f"  let pass by {reason}: {alerts}" for reason, alerts in result["filtered"].items()]
-    lines += [f"  {o['side']} {o['status']} {o['code']}: {o['orders']}" for o in result["orders"]]
+    lines += [f"  {_ending(one)}: {one['orders']}" for one in result["orders"]]
     lines += [
         f"  {e['exit_reason']}: {e['positions']} positions, {e['winners']} winners, {_sol(e['pnl_lamports'])} SOL"
         for e in result["exits"]
     ]
     lines.append("costs: " + ", ".join(f"{part} {_sol(value)}" for part, value in result["costs_lamports"].items()))
     return lines + _chance(result["monte_carlo"]) + _sensitivity(result.get("sensitivity", []))
+
+
+def _ending(row: dict[str, Any]) -> str:
+    return " ".join(filter(None, (row["side"], row["status"], row["code"])))
 
 
 def _warnings(result: dict[str, Any]) -> list[str]:
