@@ -32,6 +32,7 @@ def pytest_configure() -> None:
     hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     hypothesis_settings.load_profile("tests")
     gc.set_threshold(20_000, 20, 20)
+    settings.WHITENOISE_AUTOREFRESH = True  # or each client of a test would look at every static file when it is made
 
 
 def pytest_collection_finish() -> None:

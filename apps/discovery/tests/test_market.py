@@ -20,7 +20,7 @@ from apps.discovery.pumpportal.market import Market
 from apps.discovery.pumpportal.market_frames import USDC
 
 START = 1_790_000_000.0
-HOUR = 3600.0
+HOUR, LENGTH = 3600.0, 4500.0
 CREATE_KEYS = [
     "signature",
     "mint",
@@ -58,7 +58,7 @@ Frame = dict[str, Any]
 
 @dataclass(frozen=True)
 class Day:
-    """An hour and a half of the market, frames by kind."""
+    """75 minutes of the market, frames by kind."""
 
     market: Market
     creates: list[tuple[float, Frame]]
@@ -74,7 +74,7 @@ class Day:
 def day() -> Day:
     market = Market(8, START)
     day = Day(market, [], defaultdict(list), [])
-    for at, frame in market.until(START + 1.5 * HOUR):
+    for at, frame in market.until(START + LENGTH):
         if frame["txType"] == "create":
             day.creates.append((at, frame))
         elif frame["txType"] == "migrate":
@@ -175,7 +175,7 @@ def test_complete_curve_is_not_traded_and_migrates(day: Day) -> None:
     complete = {
         mint: trades[-1][0]
         for mint, trades in day.trades.items()
-        if curve.is_complete(_reserves(trades[-1][1])) and trades[-1][0] < START + 1.5 * HOUR - 10
+        if curve.is_complete(_reserves(trades[-1][1])) and trades[-1][0] < START + LENGTH - 10
     }
     migrated = {frame["mint"] for _, frame in day.migrations}
     assert complete

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from apps.discovery.importer import Imported, import_file
 from apps.discovery.models import CoinTransaction, StreamState
 from apps.discovery.pumpportal import replay
 from apps.discovery.pumpportal.server import Frame
+from apps.discovery.recordings import open_recording
 from apps.discovery.services import stream_config_load
 from apps.discovery.tests.process import Feed, StreamProcess, wait_until
 from apps.predictions.models import AlertEvaluation
@@ -102,13 +103,21 @@ def comparable(run: Run) -> None:
     run.book.ledger = [one for one in run.book.ledger if one.kind != "RELEASE" or one.order_id not in numbers]
 
 
+def cut(recording: Path, into: Path) -> Path:
+    """A history of the recording's first trades, those received before END."""
+    end = END.strftime("%Y-%m-%dT%H:%M:%S").encode()
+    with open_recording(recording) as lines:
+        into.write_bytes(next(lines) + b"".join(takewhile(lambda line: line < end, lines)))
+    return into
+
+
 @pytest.fixture
-def recorded(recordings: Path, settings: Any) -> Path:
+def recorded(recordings: Path, settings: Any, tmp_path: Path) -> Path:
     """The recorded history, imported."""
     for name, value in TERMS.items():
         setattr(settings, name, value)
-    history = recordings / "trades_2025-09-05_to_07.csv.gz"
-    import_file(history, stream_config_load(), Imported(), until_ms=round(END.timestamp() * 1000))
+    history = cut(recordings / "trades_2025-09-05_to_07.csv.gz", tmp_path / "recorded.csv")
+    import_file(history, stream_config_load(), Imported())
     return history
 
 
