@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.core import display
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
-from apps.trading import backtest_compare, backtest_plots
+from apps.trading import backtest_compare, backtest_plots, wording
 from apps.trading.backtest_coverage import WHY
 from apps.trading.models import Backtest, BacktestTrade
 from apps.trading.pages import ORDER_TONES, bps, cost_labels
@@ -114,13 +114,18 @@ def _trade_cells(one: BacktestTrade) -> Row:
     return Row([
         Cell(display.clock(one.at)),
         Cell(display.mint_short(one.mint), href=reverse("discovery:coin", args=[one.mint])),
-        Cell(one.action, pills=[("bad", one.code)] if failed else ()),
+        Cell(
+            _("buy") if one.action == "buy" else _("sell"),
+            note=wording.sentence(one.code),
+            below=wording.small_print(one.code),
+            pills=[("bad", _("failed"))] if failed else (),
+        ),
         Cell(display.signed_sol(one.balance_change_lamports, 5), css=display.tone(one.balance_change_lamports)),
         Cell(display.sol(fees, 5)),
         Cell(display.price(one.price_sol)),
         Cell(bps(one.price_impact_bps)),
         Cell(bps(one.slippage_bps)),
-        Cell(one.exit_reason),
+        Cell(wording.sentence(one.exit_reason)),
     ])  # fmt: skip
 
 
@@ -221,7 +226,7 @@ def exits_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _exit_cells(row: dict[str, Any]) -> Row:
     return Row([
-        Cell(row["exit_reason"]),
+        Cell(wording.sentence(row["exit_reason"])),
         Cell(display.count(row["positions"])),
         Cell(display.ratio_pct(row["winners"] / row["positions"])),
         Cell(display.signed_sol(row["pnl_lamports"]), css=display.tone(row["pnl_lamports"])),
@@ -237,8 +242,8 @@ def orders_table(rows: Sequence[dict[str, Any]]) -> Table:
     columns = [Column(_("Order")), Column(_("Why")), Column(_("Orders"), NUMBER)]
     cells = [
         Row([
-            Cell(row["side"], pills=[(ORDER_TONES.get(row["status"], ""), row["status"])]),
-            Cell(row["code"], css="mono wrap-any"),
+            Cell(_("buy") if row["side"] == "buy" else _("sell"), pills=[(ORDER_TONES.get(row["status"], ""), row["status"])]),
+            Cell(wording.sentence(row["code"]), below=wording.small_print(row["code"])),
             Cell(display.count(row["orders"])),
         ])
         for row in rows

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.core import display
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
+from apps.trading import wording
 from apps.trading.models import Order, TradeLog
 from apps.trading.pages import ORDER_TONES
 
@@ -38,8 +39,12 @@ def _row(order: Order) -> Row:
         [
             Cell(display.clock(order.decided_at)),
             Cell(order.wallet.alias),
-            Cell(side, css=DIRECTION[order.side], note=order.exit_reason),
-            Cell(pills=[(ORDER_TONES.get(order.status, ""), order.status)], below=order.deny_code),
+            Cell(side, css=DIRECTION[order.side], note=wording.sentence(order.exit_reason)),
+            Cell(
+                pills=[(ORDER_TONES.get(order.status, ""), order.status)],
+                note=wording.sentence(order.deny_code),
+                below=wording.small_print(order.deny_code),
+            ),
             Cell(display.signed_sol(trade.balance_change_lamports, 5) if trade else display.NONE),
             Cell(display.price(trade.price_sol) if trade else display.NONE),
         ],

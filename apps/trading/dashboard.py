@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.core import display, svg
 from apps.core.units import LAMPORTS_PER_SOL
-from apps.trading import equity, figures, funnel, limits_used
+from apps.trading import equity, figures, funnel, limits_used, wording
 from apps.trading.api_risk import states
 from apps.trading.funnel import Count, Funnel
 from apps.trading.limits_used import RiskState, Used
@@ -79,17 +79,17 @@ def _funnel_row(one: Funnel) -> dict[str, Any]:
         "strategy": one.strategy,
         "wallet": one.wallet,
         "steps": [(title, display.count(count), _percent(count, one.alerts)) for title, count in steps],
-        "filtered": _reasons(one.filtered, one.alerts),
-        "denied": _reasons(one.denied, one.alerts),
-        "ended": _reasons(one.ended, one.alerts),
+        "filtered": _reasons(one.filtered),
+        "denied": _reasons(one.denied),
+        "ended": _reasons(one.ended),
         "in_flight": display.count(one.in_flight) if one.in_flight else "",
-        "warnings": one.warnings,
+        "warnings": [(warned.code, _(warned.message)) for warned in one.warnings],
         "is_empty": not one.alerts,
     }
 
 
-def _reasons(counts: Sequence[Count], of: int) -> list[tuple[str, str, int]]:
-    return [(row.reason, display.count(row.count), _percent(row.count, of)) for row in counts]
+def _reasons(counts: Sequence[Count]) -> list[tuple[str, str, str]]:
+    return [(wording.sentence(row.reason), wording.small_print(row.reason), display.count(row.count)) for row in counts]
 
 
 def _percent(count: int, of: int) -> int:

@@ -14,7 +14,8 @@ from apps.trading import funnel_queries, gate, gate_queries, queries, unlocking
 from apps.trading.conditions import exclude
 from apps.trading.entries import conditions_of, is_kelly
 from apps.trading.fills import buy_budget
-from apps.trading.funnel_rules import WARNINGS, Setting, warnings_of
+from apps.trading.funnel_rules import Setting, warnings_of
+from apps.trading.funnel_warnings import WARNINGS
 from apps.trading.models import Order, Strategy, Wallet
 from apps.trading.risk import BPS, Scope, losses_reached
 from apps.trading.sizing import sizing_of

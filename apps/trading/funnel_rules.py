@@ -32,29 +32,6 @@ class Never(StrEnum):
     THRESHOLD_ABOVE_ALERTS = "THRESHOLD_ABOVE_ALERTS"
 
 
-WARNINGS = {
-    Never.STRATEGY_PAUSED: "The strategy is paused: switch it on.",
-    Never.TRADING_NOT_ACTIVE: "The kill switch is not ACTIVE: nothing is bought.",
-    Never.REAL_TRADING_LOCKED: "The wallet is real and locked: unlock it, or choose a test wallet.",
-    Never.WALLET_NOT_ACTIVE: "The wallet is not active: set its status to ACTIVE.",
-    Never.TRADING_DISABLED: "Trading is switched off for the wallet: switch it on.",
-    Never.GLOBAL_TRADING_DISABLED: "Trading is switched off for all wallets of this kind: switch it on.",
-    Never.NO_POSITION_ALLOWED: "The wallet may hold no position at all: raise its most open positions.",
-    Never.STAKE_ABOVE_LIMIT: "The stake is above the wallet's largest position or exposure: every buy is denied.",
-    Never.STAKE_ABOVE_GLOBAL_LIMIT: "The stake is above the largest position or exposure of all wallets together.",
-    Never.STAKE_ABOVE_CAP: "The stake with its costs is above a cap of the wallet, or what is left of it.",
-    Never.STAKE_ABOVE_EQUITY: "The wallet is not worth the stake, its costs and the safety buffer.",
-    Never.SIZING_ZERO: "The sizing makes no stake, not even of the surest recent alert: see its gain and loss.",
-    Never.LOSSES_REACHED: "A loss limit of the wallet is reached: it buys again when that is over or reset.",
-    Never.GLOBAL_LOSSES_REACHED: "A loss limit of all wallets together is reached: see Risk.",
-    Never.CONDITIONS_EXCLUDE: "The conditions exclude each other: no coin can ever fulfil them all.",
-    Never.MODELS_AT_REST: "None of the models whose alerts count is at work: activate one.",
-    Never.MODELS_NOT_CALIBRATED: "Kelly needs calibrated probabilities, and none of its models at work has them.",
-    Never.NO_ALERT: "No alert of these models lies in the time looked at.",
-    Never.THRESHOLD_ABOVE_ALERTS: "The least probability is above every recent alert of these models.",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a strategy, its wallet and the world are set. `stake_lamports` None: the sizing decides each time.

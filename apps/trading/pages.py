@@ -12,7 +12,7 @@ from apps.core.htmx import Page, page_of
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.discovery.models import Coin
 from apps.discovery.pages_list import feed_time
-from apps.trading import figures, queries
+from apps.trading import figures, queries, wording
 from apps.trading.exit_levels import exit_levels
 from apps.trading.levels import levels_of
 from apps.trading.models import Order, Position, TradeLog, Wallet
@@ -49,10 +49,20 @@ def summary() -> dict[str, Any]:
         "won": display.ratio_pct(stats.winners / closed if closed else None),
         "closed": display.count(closed),
         "by_day": [result_row(row["day"].isoformat(), row) for row in figures.pnl_by_day(14)],
-        "by_exit": [result_row(row["exit_reason"] or display.NONE, row) for row in figures.pnl_by_exit()],
+        "by_exit": [result_row(_exit_name(row), row) for row in figures.pnl_by_exit()],
         "costs": [(label, display.sol(lamports, 5)) for label, lamports in cost_labels(figures.costs_by_part())],
-        "codes": [(row["status"], row["code"], display.count(row["orders"])) for row in figures.orders_by_code()],
+        "codes": [_ending_row(row) for row in figures.orders_by_code()],
     }
+
+
+def _exit_name(row: dict[str, Any]) -> str:
+    return wording.sentence(row["exit_reason"]) or display.NONE
+
+
+def _ending_row(row: dict[str, Any]) -> dict[str, str]:
+    code = row["code"]
+    why = {"why": wording.sentence(code), "code": wording.small_print(code)}
+    return {"status": row["status"], "orders": display.count(row["orders"]), **why}
 
 
 def result_row(title: str, row: dict[str, Any]) -> dict[str, str]:
@@ -137,7 +147,7 @@ def _exit_cells(row: dict[str, Any]) -> Row:
     gain = row["realized_pnl_lamports"]
     return Row(
         [
-            Cell(row["exit_reason"] or display.NONE),
+            Cell(_exit_name(row)),
             Cell(display.count(row["positions"])),
             Cell(display.ratio_pct(row["winners"] / row["positions"])),
             Cell(display.signed_sol(gain), css=display.tone(gain)),
@@ -215,7 +225,8 @@ def open_row(valued: Valued, now: datetime, names: dict[str, str]) -> dict[str, 
         "price": display.price(valued.price_sol),
         "exits": exit_rows(valued),
         "left": display.seconds((position.timeout_at - now).total_seconds()) if position.timeout_at else display.NONE,
-        "blocked": position.blocked_code,
+        "blocked": wording.sentence(position.blocked_code),
+        "blocked_code": wording.small_print(position.blocked_code),
     }
 
 
@@ -260,7 +271,7 @@ def closed_row(position: Position, names: dict[str, str]) -> dict[str, Any]:
         "gain": display.signed_sol(gain),
         "pct": display.signed_pct(gain / position.cost_lamports * 100 if position.cost_lamports else None),
         "tone": display.tone(gain),
-        "reason": position.exit_reason,
+        "reason": wording.sentence(position.exit_reason),
     }
 
 
@@ -277,6 +288,7 @@ def orders_page(request: HttpRequest) -> Page:
 
 def order_row(order: Order, names: dict[str, str]) -> dict[str, Any]:
     trade: TradeLog | None = getattr(order, "trade", None)
+    code = order.deny_code or order.exit_reason or (trade.code if trade else "")
     return {
         "id": order.pk,
         "mint": order.mint,
@@ -286,7 +298,8 @@ def order_row(order: Order, names: dict[str, str]) -> dict[str, Any]:
         "side_tone": "up" if order.side == "buy" else "down",
         "status": order.status,
         "tone": ORDER_TONES.get(order.status, ""),
-        "why": order.deny_code or order.exit_reason or (trade.code if trade else ""),
+        "why": wording.sentence(code),
+        "code": wording.small_print(code),
         "at": display.clock(order.decided_at),
         "change": display.signed_sol(trade.balance_change_lamports, 5) if trade else display.NONE,
         "fees": display.sol(fees_of(trade), 5) if trade else display.NONE,

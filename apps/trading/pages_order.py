@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.core import display
+from apps.trading import wording
 from apps.trading.fills import Fill
 from apps.trading.pages import bps
 from apps.trading.preview import Preview
@@ -22,7 +23,7 @@ def preview_shown(preview: Preview) -> dict[str, Any]:
         "is_allowed": preview.is_allowed,
         "is_real": not preview.is_simulation,
         "code": preview.code,
-        "message": preview.message,
+        "message": wording.sentence(preview.code),
         "facts": _facts(preview, fill) if fill else [],
         "fees": _fees(fill) if fill else [],
     }

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from apps.core import display
 from apps.core.htmx import page_of
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
-from apps.trading import comparison, fee_account, unlocking
+from apps.trading import comparison, fee_account, unlocking, wording
 from apps.trading.comparison import Pair, Summary
 from apps.trading.models import (
     ChainCheck,
@@ -148,7 +148,7 @@ def _transfer_cells(row: TransferLog) -> Row:
                 row.to_wallet.alias if row.to_wallet else display.mint_short(row.to_address), below=row.signature or ""
             ),
             Cell(display.sol(row.lamports)),
-            Cell("", pills=[(tone, row.status)], note=row.code),
+            Cell("", pills=[(tone, row.status)], note=wording.sentence(row.code), below=wording.small_print(row.code)),
         ],
         f"transfer-{row.pk}",
     )
@@ -251,7 +251,8 @@ def _pair_cells(pair: Pair, names: dict[str, str]) -> Row:
 
 def _outcome(status: str, code: str) -> Cell:
     filled = status == "SUCCESS"
-    return Cell("", pills=[("good" if filled else "bad", _("filled") if filled else _("failed"))], note=code)
+    pills = [("good" if filled else "bad", _("filled") if filled else _("failed"))]
+    return Cell("", pills=pills, note=wording.sentence(code), below=wording.small_print(code))
 
 
 def bps(value: float | None) -> str:

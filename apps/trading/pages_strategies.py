@@ -13,7 +13,7 @@ from apps.core import display
 from apps.core.htmx import Page, page_of
 from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.predictions.models import ActiveModel
-from apps.trading import strategies, strategy_queries
+from apps.trading import strategies, strategy_queries, wording
 from apps.trading.conditions import FACTS, FEATURE, OPERATORS
 from apps.trading.definitions import Definition, Exits, Fixed, Kelly, Share
 from apps.trading.models import Order, Position, Strategy, StrategyVersion
@@ -157,7 +157,7 @@ def strategy_page(strategy: Strategy) -> dict[str, Any]:
         "stake": sizing_text(definition),
         "asks": labels_of(definition) if isinstance(definition.sizing, Kelly) else [],
         "slippage": percent(definition.slippage_bps),
-        "exits": exit_lines(definition.exits),
+        "exits": [(wording.sentence(reason), text) for reason, text in exit_lines(definition.exits)],
         "held": held.count(),
         "outdated": held.exclude(strategy_version=strategy.version).count(),
         "passed": passed_table(strategy),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.core.units import sol_to_lamports
-from apps.trading import coin_page, dashboard, ledger_queries, pages, services
+from apps.trading import coin_page, dashboard, ledger_queries, pages, services, wording
 from apps.trading.forms import WalletForm
 from apps.trading.forms_caps import CapsForm
 from apps.trading.forms_risk import LimitsForm
@@ -28,7 +28,7 @@ def saved(request: HttpRequest, save: Save, done: str) -> bool:
     try:
         save()
     except PlatformError as error:
-        messages.error(request, f"{error.code}: {error.message}")
+        messages.error(request, wording.refusal(error))
         return False
     messages.success(request, done)
     return True

@@ -9,7 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from apps.core.errors import PlatformError
 from apps.core.tokens import scopes_of_user
-from apps.trading import pages_keys
+from apps.trading import pages_keys, wording
 from apps.trading.forms_keys import CreateForm, ImportForm, ShowForm
 from apps.trading.models import Wallet
 from apps.trading.views import saved
@@ -47,6 +47,6 @@ def key(request: HttpRequest, alias: str) -> HttpResponse:
         try:
             shown = form.key_of(alias, request.user)
         except PlatformError as error:
-            messages.error(request, f"{error.code}: {error.message}")
+            messages.error(request, wording.refusal(error))
     context = {"wallet": wallet, "form": form, "shown": shown, "may": _may(request)}
     return render(request, "trading/wallet_key.html", {**context, "table": pages_keys.events_table(wallet)})

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from apps.core.errors import PlatformError
+from apps.trading import wording
 from apps.trading.forms import OrderForm
 from apps.trading.pages_order import preview_shown
 from apps.trading.views import saved
@@ -35,4 +36,4 @@ def _quote(form: OrderForm) -> dict[str, Any]:
     try:
         return preview_shown(form.preview())
     except PlatformError as error:
-        return {"hint": f"{error.code}: {error.message}"}
+        return {"hint": wording.refusal(error)}

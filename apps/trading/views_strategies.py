@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.htmx import render_page
-from apps.trading import pages_strategies, strategies
+from apps.trading import pages_strategies, strategies, wording
 from apps.trading.conditions import OPERATORS
 from apps.trading.definitions import definition_parse
 from apps.trading.forms_strategies import FileForm, NewStrategyForm, StrategyForm
@@ -33,7 +33,7 @@ def _done(request: HttpRequest, act: Callable[[], Any], text: str) -> Any:
     try:
         result = act()
     except PlatformError as error:
-        messages.error(request, f"{error.code}: {error.message}")
+        messages.error(request, wording.refusal(error))
         return None
     messages.success(request, text)
     return result if result is not None else True

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from apps.trading.models.limits import SharedLimits
 
@@ -14,10 +15,10 @@ class Wallet(SharedLimits):
         REAL = "REAL"
 
     class Status(models.TextChoices):
-        ACTIVE = "ACTIVE"
-        PAUSED = "PAUSED"
-        DRAINED = "DRAINED"
-        FROZEN = "FROZEN"
+        ACTIVE = "ACTIVE", _("Active")
+        PAUSED = "PAUSED", _("Paused")
+        DRAINED = "DRAINED", _("Drained")
+        FROZEN = "FROZEN", _("Frozen")
 
     alias = models.SlugField(max_length=50, unique=True)
     address = models.CharField(max_length=64, default="", blank=True)

@@ -9,7 +9,8 @@ import pytest
 from apps.trading.conditions import Condition, Value, exclude
 from apps.trading.exit_levels import exit_levels
 from apps.trading.exits import Levels, Rung
-from apps.trading.funnel_rules import WARNINGS, Never, Setting, warnings_of
+from apps.trading.funnel_rules import Never, Setting, warnings_of
+from apps.trading.funnel_warnings import WARNINGS
 from apps.trading.limits_used import used_of
 from apps.trading.risk import Limits, Usage
 
