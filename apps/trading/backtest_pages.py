@@ -105,6 +105,10 @@ def trades_table(trades: Sequence[BacktestTrade]) -> Table:
     return Table(columns, [_trade_cells(one) for one in trades], "", _("Nothing was traded."), "", "send")
 
 
+def _side(side: str) -> str:
+    return _("buy") if side == "buy" else _("sell")
+
+
 def _trade_cells(one: BacktestTrade) -> Row:
     fees = (
         one.protocol_fee_lamports + one.creator_fee_lamports + one.venue_fee_lamports + one.network_fee_lamports
@@ -115,7 +119,7 @@ def _trade_cells(one: BacktestTrade) -> Row:
         Cell(display.clock(one.at)),
         Cell(display.mint_short(one.mint), href=reverse("discovery:coin", args=[one.mint])),
         Cell(
-            _("buy") if one.action == "buy" else _("sell"),
+            _side(one.action),
             note=wording.sentence(one.code),
             below=wording.small_print(one.code),
             pills=[("bad", _("failed"))] if failed else (),
@@ -242,7 +246,7 @@ def orders_table(rows: Sequence[dict[str, Any]]) -> Table:
     columns = [Column(_("Order")), Column(_("Why")), Column(_("Orders"), NUMBER)]
     cells = [
         Row([
-            Cell(_("buy") if row["side"] == "buy" else _("sell"), pills=[(ORDER_TONES.get(row["status"], ""), row["status"])]),
+            Cell(_side(row["side"]), pills=[(ORDER_TONES.get(row["status"], ""), row["status"])]),
             Cell(wording.sentence(row["code"]), below=wording.small_print(row["code"])),
             Cell(display.count(row["orders"])),
         ])

@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from apps.trading import backtest
+from apps.trading import backtest, wording
 from apps.trading.models import Backtest, BacktestTrade, Strategy
 from apps.trading.rehearsal import START, Beat
 from apps.trading.tests.backtest_desk import BEATS, END, done, work
@@ -111,7 +111,8 @@ def test_pages_of_a_finished_run_show_it(browser: Client, market: list[Beat], la
     first, second = done(sensitivity=True), done(slippage_bps=50)
     page = shown(browser, "backtest", first.pk, language=language)
     assert page.count('<svg class="plot"') == 2
-    assert "STOP_LOSS" in page or "TIMEOUT" in page or "TAKE_PROFIT" in page
+    with translation.override(language):
+        assert any(wording.sentence(code) in page for code in ("STOP_LOSS", "TIMEOUT", "TAKE_PROFIT"))
     assert "+0.000000000" in page.replace(",", ".")
     assert first.trades.first().mint in shown(browser, "backtest_trades", first.pk, language=language)
     assert f"{first.pk} – {second.pk}" in shown(
