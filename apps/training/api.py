@@ -197,7 +197,7 @@ def train_best(request: HttpRequest, job_id: int, body: TrainBestIn) -> Status[J
 @router.get("test-results", response=Page[TestResultOut], auth=read)
 def list_test_results(request: HttpRequest, page: Query[ResultFilter]) -> dict[str, Any]:
     """Tests, newest first."""
-    results = TestResult.objects.all()
+    results = TestResult.objects.select_related("model", "job").defer(*(f"model__{name}" for name in BULKY), "job__log")
     return paginate(results.filter(model_id=page.model_id) if page.model_id else results, page)
 
 

@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core import display
+from apps.training import selections
+from apps.training.models import PARTS, Comparison, Job, Model, TestResult
 
 LOST_FROM = 0.1  # of the rows found
 ON_VALIDATION: str | Promise = gettext_lazy(
     "These rows also chose the number of rounds, the scaling of the probabilities and the threshold: expect worse on"
     " other rows. What it is worth only a test says."
 )
-
-
 ON_OVERLAP: str | Promise = gettext_lazy(
     "This stretch shares time with the data that the model was made from: these figures promise nothing."
 )
@@ -45,6 +45,42 @@ def for_programs(
             "left_out": of_counts(counts),
         }
         return {name: str(sentence) for name, sentence in found.items() if sentence}
+
+
+def of_model(model: Model, counts: Mapping[str, int]) -> dict[str, str]:
+    """For programs, of a model's own figures; `counts` are those of its training, if they are known."""
+    return for_programs({part: model.scores[part] for part in PARTS if part in model.scores}, counts)
+
+
+def counts_of_training(model: Model) -> dict[str, int]:
+    """What the training of a model found; empty for an imported one."""
+    done = model.jobs.filter(job_type=Job.Type.TRAIN, status=Job.Status.COMPLETED).order_by("-pk").first()
+    return _counts(done)
+
+
+def of_test(result: TestResult) -> dict[str, str]:
+    """For programs, of a test."""
+    earlier = selections.precedes(result.model, result.test_from, result.test_to)
+    return for_programs(
+        {"sample": result.scores}, _counts(result.job), overlaps=result.overlaps_training, earlier=earlier
+    )
+
+
+def of_comparison(comparison: Comparison) -> dict[str, str]:
+    """For programs, of all compared models together."""
+    results, models = comparison.results, comparison.compared.all()
+    rows = results.get("models", [])
+    return for_programs(
+        {row["name"]: row["scores"] for row in rows},
+        results.get("counts", {}),
+        overlaps=any(row["overlaps_training"] for row in rows),
+        earlier=any(selections.precedes(model, comparison.test_from, comparison.test_to) for model in models),
+    )
+
+
+def _counts(job: Job | None) -> dict[str, int]:
+    found: dict[str, int] = (job.result or {}).get("counts", {}) if job else {}
+    return found
 
 
 def of_part(part: str) -> str | Promise:

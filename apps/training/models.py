@@ -8,6 +8,8 @@ from typing import Any
 from django.db import models
 from django.db.models.expressions import RawSQL
 
+# The parts of a split on which a model is judged when it is made.
+PARTS = ("validation", "test")
 # Of the scores of a sample: what is too bulky for lists.
 TABLES_OF_SCORES = ("curves", "calibration", "ev_curve", "slices", "baselines")
 # Of a model: what lists have no use for. Together a hundred kilobytes each.

@@ -53,7 +53,7 @@ class Outlook:
 
 
 def outlook_of(recipe: Recipe, *, most_rows: int = MOST_ROWS) -> Outlook:
-    """What a recipe would find. Raises NO_DATA, NO_KNOWN_ROWS."""
+    """What a recipe would find. Raises UNKNOWN_PHASE, NO_DATA, NO_KNOWN_ROWS."""
     selection = selections.selection_of(recipe)
     data, counts, share = dataset.estimate(selection, most_rows)
     split = selections.split_of(data, recipe, selection)

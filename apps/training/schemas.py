@@ -13,11 +13,12 @@ from ninja.errors import ValidationError
 from apps.core.errors import PlatformError
 from apps.core.pagination import PageQuery
 from apps.core.schemas import Body
-from apps.training.models import TABLES_OF_SCORES, Comparison, Model, TestResult
+from apps.training import cautions
+from apps.training.models import PARTS, TABLES_OF_SCORES, Comparison, Model, TestResult
 from apps.training.recipe_parts import Moment
 from apps.training.recipes import Recipe
 
-PARTS = ("validation", "test")
+CAUTIONS = "what keeps the figures from being a promise: validation, overlap, earlier, too_good, left_out"
 
 
 def leakcheck_link(samples: Iterable[dict[str, Any]]) -> str | None:
@@ -75,8 +76,14 @@ class ModelOut(Schema):
     scores: dict[str, Any] = Field(
         description="by part; the rows of `validation` also chose rounds, scaling and threshold, not those of `test`"
     )
+    cautions: dict[str, str] = Field(description=CAUTIONS)
     leakcheck: str | None
     created_at: datetime
+
+    @staticmethod
+    def resolve_cautions(model: Model) -> dict[str, str]:
+        """Of the scores alone; `left_out` only with one model's details."""
+        return cautions.of_model(model, {})
 
     @staticmethod
     def resolve_scores(model: Model) -> dict[str, Any]:
@@ -98,6 +105,11 @@ class ModelDetail(ModelOut):
 
     made_with: dict[str, Any]
     children: list[int] = Field(description="the models that were retrained from it")
+
+    @staticmethod
+    def resolve_cautions(model: Model) -> dict[str, str]:
+        """With what the training left out."""
+        return cautions.of_model(model, cautions.counts_of_training(model))
 
     @staticmethod
     def resolve_children(model: Model) -> list[int]:
@@ -146,8 +158,14 @@ class TestResultOut(Schema):
     rows_unknown: int
     coins: int
     scores: dict[str, Any]
+    cautions: dict[str, str] = Field(description=CAUTIONS)
     leakcheck: str | None
     created_at: datetime
+
+    @staticmethod
+    def resolve_cautions(result: TestResult) -> dict[str, str]:
+        """Sentences by their names."""
+        return cautions.of_test(result)
 
     @staticmethod
     def resolve_leakcheck(result: TestResult) -> str | None:
@@ -166,7 +184,13 @@ class ComparisonOut(Schema):
     results: dict[str, Any]
     winner_id: int | None
     reason: str
+    cautions: dict[str, str] = Field(description=CAUTIONS)
     created_at: datetime
+
+    @staticmethod
+    def resolve_cautions(comparison: Comparison) -> dict[str, str]:
+        """Sentences by their names, of all models together."""
+        return cautions.of_comparison(comparison)
 
     @staticmethod
     def resolve_model_ids(comparison: Comparison) -> list[int]:

@@ -12,11 +12,22 @@ from apps.training.recipes import Recipe, recipe_parse
 from apps.training.samples import Dataset, Selection
 
 
+def phases_check(recipe: Recipe) -> None:
+    """Raises UNKNOWN_PHASE where a recipe names a phase that there is not."""
+    known = queries.all_phases()
+    if strangers := sorted({*recipe.data.phases} - {*known}):
+        raise PlatformError(
+            "UNKNOWN_PHASE",
+            f"There is no phase {strangers[0]}: take some of {', '.join(map(str, known))} (Discovery, Phases).",
+        )
+
+
 def selection_of(recipe: Recipe) -> Selection:
     """The rows of a recipe, up to the end of the data at most; the split purges those whose labels look past it.
 
-    Raises NO_DATA.
+    Raises UNKNOWN_PHASE, NO_DATA.
     """
+    phases_check(recipe)
     span = queries.metrics_span()
     if span is None:
         raise PlatformError("NO_DATA", "There are no metric rows yet: let the stream run or import a history.")

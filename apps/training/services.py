@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.training import containers, metrics, names
+from apps.training import containers, metrics, names, selections
 from apps.training.models import Comparison, Job, Lineage, Model, TestResult
 from apps.training.recipes import Recipe, Tune, recipe_parse
 
@@ -37,15 +37,19 @@ _OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
 
 # --- Asking for work -----------------------------------------------------------------------------------
 def train_request(*, recipe: Recipe, priority: int = 5, lineage: Lineage | None = None) -> Job:
-    """Queue the training of a recipe as it stands (its `tune` is not looked at). Raises MODEL_NAME_TAKEN."""
+    """Queue the training of a recipe as it stands (its `tune` is not looked at). Raises MODEL_NAME_TAKEN,
+    UNKNOWN_PHASE."""
     names.name_check(name=recipe.name)
+    selections.phases_check(recipe)
     params = {"recipe": recipe.as_json(), "lineage": (lineage or Lineage()).as_json()}
     return job_create(job_type=Job.Type.TRAIN, params=params, priority=priority)
 
 
 def tune_request(*, recipe: Recipe, priority: int = 5) -> Job:
-    """Queue a study: many fits of the recipe, the best of which can be trained. Raises MODEL_NAME_TAKEN."""
+    """Queue a study: many fits of the recipe, the best of which can be trained. Raises MODEL_NAME_TAKEN,
+    UNKNOWN_PHASE."""
     names.name_check(name=recipe.name)
+    selections.phases_check(recipe)
     recipe = recipe if recipe.tune else recipe.model_copy(update={"tune": Tune()})
     return job_create(job_type=Job.Type.TUNE, params={"recipe": recipe.as_json()}, priority=priority)
 

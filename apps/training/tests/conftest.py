@@ -1,13 +1,20 @@
 """Fixtures of training: a market with something to learn, and recipes for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.training.evaluation import comparison, report
 from apps.training.recipes import Recipe, recipe_parse
 from apps.training.tests import market
+
+FEATURES = [
+    "price_close", "age_seconds", "from_ath", "volatility_60s", "volume_sol_60s", "volume_sol_300s",
+    "net_volume_sol_60s", "trades_60s", "buy_pressure_60s", "buy_pressure_300s", "price_change_60s",
+    "price_change_300s",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -18,15 +25,25 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(judge.__kwdefaults__, "resamples", 50)
 
 
+@pytest.fixture(scope="module")
+def market_of_module(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """120 coins over an hour, from the first test of a module that asks for them to its last: those that want an empty
+    database stand before."""
+    with django_db_blocker.unblock():
+        market.fill()
+    yield
+    with django_db_blocker.unblock():
+        market.clear()
+
+
 @pytest.fixture
-def filled(db: None) -> None:
-    """120 coins over an hour."""
-    market.fill()
+def filled(market_of_module: None, db: None) -> None:
+    """The market of the module; what a test changes is undone by its own transaction."""
 
 
 @pytest.fixture
 def make_recipe() -> Callable[..., Recipe]:
-    """A small recipe; keywords replace its parts."""
+    """A small recipe with a few features; keywords replace its parts."""
 
     def make(**parts: Any) -> Recipe:
         return recipe_parse(
@@ -34,6 +51,7 @@ def make_recipe() -> Callable[..., Recipe]:
                 "name": "small",
                 "label": {"change_pct": 10, "horizon_seconds": 60},
                 "data": {"phases": [1]},
+                "features": FEATURES,
                 "xgboost": {"n_estimators": 40, "early_stopping_rounds": 10, "learning_rate": 0.2, "max_depth": 3},
                 **parts,
             }

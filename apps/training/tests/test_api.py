@@ -66,6 +66,7 @@ def test_a_model_is_trained_listed_shown_and_downloaded(model, call):
     shown = call("get", f"models/{model}", scope="read", status=200).json()
     assert shown["recipe"]["name"] == "by-api" and shown["scores"]["test"]["curves"]["pr"]
     assert shown["feature_names"] == list(features.NAMES)
+    assert "expect worse" in shown["cautions"]["validation"] and "expect worse" in row["cautions"]["validation"]
     answer = call("get", f"models/{model}/download?format=ubj", scope="read", status=200)
     assert hashlib.sha256(answer.content).hexdigest() == answer["X-Artifact-SHA256"] == shown["artifact_sha256"]
 
@@ -157,6 +158,7 @@ def test_a_test_is_queued_run_read_and_deleted(model, call):
     tasks.run_job(job["id"])
     [row] = call("get", f"test-results?model_id={model}", status=200).json()["items"]
     assert row["overlaps_training"] is True and row["scores"]["rows"] == row["rows"]
+    assert "promise nothing" in row["cautions"]["overlap"]
     call("delete", f"test-results/{row['id']}", status=204)
     assert call("get", f"test-results/{row['id']}", status=404).json()["code"] == "TEST_RESULT_NOT_FOUND"
 
@@ -169,6 +171,7 @@ def test_models_are_compared(model, call):
     tasks.run_job(0)
     [row] = call("get", "comparisons", status=200).json()["items"]
     assert row["model_ids"] == sorted(ids) and row["winner_id"] in [*ids, None] and row["reason"]
+    assert "promise nothing" in row["cautions"]["overlap"]
     assert call("get", f"comparisons/{row['id']}", status=200).json()["results"]["models"]
     call("delete", f"comparisons/{row['id']}", status=204)
 
@@ -201,6 +204,12 @@ def test_a_wrong_recipe_names_its_field(call, change, field):
     error = call("post", "models/create/advanced", {**BODY, **change}, status=422).json()
     assert (error["code"], error["details"]["errors"][0]["field"]) == ("VALIDATION_FAILED", field)
     assert Job.objects.count() == 0
+
+
+@pytest.mark.parametrize("path", ["models/preview", "models/create/advanced"])
+def test_a_phase_that_there_is_not_is_named(filled, call, path):
+    answer = call("post", path, {**BODY, "data": {"phases": [1, 7]}}, status=400).json()
+    assert answer["code"] == "UNKNOWN_PHASE" and "no phase 7" in answer["message"]
 
 
 def test_a_reader_changes_nothing(call):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.core.commands import JsonCommand
 from apps.core.errors import NotFoundError, PlatformError
-from apps.training import cautions, selections, services
+from apps.training import cautions, services
 from apps.training.management import console
 from apps.training.models import Model, TestResult
 from apps.training.recipes import range_parse
@@ -60,18 +60,9 @@ def _result(model: Model, result: TestResult, job_result: dict[str, Any]) -> dic
         "overlaps_training": result.overlaps_training,
         "coins": result.coins,
         "scores": result.scores,
-        "cautions": _cautions(model, result, job_result),
+        "cautions": cautions.of_test(result),
         **job_result,
     }
-
-
-def _cautions(model: Model, result: TestResult, job_result: dict[str, Any]) -> dict[str, str]:
-    return cautions.for_programs(
-        {"sample": result.scores},
-        job_result["counts"],
-        overlaps=result.overlaps_training,
-        earlier=selections.precedes(model, result.test_from, result.test_to),
-    )
 
 
 def _text(model: Model, result: TestResult, job_result: dict[str, Any]) -> list[str]:
@@ -84,6 +75,6 @@ def _text(model: Model, result: TestResult, job_result: dict[str, Any]) -> list[
     ]
     if result.overlaps_training:
         lines.append("THE RANGE OVERLAPS THE TRAINING DATA: these figures promise nothing.")
-    if earlier := _cautions(model, result, job_result).get("earlier"):
+    if earlier := cautions.of_test(result).get("earlier"):
         lines.append(earlier)
     return lines + console.measures(result.scores)

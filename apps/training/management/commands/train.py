@@ -85,7 +85,6 @@ def _restore(replaced: list[Model]) -> None:
 
 
 def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
-    judged = {part: model.scores[part] for part in NOT_UNSEEN if part in model.scores}
     return {
         "model_id": model.pk,
         "name": model.name,
@@ -95,7 +94,7 @@ def _result(model: Model, result: dict[str, Any]) -> dict[str, Any]:
         "rows": {"train": model.rows_train, "validation": model.rows_validation, "test": model.rows_test},
         "threshold": model.threshold,
         "scores": model.scores,
-        "cautions": cautions.for_programs(judged, result["counts"]),
+        "cautions": cautions.of_model(model, result["counts"]),
         "importances": dict(sorted(model.importances.items(), key=lambda one: -one[1])[:20]),
         "data_hash": model.data_hash,
         "artifact_sha256": model.artifact_sha256,
