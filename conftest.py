@@ -29,7 +29,9 @@ def pytest_configure() -> None:
     took long on a busy machine is no failure. Looking for garbage every 700 objects takes an eighth of the time."""
     TransactionTestCase._fixture_teardown = lambda self: emptying.restore()  # type: ignore[attr-defined]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis_settings.register_profile(
+        "tests", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    )
     hypothesis_settings.load_profile("tests")
     gc.set_threshold(20_000, 20, 20)
     settings.WHITENOISE_AUTOREFRESH = True  # or each client of a test would look at every static file when it is made

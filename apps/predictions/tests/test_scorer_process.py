@@ -88,7 +88,7 @@ def test_kills_at_any_moment_lose_and_double_nothing_also_where_a_second_one_wai
     process: Process, standby: Process
 ) -> None:
     feed = Feed()
-    for number in range(30):
+    for number in range(12):
         feed.coin(number, born=number)
     models = [at_work("first", threshold=0.5), at_work("second", threshold=0.5, seed=2)]
     process.start()
