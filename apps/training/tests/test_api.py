@@ -13,6 +13,7 @@ from apps.core.tokens import token_create
 from apps.training import features, tasks
 from apps.training.models import Job, Model
 from apps.training.tests import market, remembered
+from apps.training.tests.conftest import FEATURES
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 
@@ -21,6 +22,7 @@ BODY = {
     "name": "by-api",
     "label": {"change_pct": 10, "horizon_seconds": 60},
     "data": {"phases": [1]},
+    "features": FEATURES,
     "xgboost": {"n_estimators": 20, "max_depth": 3},
 }
 SPAN = {"from": market.START.isoformat(), "to": (market.START + timedelta(hours=1)).isoformat()}
@@ -60,12 +62,18 @@ def model(filled, call) -> int:
     return Model.objects.get().pk
 
 
+def test_an_empty_database_has_an_answer_to_everything(call):
+    for path in ("models", "queue", "test-results", "comparisons", "data-availability", "health"):
+        call("get", path, status=200)
+    assert call("post", "models/preview", BODY, status=400).json()["code"] == "NO_DATA"
+
+
 def test_a_model_is_trained_listed_shown_and_downloaded(model, call):
     [row] = call("get", "models", scope="read", status=200).json()["items"]
     assert row["name"] == "by-api" and "curves" not in row["scores"]["test"]
     shown = call("get", f"models/{model}", scope="read", status=200).json()
     assert shown["recipe"]["name"] == "by-api" and shown["scores"]["test"]["curves"]["pr"]
-    assert shown["feature_names"] == list(features.NAMES)
+    assert shown["feature_names"] == FEATURES
     assert "expect worse" in shown["cautions"]["validation"] and "expect worse" in row["cautions"]["validation"]
     answer = call("get", f"models/{model}/download?format=ubj", scope="read", status=200)
     assert hashlib.sha256(answer.content).hexdigest() == answer["X-Artifact-SHA256"] == shown["artifact_sha256"]
@@ -239,9 +247,3 @@ def test_what_there_is_to_choose_from_is_listed(filled, call):
     assert call("get", "health", status=200).json()["status"] == "no_trainer"
     data = call("get", "data-availability", status=200).json()
     assert sum(day["rows"] for day in data["days"]) > 1000 and data["data_end"]
-
-
-def test_an_empty_database_has_an_answer_to_everything(call):
-    for path in ("models", "queue", "test-results", "comparisons", "data-availability", "health"):
-        call("get", path, status=200)
-    assert call("post", "models/preview", BODY, status=400).json()["code"] == "NO_DATA"

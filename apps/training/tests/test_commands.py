@@ -14,6 +14,7 @@ from apps.training.tests import market
 
 RECIPE = """
 name = "by-command"
+features = ["price_close", "age_seconds", "volume_sol_60s", "buy_pressure_60s", "price_change_60s"]
 [label]
 change_pct = 10
 horizon_seconds = 60
@@ -35,48 +36,6 @@ def recipe(tmp_path, filled):
     return path
 
 
-def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
-    call_command("train", str(recipe), "--json")
-    trained = json.loads(capsys.readouterr().out)
-    assert trained["rows"]["test"] == 0 and "test" not in trained["scores"]
-    assert "expect worse" in trained["cautions"]["validation"]
-    start, end = market.START + timedelta(minutes=36), market.START + timedelta(minutes=60)
-    call_command("test_model", "by-command", "--from", start.isoformat(), "--to", end.isoformat(), "--json")
-    judged = json.loads(capsys.readouterr().out)
-    assert judged["overlaps_training"] is False and not {"validation", "overlap"} & set(judged["cautions"])
-    scores = judged["scores"]
-    assert scores["rows"] == judged["counts"]["rows"] > 100
-    assert scores["bootstrap"]["resamples"] == trained["scores"]["validation"]["bootstrap"]["resamples"] == RESAMPLES
-    assert scores["intervals"]["pr_auc"][0] < scores["pr_auc"] < scores["intervals"]["pr_auc"][1]
-    assert scores["baselines"][0]["name"] == "always_no" and scores["slices"]["day"][0]["rows"]
-    assert set(Job.objects.values_list("job_type", "status")) == {("TRAIN", "COMPLETED"), ("TEST", "COMPLETED")}
-
-
-def test_people_read_the_base_rate_beside_the_score(recipe, capsys):
-    call_command("train", str(recipe))
-    text = capsys.readouterr().out
-    assert "beside base rate" in text and "left out" in text
-    assert "expected value after all costs" in text and "logistic" in text and "intervals over coins" in text
-
-
-def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(recipe, capsys):
-    call_command("train", str(recipe))
-    with pytest.raises(CommandError, match="MODEL_NAME_TAKEN") as refused:
-        call_command("train", str(recipe))
-    assert refused.value.returncode == 2
-    call_command("train", str(recipe), "--replace")
-    assert Model.objects.filter(name="by-command", is_deleted=False).count() == 1
-
-
-def test_a_failed_training_says_why_as_json(recipe, capsys):
-    recipe.write_text(recipe.read_text().replace("change_pct = 10", "change_pct = 5000"))
-    with pytest.raises(CommandError) as failed:
-        call_command("train", str(recipe), "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert (set(told), told["code"]) == ({"status", "code", "message", "details"}, "NOT_ENOUGH_POSITIVES")
-    assert failed.value.returncode == 1 and str(failed.value).startswith("NOT_ENOUGH_POSITIVES: ")
-
-
 @pytest.mark.parametrize(
     ("command", "code"),
     [
@@ -94,6 +53,48 @@ def test_wrong_use_is_told_as_json_too(db, capsys, command, code):
     with pytest.raises(CommandError, match=code):
         call_command(*command)
     assert capsys.readouterr().out == "", "without --json the sentence is for people"
+
+
+def test_a_recipe_is_trained_and_judged_by_commands(recipe, capsys):
+    call_command("train", str(recipe), "--json")
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["rows"]["test"] == 0 and "test" not in trained["scores"]
+    assert "expect worse" in trained["cautions"]["validation"]
+    start, end = market.START + timedelta(minutes=36), market.START + timedelta(minutes=60)
+    call_command("test_model", "by-command", "--from", start.isoformat(), "--to", end.isoformat(), "--json")
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["overlaps_training"] is False and not {"validation", "overlap"} & set(judged["cautions"])
+    scores = judged["scores"]
+    assert scores["rows"] == judged["counts"]["rows"] > 100
+    assert scores["bootstrap"]["resamples"] == trained["scores"]["validation"]["bootstrap"]["resamples"] == RESAMPLES
+    assert scores["intervals"]["pr_auc"][0] < scores["pr_auc"] < scores["intervals"]["pr_auc"][1]
+    assert scores["baselines"][0]["name"] == "always_no" and scores["slices"]["day"][0]["rows"]
+    assert set(Job.objects.values_list("job_type", "status")) == {("TRAIN", "COMPLETED"), ("TEST", "COMPLETED")}
+
+
+def test_people_read_the_base_rate_beside_the_score(few_draws, recipe, capsys):
+    call_command("train", str(recipe))
+    text = capsys.readouterr().out
+    assert "beside base rate" in text and "left out" in text
+    assert "expected value after all costs" in text and "logistic" in text and "intervals over coins" in text
+
+
+def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(few_draws, recipe, capsys):
+    call_command("train", str(recipe))
+    with pytest.raises(CommandError, match="MODEL_NAME_TAKEN") as refused:
+        call_command("train", str(recipe))
+    assert refused.value.returncode == 2
+    call_command("train", str(recipe), "--replace")
+    assert Model.objects.filter(name="by-command", is_deleted=False).count() == 1
+
+
+def test_a_failed_training_says_why_as_json(recipe, capsys):
+    recipe.write_text(recipe.read_text().replace("change_pct = 10", "change_pct = 5000"))
+    with pytest.raises(CommandError) as failed:
+        call_command("train", str(recipe), "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (set(told), told["code"]) == ({"status", "code", "message", "details"}, "NOT_ENOUGH_POSITIVES")
+    assert failed.value.returncode == 1 and str(failed.value).startswith("NOT_ENOUGH_POSITIVES: ")
 
 
 class Broken(commands.JsonCommand):
@@ -142,7 +143,7 @@ def test_cuts_before_which_nothing_lies_prove_nothing(filled, capsys):
     assert ended.value.returncode == 2
 
 
-def test_a_model_that_was_to_be_replaced_comes_back_when_the_training_fails(recipe, capsys):
+def test_a_model_that_was_to_be_replaced_comes_back_when_the_training_fails(few_draws, recipe, capsys):
     call_command("train", str(recipe))
     old = Model.objects.get()
     services.alias_set(model=old, alias="champion")
@@ -186,7 +187,7 @@ def test_a_missing_day_is_told_with_what_there_is(recipe, capsys):
     assert failed.value.returncode == 1
 
 
-def test_a_range_needs_a_time_zone_and_a_date_alone_is_its_midnight(recipe, capsys):
+def test_a_range_needs_a_time_zone_and_a_date_alone_is_its_midnight(few_draws, recipe, capsys):
     call_command("train", str(recipe))
     with pytest.raises(CommandError, match="RANGE_INVALID"):
         call_command("test_model", "by-command", "--from", "2026-03-01T00:00:00", "--to", "2026-03-01T01:00:00")

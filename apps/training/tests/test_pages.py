@@ -75,6 +75,13 @@ def test_a_page_needs_a_login(client, db, name):
     assert response.status_code == 302 and "/accounts/login/" in response.url
 
 
+def test_the_demo_says_that_it_waits_for_data(page, settings):
+    settings.DEMO = True
+    assert b"Waiting for enough data." in page("overview").content
+    settings.DEMO = False
+    assert b"No data to learn from yet." in page("overview").content
+
+
 def test_full_pages_answer_with_few_queries(page, judged, django_assert_max_num_queries):
     addresses = [(name,) for name in NAMES] + [
         ("model", judged.pk),
@@ -100,13 +107,6 @@ def test_the_model_page_shows_scores_beside_the_base_rate(page, judged):
     assert f"{scores['pr_auc']:.3f}" in text and f"base rate {scores['base_rate']:.3f}" in text
     assert text.count('<svg class="plot"') == 11  # five a sample, and what shuffling a feature costs
     assert max(judged.importances, key=judged.importances.get) in text and judged.artifact_sha256 in text
-
-
-def test_the_demo_says_that_it_waits_for_data(page, settings):
-    settings.DEMO = True
-    assert b"Waiting for enough data." in page("overview").content
-    settings.DEMO = False
-    assert b"No data to learn from yet." in page("overview").content
 
 
 def test_the_preview_counts_before_the_click(send, filled):
