@@ -2,9 +2,9 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from apps.core.process import ServiceCommand, Stop, backoff
+from tests.warm import Process
 
-ROOT = Path(__file__).resolve().parents[3]
 WAITS = """
 from apps.core.process import Stop
 stop = Stop().listen()
@@ -27,14 +27,14 @@ def test_backoff_doubles_up_to_its_limit():
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_a_wait_at_once(sign: int):
-    command = [sys.executable, "-c", f"import django; django.setup()\n{WAITS}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=_environment()) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "waiting\n"
-        running.send_signal(sign)
-        assert running.stdout.readline() == "stopped\n"
-    assert running.returncode == 0
+def test_signal_ends_a_wait_at_once(tmp_path: Path, sign: int):
+    said = tmp_path / "said"
+    running = Process([sys.executable, "-c", f"import django; django.setup()\n{WAITS}"], _environment(), log=said)
+    while not (said.exists() and "waiting" in said.read_text()):
+        assert running.poll() is None, said.read_text()
+        time.sleep(0.02)
+    running.send_signal(sign)
+    assert running.wait(10) == 0 and said.read_text().splitlines()[-1] == "stopped"
 
 
 def _environment() -> dict[str, str]:

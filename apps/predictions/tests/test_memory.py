@@ -28,7 +28,7 @@ def records_of(rng: np.random.Generator, rows: int) -> np.ndarray:
     return records[np.lexsort((records["as_of_us"], records["coin"]))]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_is_remembered_gives_the_features_of_the_whole_history(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -30,7 +30,7 @@ class _UndoError(Exception):
     """Leaves the tables as they were."""
 
 
-@settings(max_examples=14, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 @example(seed=347)  # a coin that nobody trades
 def test_outcomes_agree_with_the_labels_of_training(db: None, seed: int) -> None:

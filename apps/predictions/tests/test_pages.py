@@ -1,10 +1,13 @@
 """The prediction pages, empty and full, in both languages, and what their forms do."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils.html import escape
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.predictions import pages_alerts, services, wording
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
@@ -13,6 +16,7 @@ from apps.predictions.tests.feed import Feed, at_work, mint_of, trained
 from apps.training import containers
 from apps.training.models import Model
 from apps.training.queries import to_us
+from tests import emptying
 
 NAMES = ("overview", "alerts", "log", "statistics", "import")
 MOST_QUERIES = 25
@@ -31,9 +35,24 @@ def send(page, client):
     return lambda address, *args, **fields: client.post(reverse(f"predictions:{address}", args=args), fields)
 
 
+@pytest.fixture(scope="module")
+def scored_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ActiveModel]:
+    """A model at work that has scored and alerted for ten minutes, and whose alerts were judged. It is there from the
+    first test that asks for it to the last: those that want an empty database stand before."""
+    with django_db_blocker.unblock():
+        active = _scored()
+    yield active
+    with django_db_blocker.unblock():
+        emptying.restore()
+
+
 @pytest.fixture
-def scored(db) -> ActiveModel:
-    """A model at work that has scored and alerted for ten minutes, and whose alerts were judged."""
+def scored(scored_once: ActiveModel, db: None) -> ActiveModel:
+    """The same; what a test changes is undone by its own transaction."""
+    return ActiveModel.objects.get(pk=scored_once.pk)
+
+
+def _scored() -> ActiveModel:
     feed = Feed()
     for number in range(6):
         feed.coin(number, born=number * 7)
@@ -67,48 +86,6 @@ def test_an_empty_page_answers_in_both_languages(page, name):
 def test_a_page_needs_a_login(client, db, name):
     response = client.get(reverse(f"predictions:{name}"))
     assert response.status_code == 302 and "/accounts/login/" in response.url
-
-
-def test_full_pages_answer_with_few_queries(page, scored, django_assert_max_num_queries):
-    for address in [*((name,) for name in NAMES), ("model", scored.pk)]:
-        with django_assert_max_num_queries(MOST_QUERIES):
-            assert page(*address).status_code == 200
-        assert page(*address, headers={"accept-language": "de"}).status_code == 200
-
-
-def test_a_card_counts_scores_alerts_and_what_came_true(page, scored):
-    text = page("overview").content.decode()
-    alerts = AlertEvaluation.objects.filter(active_model_id=scored.pk)
-    won, lost = alerts.filter(status="success").count(), alerts.filter(status="failed").count()
-    assert f">{Prediction.objects.filter(active_model_id=scored.pk).count():,}</strong>" in text
-    assert won + lost > 0 and f"{won:,} of {won + lost:,} judged" in text
-
-
-def test_alerts_are_chosen_by_status_model_and_coin(page, scored):
-    lost = AlertEvaluation.objects.filter(status="failed").first()
-    text = page("alerts", data={"status": "failed", "model": scored.pk, "mint": lost.mint}).content.decode()
-    assert lost.mint in text and "came true</span>" not in text
-    assert "No alert here." in page("alerts", data={"mint": mint_of(99)}).content.decode()
-
-
-def test_the_log_shows_tags_and_outcomes(page, scored):
-    text = page("log", data={"tag": "alert"}).content.decode()
-    assert 'class="pill good">alert<' in text and ">negative<" not in text.partition("<tbody>")[2]
-    newest = page("log", data={"mint": mint_of(1)}).content.decode()
-    assert mint_of(1) in newest and mint_of(2) not in newest
-    assert page("log", data={"page": "2", "model": "x", "tag": "y"}).status_code == 200
-
-
-def test_the_log_is_a_fragment_for_htmx(page, scored):
-    response = page("log", headers={"hx-request": "true"})
-    assert response.content.lstrip().startswith(b'<div class="card" id="log"')
-
-
-def test_statistics_put_success_beside_the_base_rate(page, scored):
-    for hours in ("1", "24", "168", "7"):
-        assert page("statistics", data={"hours": hours}).status_code == 200
-    text = page("statistics").content.decode()
-    assert "Base rate" in text and "model" in text
 
 
 def test_a_model_is_put_to_work_with_its_own_threshold(send, page, db):
@@ -160,6 +137,61 @@ def test_a_missing_scorer_is_said(page, db):
     assert b"scorer is not running" in page("overview").content
 
 
+def test_a_model_file_is_stored_and_a_foreign_one_refused_with_the_reason(send, db):
+    model = trained("carried")
+    data = containers.pack(model)
+    taken = send("import_file", file=SimpleUploadedFile("model.zip", data), name="")
+    assert taken.status_code == 200 and Model.objects.count() == 1
+    stored = send("import_file", file=SimpleUploadedFile("model.zip", data), name="second")
+    copy = Model.objects.get(name="second")
+    assert stored.url == f"{reverse('predictions:import')}?model={copy.pk}#work"
+    refused = send("import_file", file=SimpleUploadedFile("model.zip", b"no zip"), name="")
+    assert "not a model file" in refused.content.decode()
+    assert Model.objects.count() == 2
+
+
+def test_full_pages_answer_with_few_queries(page, scored, django_assert_max_num_queries):
+    for address in [*((name,) for name in NAMES), ("model", scored.pk)]:
+        with django_assert_max_num_queries(MOST_QUERIES):
+            assert page(*address).status_code == 200
+        assert page(*address, headers={"accept-language": "de"}).status_code == 200
+
+
+def test_a_card_counts_scores_alerts_and_what_came_true(page, scored):
+    text = page("overview").content.decode()
+    alerts = AlertEvaluation.objects.filter(active_model_id=scored.pk)
+    won, lost = alerts.filter(status="success").count(), alerts.filter(status="failed").count()
+    assert f">{Prediction.objects.filter(active_model_id=scored.pk).count():,}</strong>" in text
+    assert won + lost > 0 and f"{won:,} of {won + lost:,} judged" in text
+
+
+def test_alerts_are_chosen_by_status_model_and_coin(page, scored):
+    lost = AlertEvaluation.objects.filter(status="failed").first()
+    text = page("alerts", data={"status": "failed", "model": scored.pk, "mint": lost.mint}).content.decode()
+    assert lost.mint in text and "came true</span>" not in text
+    assert "No alert here." in page("alerts", data={"mint": mint_of(99)}).content.decode()
+
+
+def test_the_log_shows_tags_and_outcomes(page, scored):
+    text = page("log", data={"tag": "alert"}).content.decode()
+    assert 'class="pill good">alert<' in text and ">negative<" not in text.partition("<tbody>")[2]
+    newest = page("log", data={"mint": mint_of(1)}).content.decode()
+    assert mint_of(1) in newest and mint_of(2) not in newest
+    assert page("log", data={"page": "2", "model": "x", "tag": "y"}).status_code == 200
+
+
+def test_the_log_is_a_fragment_for_htmx(page, scored):
+    response = page("log", headers={"hx-request": "true"})
+    assert response.content.lstrip().startswith(b'<div class="card" id="log"')
+
+
+def test_statistics_put_success_beside_the_base_rate(page, scored):
+    for hours in ("1", "24", "168", "7"):
+        assert page("statistics", data={"hours": hours}).status_code == 200
+    text = page("statistics").content.decode()
+    assert "Base rate" in text and "model" in text
+
+
 def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, django_assert_max_num_queries):
     alert = AlertEvaluation.objects.filter(active_model_id=scored.pk, status="success").latest("as_of")
     first = wording.reason_lines(alert.reasons)[0]
@@ -172,16 +204,3 @@ def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, djang
     assert page("alert", scored.pk, alert.mint, us + 1).status_code == 404
     assert page("alert", scored.pk, alert.mint, 10**30).status_code == 404
     assert escape(first["title"]) in page("coin", alert.mint).content.decode()
-
-
-def test_a_model_file_is_stored_and_a_foreign_one_refused_with_the_reason(send, db):
-    model = trained("carried")
-    data = containers.pack(model)
-    taken = send("import_file", file=SimpleUploadedFile("model.zip", data), name="")
-    assert taken.status_code == 200 and Model.objects.count() == 1
-    stored = send("import_file", file=SimpleUploadedFile("model.zip", data), name="second")
-    copy = Model.objects.get(name="second")
-    assert stored.url == f"{reverse('predictions:import')}?model={copy.pk}#work"
-    refused = send("import_file", file=SimpleUploadedFile("model.zip", b"no zip"), name="")
-    assert "not a model file" in refused.content.decode()
-    assert Model.objects.count() == 2

@@ -46,10 +46,10 @@ def test_every_window_is_scored_once_by_every_model() -> None:
         feed.coin(number, born=number * 7)
     first, second = at_work("first"), at_work("second", seed=2)
     scorer = Scorer()
-    for seconds in range(5, 300, 5):
+    for seconds in range(5, 150, 5):
         feed.run_to(seconds)
         run(scorer)
-    assert Prediction.objects.filter(active_model_id=first.pk).count() == metric_count() > 300
+    assert Prediction.objects.filter(active_model_id=first.pk).count() == metric_count() > 150
     assert Prediction.objects.filter(active_model_id=second.pk).count() == metric_count()
     assert Prediction.objects.filter(is_late=True).count() == 0
 
@@ -74,7 +74,7 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("apps.predictions.scorer.score", spy)
     scorer = Scorer()
-    for seconds in range(60, 4000, 60):
+    for seconds in range(120, 4000, 120):
         feed.run_to(seconds)
         run(scorer)
         if seconds % 1200 == 0:
