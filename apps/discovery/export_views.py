@@ -12,6 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -68,11 +69,18 @@ def _stored() -> Table:
         Column(_("Until"), "nowrap"),
         Column("MiB", NUMBER),
     ]
-    rows = [
-        Row([Cell(size.table), _day(size.start), _day(size.end), Cell(display.number(size.size_bytes / 2**20, 1))])
-        for size in storage.sizes()
-    ]
+    rows = [Row(_stored_row(size)) for size in storage.sizes()]
     return Table(columns, rows, title=_("What is stored"), empty=_("Nothing is stored yet."))
+
+
+def _stored_row(size: storage.TableSize) -> list[Cell]:
+    until = min(size.end, timezone.now()) if size.end else None
+    return [
+        Cell(size.table),
+        _day(size.start),
+        _day(until),
+        Cell(display.number(size.size_bytes / 2**20, 1)),
+    ]
 
 
 def _day(at: datetime | None) -> Cell:

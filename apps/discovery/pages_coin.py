@@ -165,13 +165,13 @@ def windows_newest(mint: str) -> list[CoinMetric]:
 def windows_table(rows: list[CoinMetric]) -> Table:
     """The newest closed windows of a coin."""
     columns = [
-        Column(_("End"), "nowrap"),
+        Column(_("Closed"), "nowrap"),
         Column(_("Price"), NUMBER),
         Column(_("Change"), NUMBER),
         Column("SOL", NUMBER),
-        Column(_("Buys/sells"), NUMBER),
+        Column(_("Buys/sells"), WIDE_NUMBER),
         Column(_("Wallets"), WIDE_NUMBER),
-        Column(_("Buy pressure"), WIDE_NUMBER),
+        Column(_("Buy pressure"), NUMBER),
     ]
     hint = _("A window closes every few seconds while the coin trades.")
     return Table(columns, [_window_row(row) for row in rows], _("Windows"), _("No closed window yet."), hint, "clock")

@@ -21,7 +21,7 @@ from apps.discovery import queries, usage
 from apps.discovery.cost import price_on
 from apps.discovery.gaps import reason_kind
 from apps.discovery.models import StreamGap, StreamState
-from apps.discovery.pages_feed import REASONS, feed_trouble, feed_warnings
+from apps.discovery.pages_feed import REASONS, STATES, feed_trouble, feed_warnings
 from apps.discovery.pumpportal.client import LEFT
 
 NEW_KIND = timedelta(days=1)
@@ -164,7 +164,7 @@ def _connection(state: StreamState, health: dict[str, Any]) -> Facts:
         _("Connection"),
         [
             (_("Address"), _("built-in simulator") if state.mode == "simulator" else settings.WS_URI.split("?")[0]),
-            (_("State"), f"{state.state} {REASONS.get(state.detail, state.detail)}"),
+            (_("State"), f"{STATES.get(state.state, state.state)} {REASONS.get(state.detail, state.detail)}"),
             (_("Owner"), health.get("owner", display.NONE)),
             (_("Owner since"), display.moment(datetime.fromisoformat(since) if since else None)),
             (_("Reconnects since then"), display.count(health.get("reconnects"))),
