@@ -121,6 +121,8 @@ def _stopped(order: Order, trading_state: str) -> tuple[str, str] | None:
     """Code and reason why an order may not be sent, whatever its age."""
     if trading_state == TradingState.State.HALTED:
         return "TRADING_HALTED", "trading was halted before it was sent"
+    if trading_state == TradingState.State.REDUCING and order.side == "buy":
+        return "TRADING_REDUCING", "trading was set to leave positions only before it was sent"
     if not _is_allowed(order):
         return "REAL_TRADING_LOCKED", "real trading was locked before it was sent"
     return None

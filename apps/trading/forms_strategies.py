@@ -53,7 +53,8 @@ ROWS = {"condition": ("fact", "operator", "value"), "rung": ("gain", "share")}
 def percent_field(label: Any, *, required: bool = False, **kwargs: Any) -> forms.DecimalField:
     """A share in percent, to the basis point."""
     places = kwargs.pop("decimal_places", 2)
-    return forms.DecimalField(label=label, required=required, min_value=Decimal(0), decimal_places=places, **kwargs)
+    bounds = {"min_value": Decimal(0), "max_value": Decimal(10_000), **kwargs}
+    return forms.DecimalField(label=label, required=required, decimal_places=places, **bounds)
 
 
 def model_choices() -> list[tuple[int, str]]:
@@ -268,7 +269,7 @@ def _bps(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, int]:
 
 def _rung(text: str) -> int | str:
     number = _number(text.replace(",", "."))
-    return round(number * 100) if isinstance(number, float) and math.isfinite(number) else text
+    return round(number * 100) if isinstance(number, float) and math.isfinite(number * 100) else text
 
 
 def shown(definition: Definition) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def closed_row(position: Position, names: dict[str, str]) -> dict[str, Any]:
 
 def orders_page(request: HttpRequest) -> Page:
     rows = Order.objects.select_related("wallet", "trade").order_by("-decided_at", "-id")
-    if status := request.GET.get("status", ""):
+    if status := request.GET.get("status", "").replace("\0", ""):
         rows = rows.filter(status=status)
     if mint := request.GET.get("mint", "").strip().replace("\0", ""):
         rows = rows.filter(mint=mint)

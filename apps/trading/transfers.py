@@ -55,7 +55,7 @@ def transfer(
     fee = _fee(giver)
     amount = _amount(giver, lamports, fee)
     _require_within_limits(giver, amount)
-    row = _row(giver, taker, saved, amount, fee, requested_by, idempotency_key)
+    row = _row(giver, taker, saved, amount, fee, requested_by, idempotency_key, is_sweep=lamports is None)
     cash_move(giver, -amount - fee)
     transfer_book(giver, row, amount, fee)
     if row.status == Status.SUCCESS and taker is not None:
@@ -83,7 +83,9 @@ def _same(made: TransferLog, to_alias: str | None, to_saved: str | None, lamport
     """The transfer that a key named before, unless it was another one."""
     taker = made.to_wallet.alias if made.to_wallet else None
     saved = SavedAddress.objects.filter(name=to_saved or "", address=made.to_address).exists()
-    if (taker != to_alias or (taker is None and not saved)) or (lamports is not None and lamports != made.lamports):
+    is_other_amount = lamports is not None and lamports != made.lamports
+    is_other_kind = made.is_sweep is not None and made.is_sweep is not (lamports is None)
+    if taker != to_alias or (taker is None and not saved) or is_other_amount or is_other_kind:
         message = "This idempotency key was used for another transfer: choose a new one."
         raise ConflictError("IDEMPOTENCY_KEY_USED", message, transfer_id=made.pk)
     return made
@@ -178,6 +180,8 @@ def _row(
     fee: int,
     requested_by: str,
     idempotency_key: str | None,
+    *,
+    is_sweep: bool,
 ) -> TransferLog:
     to_address = saved.address if saved else (taker.address or taker.alias) if taker else ""
     return TransferLog.objects.create(
@@ -186,6 +190,7 @@ def _row(
         to_address=to_address,
         lamports=amount,
         fee_lamports=fee,
+        is_sweep=is_sweep,
         status=Status.SUCCESS if giver.is_test else Status.SUBMITTED,
         is_simulation=giver.is_test,
         requested_by=requested_by[:150],

@@ -25,6 +25,7 @@ class TransferLog(models.Model):
     to_address = models.CharField(max_length=64)
     lamports = models.BigIntegerField()
     fee_lamports = models.BigIntegerField(default=0)
+    is_sweep = models.BooleanField(null=True, help_text="everything that could go was asked for; null: not noted")
     status = models.CharField(max_length=10, choices=Status)
     code = models.CharField(max_length=64, default="", blank=True)
     message = models.TextField(default="", blank=True)

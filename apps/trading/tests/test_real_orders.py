@@ -188,13 +188,13 @@ def test_a_timeout_after_accepting_is_reconciled_not_repeated(order: Order, serv
     agrees_with_the_chain(server)
 
 
-@pytest.mark.parametrize("stop", ["halted", "locked"])
+@pytest.mark.parametrize("stop", ["HALTED", "REDUCING", "locked"])
 def test_what_was_signed_but_never_arrived_is_not_sent_after_a_stop(order: Order, server: Server, stop: str) -> None:
     """It can land until its blockhash has expired: that is waited for, and nobody helps it on its way."""
     server.next("sendTransaction", silence)
     rounds(server)
-    if stop == "halted":
-        services.trading_state_set(state="HALTED")
+    if stop != "locked":
+        services.trading_state_set(state=stop)
     else:
         unlocking.wallets_lock(username="owner", now=timezone.now())
     rounds(server, 2, ticks=2)
@@ -267,4 +267,16 @@ def test_a_sale_is_sent_whoever_takes_the_fee(order: Order, server: Server, capl
     rounds(server, 3, ticks=2)
     sale.refresh_from_db()
     assert sale.status == "FILLED" and "instead of somebody else" in caplog.text
+    agrees_with_the_chain(server)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_reducing_stops_a_buy_that_was_not_sent_and_lets_a_sale_go(order: Order, server: Server, is_held: bool) -> None:
+    if is_held:
+        rounds(server, 3, ticks=2)
+        order = services.sell_manual(alias="test", mint=str(MINT), percent=50)
+    services.trading_state_set(state="REDUCING")
+    rounds(server, 3, ticks=2)
+    order.refresh_from_db()
+    assert (order.status, order.deny_code) == (("FILLED", "") if is_held else ("EXPIRED", "TRADING_REDUCING"))
     agrees_with_the_chain(server)

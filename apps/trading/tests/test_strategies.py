@@ -297,7 +297,10 @@ def test_pages_make_change_and_show_a_strategy(started: World, admin_client: Cli
     assert Strategy.objects.get().is_active is False
     wrong = admin_client.post("/trading/new-strategy/", {**POSTED, "name": "q", "rung_share": ["400", ""]})
     assert "share_bps" in wrong.content.decode()
-    for text in ("nan", "inf", "1e400"):
+    for name in ("take_profit", "trailing_from", "kelly_gain"):
+        wrong = admin_client.post("/trading/new-strategy/", {**POSTED, "name": "q", name: "1e999999999"})
+        assert (wrong.status_code, StrategyVersion.objects.count()) == (200, 1)
+    for text in ("nan", "inf", "1e400", "1e308", "1e30"):
         wrong = admin_client.post("/trading/new-strategy/", {**POSTED, "name": "q", "rung_gain": [text, ""]})
         assert (wrong.status_code, "gain_bps" in wrong.content.decode()) == (200, True)
 

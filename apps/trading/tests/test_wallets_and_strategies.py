@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import Client
 
 from apps.core.errors import PlatformError
 from apps.trading import services, strategies, transfers
@@ -125,3 +126,23 @@ def test_order_of_a_wallet_that_was_removed_just_now_is_refused_by_code(started:
     with pytest.raises(PlatformError) as error:
         order_buy(intent=intent)
     assert error.value.code == "WALLET_NOT_FOUND"
+
+
+def test_key_of_a_transfer_is_refused_for_a_sweep_and_the_other_way_round(started: World) -> None:
+    for alias, balance in (("giver", 3 * SOL), ("taker", 0)):
+        services.wallet_create(alias=alias, balance_lamports=balance, transfer_enabled=True)
+    ends = {"from_alias": "giver", "to_alias": "taker"}
+    first = transfers.transfer(**ends, lamports=SOL, idempotency_key="a")
+    assert transfers.transfer(**ends, lamports=SOL, idempotency_key="a").pk == first.pk
+    swept = transfers.transfer(**ends, idempotency_key="b")
+    assert transfers.transfer(**ends, idempotency_key="b").pk == swept.pk
+    for lamports, key in ((None, "a"), (swept.lamports, "b"), (SOL + 1, "a")):
+        with pytest.raises(PlatformError) as error:
+            transfers.transfer(**ends, lamports=lamports, idempotency_key=key)
+        assert error.value.code == "IDEMPOTENCY_KEY_USED"
+
+
+@pytest.mark.parametrize("value", ["\0", "NOTHING", "%00"])
+def test_list_of_orders_takes_any_filter(started: World, admin_client: Client, value: str) -> None:
+    for name in ("status", "mint", "page"):
+        assert admin_client.get("/trading/trades/", {name: value}).status_code == 200
