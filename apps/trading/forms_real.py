@@ -80,7 +80,7 @@ class TransferForm(StyledForm):
         rows = SavedAddress.objects.filter(removed_at=None).order_by("name", "id")
         saved = [(f"{SAVED}{row.name}", f"{row.name} · {row.address}") for row in rows]
         self.fields["source"].choices = wallets  # type: ignore[attr-defined]
-        self.fields["target"].choices = wallets + saved  # type: ignore[attr-defined]
+        self.fields["target"].choices = [("", _("choose …")), *wallets, *saved]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
