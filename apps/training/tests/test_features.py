@@ -57,7 +57,7 @@ def bits(matrix: np.ndarray) -> bytes:
 markets = st.tuples(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 120))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(markets, st.floats(0, 1))
 def test_rows_before_any_cut_are_the_same_bit_by_bit(market, share):
     rows = records(*market)
@@ -67,7 +67,7 @@ def test_rows_before_any_cut_are_the_same_bit_by_bit(market, share):
     assert bits(features.compute(load_columns(rows[before]), MARKET.until(cut))) == bits(whole[before])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(markets)
 def test_half_an_hour_of_history_gives_the_bits_of_the_whole_history(market):
     rows = records(*market)
@@ -84,7 +84,7 @@ def test_half_an_hour_of_history_gives_the_bits_of_the_whole_history(market):
         assert bits(scored[0]) == bits(expected[target])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(markets, st.integers(0, 2**31))
 def test_chosen_rows_and_names_are_those_of_the_whole_matrix(market, seed):
     rng, columns = np.random.default_rng(seed), load_columns(records(*market))
@@ -95,7 +95,7 @@ def test_chosen_rows_and_names_are_those_of_the_whole_matrix(market, seed):
     assert bits(part) == bits(whole[chosen][:, features.positions(names)])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(markets)
 def test_history_and_new_rows_join_into_the_whole(market):
     rows = records(*market)

@@ -270,7 +270,7 @@ events = st.lists(
 ).map(lambda rows: sorted(rows, key=lambda row: row[:2]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     events,
     st.integers(1, 120),
@@ -289,7 +289,7 @@ def test_labels_are_those_of_the_definition(rows, horizon, stop, edges, end, tra
     np.testing.assert_array_equal(result.label, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(events, st.integers(60, 250))
 def test_what_was_known_at_a_cut_stays_the_same_when_more_arrives(rows, cut):
     rule, coin, as_of = LabelRule("path", 20, 40, 10, 2), np.repeat(np.arange(3), 31), np.tile(np.arange(0, 310, 10), 3)

@@ -90,9 +90,9 @@ def newest_rate(columns, market, values):
 
 @pytest.fixture
 def with_rates(filled):
-    for minute in range(-60, 60):
-        at = market.START + timedelta(minutes=minute)
-        ExchangeRate.objects.create(currency="USD", rate=150 + minute, source="test", at=at)
+    at = {minute: market.START + timedelta(minutes=minute) for minute in range(-60, 60)}
+    options = {"currency": "USD", "source": "test"}
+    ExchangeRate.objects.bulk_create(ExchangeRate(rate=150 + minute, at=at[minute], **options) for minute in at)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def rows_of(seed: int, coins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return number, first[number], first[number] + rng.integers(0, 600, len(number)) * S
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 60),
@@ -64,7 +64,7 @@ def test_walking_forward_never_trains_on_what_it_is_judged_on(seed, coins, reach
                     assert (as_of[earlier] + 2 * reach * S).max() <= as_of[later].min()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 300), st.sampled_from([3, 20, 10**6]))
 def test_measures_agree_with_scikit_learn(seed, rows, levels):
     from sklearn import metrics as sklearn_metrics  # two seconds of imports, which no other worker need pay
