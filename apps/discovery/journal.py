@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from apps.discovery.lines import Block, decode_lines, last_of
+from apps.discovery.lines import Block, decode_line, decode_lines, last_of
 from apps.discovery.segments import (
     Source,
     first_seq,
@@ -205,9 +205,10 @@ def _last_time(existing: Sequence[Path]) -> int | None:
         last = b""
         for block in read_blocks(path):
             last = (last + block)[-TAIL_BYTES:]
-        tail = last[: last.rfind(b"\n") + 1].splitlines()
-        if tail:
-            return decode_lines(tail[-1] + b"\n", 0, 0)[0].at_us
+        for line in reversed(last[: last.rfind(b"\n") + 1].split(b"\n")):
+            entry = decode_line(line)  # a damaged line has no time of its own
+            if entry is not None:
+                return entry.at_us
     return None
 
 

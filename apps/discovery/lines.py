@@ -95,8 +95,8 @@ def decode_lines(data: bytes, first_seq: int, last_us: int) -> list[Entry]:
     """Whole lines; `last_us` is the time of the line before them."""
     try:
         lines = _decoder.decode_lines(data)
-        if len(lines) != data.count(b"\n"):  # an empty line has a number too
-            return _decode_damaged(data, first_seq, last_us)
+        if len(lines) != (count := data.count(b"\n")) or count - data.count(b"}\n{") > 1:
+            return _decode_damaged(data, first_seq, last_us)  # not one object a line: every line has its number
         return [
             Entry(seq, _microseconds(line.t_wall), line.raw) if line.gap is None else _entry(seq, line)
             for seq, line in enumerate(lines, start=first_seq)

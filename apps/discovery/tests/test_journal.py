@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from apps.discovery import journal
 from apps.discovery.journal import JournalBusyError, JournalReader, JournalWriter
-from apps.discovery.lines import decode_line, frame_line, gap_line
+from apps.discovery.lines import decode_line, decode_lines, entry_of, frame_line, gap_line
 from apps.discovery.state import Cursor, Entry
 
 T0 = 1_783_089_923_111_020
@@ -96,6 +96,26 @@ def test_damaged_line_is_handed_on_as_it_is(journal_dir: Path) -> None:
     entries = read_all(JournalReader(journal_dir, Cursor()))
     assert [entry.seq for entry in entries] == [0, 1, 2, 3, 4, 5]
     assert entries[3].raw == "\x00\ufffd garbage" and entries[5].raw == "good"
+
+
+def test_line_end_in_the_wrong_place_shifts_no_number() -> None:
+    """As many objects as lines are not yet one object a line."""
+    first, second, third = (frame_line(T0 + number, str(number)) for number in range(3))
+    merged, split = first[:-1] + second, first[:-1].replace(b',"raw"', b'\n,"raw"') + second
+    for data in (merged + b"\n" + third, split + third):
+        whole = decode_lines(data, 5, T0)
+        alone = [entry_of(line, seq, T0) for seq, line in enumerate(data.splitlines(), 5)]
+        assert [(entry.seq, entry.raw) for entry in whole] == [(entry.seq, entry.raw) for entry in alone]
+
+
+@pytest.mark.parametrize("damaged", [b"none\n", b"\n", frame_line(T0 + 9, "x").replace(b"raw", b"r\raw")])
+def test_time_before_a_restart_is_that_of_the_last_line_that_has_one(journal_dir: Path, damaged: bytes) -> None:
+    writer = JournalWriter(journal_dir, fsync="off")
+    writer.append([frame_line(T0, "a"), frame_line(T0 + 1, "b"), damaged])
+    writer.close()
+    writer = JournalWriter(journal_dir, fsync="off")
+    assert (writer.last_at_us, writer.next_seq) == (T0 + 1, 3)
+    writer.close()
 
 
 def test_second_writer_is_refused(journal_dir: Path) -> None:
