@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.core import display
 from apps.core.tables import NUMBER, WIDE, Cell, Column, Row, Table
-from apps.trading import settling
+from apps.trading import settling, wording
 from apps.trading.models import Order, Settlement, TransferLog
 from apps.trading.pages import symbols
 
@@ -48,10 +48,12 @@ def doubtful_rows(now: datetime) -> list[dict[str, str]]:
 
 
 def _doubtful(row: Order | TransferLog, names: dict[str, str], url: str) -> dict[str, str]:
+    code = row.deny_code if isinstance(row, Order) else row.code
     return {
         "wallet": row.wallet.alias,
         "what": _what(row, names),
-        "code": row.deny_code if isinstance(row, Order) else row.code,
+        "why": wording.sentence(code),
+        "code": wording.small_print(code),
         "sent": display.moment(row.sent_at),
         "href": reverse(url, args=[row.pk]),
     }
@@ -62,7 +64,7 @@ def settlements_table() -> Table:
     columns = [
         Column(_("When")),
         Column(_("What")),
-        Column(_("By")),
+        Column(_("By"), WIDE),
         Column(_("Change, SOL"), NUMBER),
         Column(_("Why"), WIDE),
     ]
