@@ -73,8 +73,8 @@ class OrderSettleForm(TransferSettleForm):
     network_fee = _sol(_("Network fee, SOL"), min_value=0, help_text=_("If it happened or failed."))
 
     def clean(self) -> dict[str, Any]:
-        wanted = {Outcome.DONE: ("change", "tokens", "network_fee"), Outcome.FAILED: ("network_fee",)}
-        for name in wanted.get(self.cleaned_data.get("outcome"), ()):  # type: ignore[call-overload]
+        wanted = {"done": ("change", "tokens", "network_fee"), "failed": ("network_fee",)}
+        for name in wanted.get(self.cleaned_data.get("outcome", ""), ()):
             if self.cleaned_data.get(name) is None and name not in self.errors:
                 self.add_error(name, _("This is needed."))
         return self.cleaned_data

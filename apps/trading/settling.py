@@ -117,7 +117,9 @@ def order_settle_by_hand(
 def _order_settled(order_id: int, verdict: Verdict, chain: Chain, user: Any, now: datetime) -> Settlement:
     order = TABLES.order(order_id)
     if order.status not in Order.IN_FLIGHT:  # the chain was faster
-        raise ConflictError("ORDER_HAS_ENDED", "The order has ended meanwhile: look at it again.", status=order.status)
+        raise ConflictError(
+            "ORDER_HAS_ENDED", "The order has ended meanwhile: look at it again.", ended_as=order.status
+        )
     code, message = order.deny_code, _message(verdict, user)
     order = dispatch.settle(order_id, _answer_of(order, verdict, message))
     trade = getattr(order, "trade", None)

@@ -17,7 +17,7 @@ from solders.transaction import VersionedTransaction
 
 from apps.core.errors import PlatformError
 from apps.discovery.curve import Fees
-from apps.trading import settling
+from apps.trading import dispatch, settling
 from apps.trading.bookings import transfer_book
 from apps.trading.fills import Costs
 from apps.trading.ledger_queries import difference_of
@@ -27,7 +27,7 @@ from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
 from apps.trading.tests.chain_servers import Server, open_chain, rpc_error, silence
 from apps.trading.tests.conftest import SOL
 from apps.trading.tests.test_real_orders import order, rounds  # noqa: F401 - a fixture
-from apps.trading.venues import Ticket
+from apps.trading.venues import Expired, Ticket
 from apps.trading.venues.hand_fill import ImpossibleError, Told, fill_told
 from apps.trading.venues.rpc import Rpc
 
@@ -148,6 +148,18 @@ def test_what_never_happened_gives_everything_back_once(lost: Order, rpc: Rpc, o
         settle(lost, verdict(lost, "done", bought(lost)), rpc, owner)
     rounds(server)
     assert not TradeLog.objects.exists() and Settlement.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_who_is_slower_than_the_chain_settles_nothing(lost: Order, owner: Any) -> None:
+    """Between the question to the chain and the booking the trader has ended it."""
+    dispatch.settle(lost.pk, Expired("BLOCKHASH_EXPIRED", "it never landed"))
+    with pytest.raises(PlatformError) as error:
+        settling._order_settled(
+            lost.pk, verdict(lost, "done", bought(lost)), settling.Chain.SILENT, owner, timezone.now()
+        )
+    assert (error.value.code, error.value.status) == ("ORDER_HAS_ENDED", 409)
+    assert balanced().real_balance_lamports == 10 * SOL and not Settlement.objects.exists()
 
 
 @pytest.mark.django_db
