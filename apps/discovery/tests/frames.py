@@ -61,21 +61,22 @@ def create(mint: str, creator: str = "C" * 40, signature: str | None = None, **c
 
 
 def trade(mint: str, *, side: str, quote: curve.Quote, trader: str | None, signature: str | None) -> str:
-    """A trade on pool `pump` as the curve quoted it."""
-    fields: dict[str, object] = {"mint": mint, "txType": side}
-    if signature:
-        fields = {"signature": signature, **fields}
-    if trader:
-        fields["traderPublicKey"] = trader
-    fields |= {
+    """A trade on pool `pump` as the curve quoted it, its keys in the feed's order."""
+    fields: dict[str, object] = {
+        "signature": signature,
+        "mint": mint,
+        "traderPublicKey": trader,
+        "txType": side,
         "tokenAmount": decimal(quote.token_base_units, 10**6),
         "solAmount": decimal(quote.net_lamports, 10**9),
+        "newTokenBalance": decimal(quote.token_base_units, 10**6),
+        "bondingCurveKey": "B" * 40,
         "vTokensInBondingCurve": decimal(quote.after.virtual_token, 10**6),
         "vSolInBondingCurve": decimal(quote.after.virtual_sol, 10**9),
         "marketCapSol": curve.market_cap_sol(quote.after),
         "pool": "pump",
     }
-    return text_of(fields)
+    return text_of({name: value for name, value in fields.items() if value not in (None, "")})
 
 
 @dataclass

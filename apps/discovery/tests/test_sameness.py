@@ -23,6 +23,7 @@ from apps.discovery.journal import JournalWriter
 from apps.discovery.lines import frame_line, gap_line
 from apps.discovery.models import StreamState
 from apps.discovery.processor import AWAY, Processor
+from apps.discovery.pumpportal.swift import common_trades
 from apps.discovery.retention import Limits, pack_closed, remove_expired
 from apps.discovery.segments import segments
 from apps.discovery.services import stream_config_load
@@ -195,10 +196,14 @@ def network(feed_tables: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comm
 
 
 def assert_same(seed: int, plan: list[Life], network: CommitBreaker) -> None:
-    if seed not in _expected:
-        _expected[seed] = live(seed, [], network)
-        assert _expected[seed]["coin_transactions"] and _expected[seed]["coin_metrics"]
-    found = live(seed, plan, network)
+    """Undisturbed every line goes the general way; after that, common trades go the shorter one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if seed not in _expected:
+            patch.setattr("apps.discovery.blocks.LEAST_BYTES", NEVER)
+            _expected[seed] = live(seed, [], network)
+            assert _expected[seed]["coin_transactions"] and _expected[seed]["coin_metrics"]
+        patch.setattr("apps.discovery.blocks.LEAST_BYTES", 0)
+        found = live(seed, plan, network)
     for name, rows in _expected[seed].items():
         assert found[name] == rows, name
 
@@ -207,6 +212,10 @@ def assert_same(seed: int, plan: list[Life], network: CommitBreaker) -> None:
 @given(seed=st.sampled_from(SEEDS), plan=st.lists(lives, min_size=1, max_size=4))
 def test_tables_are_those_of_an_undisturbed_run(network: CommitBreaker, seed: int, plan: list[Life]) -> None:
     assert_same(seed, plan, network)
+
+
+def test_many_trades_go_the_shorter_way() -> None:
+    assert all(len(common_trades(b"".join(market(seed)), 0)[0].seq) > FRAMES / 4 for seed in SEEDS)
 
 
 def test_outages_and_deaths_really_happen(network: CommitBreaker) -> None:
