@@ -92,7 +92,7 @@ def test_kills_at_any_moment_lose_and_double_nothing_also_where_a_second_one_wai
         feed.coin(number, born=number)
     models = [at_work("first", threshold=0.5), at_work("second", threshold=0.5, seed=2)]
     process.start()
-    for number, seconds in enumerate(range(5, 500, 5)):
+    for number, seconds in enumerate(range(5, 400, 5)):
         feed.run_to(seconds)
         if number == 30:
             standby.start()

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from apps.training import leakcheck, services
 from apps.training.models import Model, TestResult
 from apps.training.recipes import recipe_parse
+from apps.training.tests.conftest import FEATURES
 from apps.training.tests.worker import trainer, wait_for
 
 pytestmark = [pytest.mark.recordings, pytest.mark.django_db(transaction=True)]
@@ -23,6 +24,7 @@ RECIPE = {
     "name": "september",
     "label": {"change_pct": 20, "horizon_seconds": 300, "latency_seconds": 2},
     "data": {"from": TRAIN[0].isoformat(), "to": TRAIN[1].isoformat(), "phases": [1, 2]},
+    "features": FEATURES,
     "split": {"validation": 0.25, "test": 0.0},
     "xgboost": {"n_estimators": 60, "early_stopping_rounds": 15, "learning_rate": 0.1, "max_depth": 4},
 }
