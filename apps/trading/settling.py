@@ -37,14 +37,14 @@ Status = TransferLog.Status
 
 
 class Chain(StrEnum):
-    """What the nodes say about a signature now."""
+    """What a node says about a signature now, what says most first: of several nodes the first of these counts."""
 
-    OPEN = "open"  # not in a block, but it could still come into one
     LANDED = "landed"  # executed
     FAILED = "failed"  # in a block, and it failed there
     NEVER = "never"  # it is in no block and cannot come into one any more
     FORGOTTEN = "forgotten"  # it cannot land any more, and the node no longer has the blocks in which it may have
-    SILENT = "silent"  # no node answers
+    OPEN = "open"  # not in a block, but it could still come into one, as far as the node has come
+    SILENT = "silent"  # no answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,12 @@ def phrase_of(kind: str, pk: int, outcome: str) -> str:
 
 
 def chain_of(row: Order | TransferLog, rpc: Rpc) -> Chain:
-    """What the nodes say now. The height is asked for first: a status asked after it has seen at least as much."""
+    """What the nodes say now; every one is asked."""
+    return min((_said(row, one) for one in rpc.each()), key=list(Chain).index)
+
+
+def _said(row: Order | TransferLog, rpc: Rpc) -> Chain:
+    """What a node says. The height is asked for first: a status asked after it has seen at least as much."""
     try:
         final, status = rpc.height("finalized"), rpc.status(row.signature or "")
         if status.commitment is not None:
@@ -253,10 +258,13 @@ def _require_unread(row: Order, chain: Chain, rpc: Rpc) -> None:
     """Where the node still has the balances they count, not what somebody types. Raises CHAIN_KNOWS."""
     if chain not in (Chain.LANDED, Chain.FAILED) or row.deny_code == UNREADABLE:
         return
-    try:
-        is_known = rpc.transaction(row.signature or "") is not None
-    except RpcError:
-        is_known = False
-    if is_known:
+    if any(_has_it(row, one) for one in rpc.each()):
         message = "The chain still has its exact amounts: start the trader, which books them."
         raise ConflictError("CHAIN_KNOWS", message, chain=str(chain))
+
+
+def _has_it(row: Order, rpc: Rpc) -> bool:
+    try:
+        return rpc.transaction(row.signature or "") is not None
+    except RpcError:
+        return False

@@ -23,7 +23,7 @@ from apps.trading.fills import Costs
 from apps.trading.ledger_queries import difference_of
 from apps.trading.models import Order, Position, Settlement, TradeLog, TransferLog, Wallet
 from apps.trading.settling import Verdict
-from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR
+from apps.trading.tests.chain import FINAL_AFTER, GOOD_FOR, Landed
 from apps.trading.tests.chain_servers import Server, open_chain, rpc_error, silence
 from apps.trading.tests.conftest import SOL
 from apps.trading.tests.test_real_orders import order, rounds  # noqa: F401 - a fixture
@@ -262,6 +262,21 @@ def _land(order: Order, server: Server) -> None:  # noqa: F811
     server.chain.blockhashes[blockhash] = server.chain.slot + 10
     server.chain.take(raw)
     server.chain.tick(2)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("other, said", [("knows", "landed"), ("silent", "forgotten")])
+def test_every_node_is_asked(lost: Order, server: Server, other: str, said: str) -> None:
+    """One that has lost its history, or says nothing, does not outvote one that knows."""
+    with open_chain() as second:
+        if other == "knows":
+            second.chain.slot = server.chain.slot
+            second.chain.landed[lost.signature or ""] = Landed(b"", server.chain.slot - 2, {"err": None})
+        else:
+            second.next("getEpochInfo", silence, silence)
+        rpc = Rpc([server.url("/rpc"), second.url("/rpc")], timeout_seconds=2.0)
+        assert settling.chain_of(lost, rpc) == said
+        rpc.close()
 
 
 @pytest.mark.django_db

@@ -15,7 +15,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -131,6 +131,12 @@ class Rpc:
 
     def close(self) -> None:
         self._http.close()
+
+    def each(self) -> Iterator[Rpc]:
+        """A client of every single address, one after the other: for what each of them has to say for itself."""
+        for url in self.urls:
+            with closing(Rpc([url], self.timeout_seconds, self.clock)) as one:
+                yield one
 
     # --- Reading ------------------------------------------------------------------------------------------
 
