@@ -23,6 +23,7 @@ from apps.core.tables import NUMBER, WIDE, WIDE_NUMBER, Cell, Column, Row, Table
 from apps.core.units import LAMPORTS_PER_SOL
 from apps.discovery import curve, queries
 from apps.discovery.models import Coin, CoinStream, Phase
+from apps.discovery.pages_creator import OUTCOMES
 
 COOKIE = "coin_columns"
 LIVE_SORT, EVERY_SORT = "trade", "age"
@@ -61,8 +62,10 @@ LISTED: dict[str, Listed] = {
     "creator": Listed(
         gettext_lazy("Creator"), "coin__creator", lambda row: creator_cell(row), False, "mono", is_default=False
     ),
+    "ended": Listed(gettext_lazy("Outcome"), "ended_at", lambda row: outcome_cell(row), css="", is_default=False),
 }
 DEFAULT_COLUMNS = tuple(key for key, column in LISTED.items() if column.is_default)
+STREAM_COLUMNS = ("age", "high", "volume", "trades", "trade", "ended")  # what a coin came to, not where it stands now
 # Coins that are known and not tracked have no stream to sort by.
 UNTRACKED_ORDER = {"coin__symbol": "symbol", "coin__creator": "creator", "last_market_cap_sol": "market_cap_sol"}
 
@@ -84,19 +87,27 @@ def creator_cell(row: dict[str, Any]) -> Cell:
     return Cell(display.mint_short(row["creator"]), href=f"{reverse('discovery:streams')}?{search.urlencode()}")
 
 
+def outcome_cell(row: dict[str, Any]) -> Cell:
+    """How the tracking of a coin ended, and when."""
+    if not row["outcome"]:
+        return Cell(display.NONE)
+    return Cell(OUTCOMES[row["outcome"]][1], below=row["ended"])
+
+
 def _clipped(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def columns_chosen(request: HttpRequest) -> tuple[str, ...]:
+def columns_chosen(request: HttpRequest, *, only_active: bool) -> tuple[str, ...]:
     """The columns this browser wants to see, in the order of the table."""
     wanted = request.COOKIES.get(COOKIE, "").split(".")
-    return tuple(key for key in LISTED if key in wanted) or DEFAULT_COLUMNS
+    usual = DEFAULT_COLUMNS if only_active else STREAM_COLUMNS
+    return tuple(key for key in LISTED if key in wanted) or usual
 
 
-def column_choices(request: HttpRequest) -> list[tuple[str, str | Promise, bool]]:
+def column_choices(request: HttpRequest, *, only_active: bool) -> list[tuple[str, str | Promise, bool]]:
     """Every column as (key, title, is shown)."""
-    chosen = columns_chosen(request)
+    chosen = columns_chosen(request, only_active=only_active)
     return [(key, column.title, key in chosen) for key, column in LISTED.items()]
 
 
@@ -188,7 +199,7 @@ def coins_table(request: HttpRequest, asked: dict[str, Any], now: datetime, *, o
     order = order_of(request, LIVE_SORT if only_active else EVERY_SORT)
     page = page_of(request, mints_found(asked, order, now, only_active=only_active))
     page = replace(page, items=rows_of(page.items, now))
-    keys = columns_chosen(request)
+    keys = columns_chosen(request, only_active=only_active)
     head = [_column(request, "coin", COIN, order), *(_column(request, key, LISTED[key], order) for key in keys)]
     table = Table(
         head,
@@ -245,7 +256,18 @@ def coin_row(coin: Coin, now: datetime) -> dict[str, Any]:
         "volume": display.sol(stream.volume_lamports if stream else None, 2),
         "trades": display.count(stream.trades_total if stream else None),
         "last_trade": display.clock(stream.last_trade_at if stream else None),
+        "outcome": outcome_of(coin, stream),
+        "ended": display.clock(stream.ended_at if stream else None),
     }
+
+
+def outcome_of(coin: Coin, stream: CoinStream | None) -> str:
+    """One of OUTCOMES; empty while the coin is tracked."""
+    if stream is None:
+        return "untracked"
+    if stream.is_graduated:
+        return "graduated"
+    return "" if stream.is_active else coin.final_outcome if coin.final_outcome in OUTCOMES else "ended"
 
 
 def progress_pct(coin: Coin, stream: CoinStream | None) -> float | None:

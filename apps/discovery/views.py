@@ -28,7 +28,7 @@ def _listing(request: HttpRequest, *, only_active: bool) -> dict[str, Any]:
         "page": page,
         "table": table,
         "form": form,
-        "choices": pages_list.column_choices(request),
+        "choices": pages_list.column_choices(request, only_active=only_active),
         "topics": "coins",
     }
 

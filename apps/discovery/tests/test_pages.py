@@ -137,7 +137,7 @@ def test_the_table_is_sorted_by_every_column_both_ways(page: Page, market: str) 
 
 
 def shown() -> tuple[str, ...]:
-    return pages_list.DEFAULT_COLUMNS
+    return pages_list.STREAM_COLUMNS
 
 
 def test_streams_begin_with_the_newest_and_the_overview_with_the_last_traded(page: Page, market: str) -> None:
@@ -145,6 +145,26 @@ def test_streams_begin_with_the_newest_and_the_overview_with_the_last_traded(pag
     assert mints(page) == newest
     busy = CoinStream.objects.filter(is_active=True).order_by(F("last_trade_at").desc(nulls_last=True), "coin_id")
     assert mints(page, "overview") == list(busy.values_list("coin_id", flat=True)[:100]) != newest
+
+
+@pytest.mark.parametrize(
+    ("is_active", "is_graduated", "outcome", "said"),
+    [
+        (True, False, "", "–"),
+        (False, False, "finished", "finished"),
+        (False, False, "abandoned", "abandoned"),
+        (False, False, "of a later version", "ended"),
+        (False, True, "graduated", "graduated"),
+    ],
+)
+def test_streams_tell_how_a_coin_ended(
+    page: Page, market: str, is_active: bool, is_graduated: bool, outcome: str, said: str
+) -> None:
+    CoinStream.objects.filter(pk=market).update(is_active=is_active, is_graduated=is_graduated)
+    Coin.objects.filter(pk=market).update(final_outcome=outcome)
+    table = page("streams", data={"q": market}).context["table"]
+    assert [str(column.title) for column in table.columns][-1] == "Outcome"
+    assert [str(row.cells[-1].text) for row in table.rows] == [said]
 
 
 def test_each_phase_says_how_many_coins_it_has(page: Page, market: str) -> None:
