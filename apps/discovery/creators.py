@@ -123,11 +123,18 @@ HISTORIES_KEEP = f"""{_UNKEPT}
     INSERT INTO creator_histories ({_KEPT}) {_HISTORIES} ORDER BY o.mint ON CONFLICT DO NOTHING"""
 
 
+# Asked first, as planning what keeps them takes 5 ms.
+IS_ANY_UNKEPT = f"{_UNKEPT} SELECT EXISTS (SELECT FROM o)"
+
+
 def histories_keep(mints: Sequence[str]) -> int:
     """Compute and keep the histories of these coins that are not kept yet; how many."""
     if not mints:
         return 0
     with connection.cursor() as cursor:
+        cursor.execute(IS_ANY_UNKEPT, {"mints": list(mints)})
+        if not cursor.fetchone()[0]:
+            return 0
         cursor.execute(HISTORIES_KEEP, {"mints": list(mints), **_CONSTANTS})
         return int(cursor.rowcount)
 
