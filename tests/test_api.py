@@ -174,6 +174,24 @@ def test_failed_logins_of_all_doors_and_processes_count_together(api: Any, clien
     assert login(api, username="person", password=PASSWORD).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "proxies, codes", [(0, ("TOO_MANY_ATTEMPTS",) * 2), (1, ("TOO_MANY_ATTEMPTS", "LOGIN_FAILED"))]
+)
+def test_failed_logins_count_for_the_visitor_behind_our_proxy(
+    client: Client, db: None, settings: Any, proxies: int, codes: tuple[str, str]
+):
+    """Without a proxy of ours the header is anybody's word, and changing it gives no further try."""
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+
+    def guess(name: int, address: str) -> str:
+        body = {"username": f"nobody-{name}", "password": "wrong"}
+        said = client.post("/api/auth/login", body, "application/json", headers={"X-Forwarded-For": address})
+        return str(said.json()["code"])
+
+    assert {guess(number, "10.0.0.1") for number in range(10)} == {"LOGIN_FAILED"}
+    assert (guess(10, "10.0.0.1"), guess(11, "10.0.0.2")) == codes
+
+
 @pytest.mark.django_db(transaction=True)
 def test_guesses_at_the_same_moment_are_counted_one_by_one(rf: Any):
     """As many processes would make them: every thread has a connection of its own."""
