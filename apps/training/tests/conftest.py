@@ -19,10 +19,10 @@ FEATURES = [
 
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """50 draws of coins instead of 1,000, for tests that are not about the ends of intervals: a third of a training."""
+    """20 draws of coins instead of 1,000, for tests that are not about the ends of intervals: a third of a training."""
     for judge in (report.judge, comparison.decide):
         assert judge.__kwdefaults__ is not None
-        monkeypatch.setitem(judge.__kwdefaults__, "resamples", 50)
+        monkeypatch.setitem(judge.__kwdefaults__, "resamples", 20)
 
 
 @pytest.fixture(scope="module")

@@ -105,8 +105,10 @@ def upload(data: bytes) -> SimpleUploadedFile:
 
 def test_aliases_go_from_one_model_to_the_next(model, call):
     assert call("patch", f"models/{model}", {"alias": "champion"}, status=200).json()["alias"] == "champion"
-    file = call("get", f"models/{model}/download", status=200)
-    other = call("upload", "models/import", {"file": upload(file.content), "name": "other"}, status=201).json()["id"]
+    copy = Model.objects.get(pk=model)
+    copy.pk, copy.name, copy.alias = None, "other", ""
+    copy.save()
+    other = copy.pk
     call("patch", f"models/{other}", {"alias": "champion"}, status=200)
     [champion] = call("get", "models?alias=champion", status=200).json()["items"]
     assert champion["id"] == other
