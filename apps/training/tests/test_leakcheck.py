@@ -7,7 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from apps.discovery.models import ExchangeRate
+from apps.discovery import creators
+from apps.discovery.models import Coin, ExchangeRate
 from apps.training import features, leakcheck
 from apps.training.labels import outcomes
 from apps.training.tests import market
@@ -143,13 +144,13 @@ def with_creators(filled):
 
 
 def test_creators_are_compared_and_do_not_leak(with_creators):
-    findings = leakcheck.check(CUTS, coins_per_cut=20, seed=1)
+    findings = leakcheck.check(CUTS[1:3], coins_per_cut=20, seed=1)
     assert findings.is_clean, findings.examples
     assert findings.creators_compared > 30
 
 
 def test_a_creator_known_by_what_came_later_is_found_and_named(with_creators):
-    leakcheck.check(CUTS[:1], coins_per_cut=200, seed=1)
+    creators.histories_keep(list(Coin.objects.values_list("mint", flat=True)))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE creator_histories SET graduated = graduated + 1 WHERE creator = '2'")
     findings = leakcheck.check(CUTS[:1], coins_per_cut=200, seed=1)

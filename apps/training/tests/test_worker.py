@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_a_job_survives_the_kill_of_its_worker_and_has_one_result(
     make_recipe: Callable, celery_messages: Callable[[], list[int]]
 ) -> None:
-    market.fill()
+    market.fill(coins=60)
     slow = {"n_estimators": 150, "early_stopping_rounds": 150, "learning_rate": 0.01, "max_depth": 6, "max_bin": 512}
     with trainer() as process:
         job = services.train_request(recipe=make_recipe(xgboost=slow))
