@@ -1,7 +1,8 @@
 """A database to measure or to break: made beside the configured one with all migrations, removed in the end."""
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from urllib.parse import quote
 
 from django.db import connection
@@ -12,7 +13,8 @@ def scratch_database() -> Iterator[None]:
     """Let this process work in a new database; the user of DATABASE_URL must be allowed to create one."""
     usual = connection.settings_dict["NAME"]
     connection.settings_dict["TEST"]["NAME"] = f"{usual}_scratch"
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    with redirect_stdout(io.StringIO()):  # Django says there that a migration has made the cache's table already
+        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         yield
     finally:
