@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from apps.core.errors import PlatformError
+from apps.discovery.models import Phase
 from apps.training import queries, sampling, splits
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
@@ -14,11 +15,11 @@ from apps.training.samples import Dataset, Selection
 
 def phases_check(recipe: Recipe) -> None:
     """Raises UNKNOWN_PHASE where a recipe names a phase that there is not."""
-    known = queries.all_phases()
-    if strangers := sorted({*recipe.data.phases} - {*known}):
+    if strangers := sorted({*recipe.data.phases} - {*queries.all_phases()}):
+        followed = Phase.objects.filter(interval_seconds__gt=0).order_by("id").values_list("id", flat=True)
         raise PlatformError(
             "UNKNOWN_PHASE",
-            f"There is no phase {strangers[0]}: take some of {', '.join(map(str, known))} (Discovery, Phases).",
+            f"There is no phase {strangers[0]}: take some of {', '.join(map(str, followed))} (Discovery, Phases).",
         )
 
 

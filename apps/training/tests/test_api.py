@@ -219,7 +219,7 @@ def test_a_wrong_recipe_names_its_field(call, change, field):
 @pytest.mark.parametrize("path", ["models/preview", "models/create/advanced"])
 def test_a_phase_that_there_is_not_is_named(filled, call, path):
     answer = call("post", path, {**BODY, "data": {"phases": [1, 7]}}, status=400).json()
-    assert answer["code"] == "UNKNOWN_PHASE" and "no phase 7" in answer["message"]
+    assert answer["code"] == "UNKNOWN_PHASE" and "no phase 7: take some of 1, 2, 3 (" in answer["message"]
 
 
 def test_a_reader_changes_nothing(call):
