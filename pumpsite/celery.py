@@ -9,7 +9,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pumpsite.settings")
-# Celery would run Django's checks, look at none of their findings, and import every page for it: a second of each start.
+# Celery would run Django's checks, look at none of their findings, and import every page for it: a second a start.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 warnings.filterwarnings("ignore", category=SecurityWarning)  # root in a container is no news
 app = Celery("pumpsite")
