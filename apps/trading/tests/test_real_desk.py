@@ -51,7 +51,7 @@ def test_desk_sends_and_follows_what_waits_and_ends_when_told(order: Order, serv
 def test_desk_without_its_database_says_so_and_the_next_one_goes_on(order: Order, server: Server, desk: Desk) -> None:
     server.chain.lands = False
     desk.start()
-    wait_until(lambda: Order.objects.get().signature is not None, "the sending")
+    wait_until(lambda: bool(server.chain.sent), "the sending")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
