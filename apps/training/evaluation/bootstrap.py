@@ -167,11 +167,12 @@ def _ratios(sums: dict[str, Floats]) -> dict[str, Floats]:
 def _ranking(rows: NDArray[np.float32], hits: NDArray[np.float32]) -> dict[str, Floats]:
     """PR-AUC and ROC-AUC from the rows and positives of each group, (bins, draws), highest score first."""
     passed, gained = np.cumsum(rows, axis=0, dtype=np.float64), np.cumsum(hits, axis=0, dtype=np.float64)
-    precision = np.divide(gained, passed, out=np.zeros_like(gained), where=passed > 0)
-    negatives = passed[-1] - gained[-1]
+    positives, negatives = gained[-1].copy(), passed[-1] - gained[-1]
+    middle = gained - 0.5 * hits
+    precision = np.divide(gained, passed, out=gained, where=passed > 0)  # where nothing has passed, nothing was gained
     return {
-        "pr_auc": (hits * precision).sum(axis=0) / gained[-1],
-        "roc_auc": ((rows - hits) * (gained - hits / 2)).sum(axis=0) / (gained[-1] * negatives),
+        "pr_auc": np.einsum("ij,ij->j", hits, precision) / positives,
+        "roc_auc": np.einsum("ij,ij->j", rows - hits, middle) / (positives * negatives),
     }
 
 
