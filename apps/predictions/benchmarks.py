@@ -78,7 +78,7 @@ def _score_once(
         raise RuntimeError("the benchmark's rows are out of order")
     memory.extend(mints, records)
     market = whole_market(int(records["as_of_us"].min()), int(records["as_of_us"].max()))
-    return inference.score(workers, *memory.of_coins(np.sort(memory.find(mints, records))), market)
+    return inference.score(workers, memory.history(np.sort(memory.find(mints, records)), market))
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
@@ -269,10 +269,8 @@ def _model(number: int, label: dict[str, Any] = LABEL, trees: int = TREES) -> Mo
 def _threshold(number: int) -> float:
     """About one score in a hundred is at or above it."""
     rng = np.random.default_rng(3)
-    memory = Memory()
-    mints = [_mint(coin) for coin in range(200)]
-    memory.replace(mints, _records(rng, len(mints), 0, 20), {})
-    matrix = features.compute(memory.columns, nowhere()).astype(np.float32)
+    columns = features.load_columns(_records(rng, 200, 0, 20))
+    matrix = features.compute(columns, nowhere()).astype(np.float32)
     return float(np.quantile(fitting.predict(_booster(number), matrix), 0.99))
 
 

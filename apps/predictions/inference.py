@@ -23,10 +23,10 @@ from apps.predictions.outcomes import target_of
 from apps.predictions.reasons import reasons_of
 from apps.predictions.rules import TAGS, Rules
 from apps.training import artifacts, features, fitting
-from apps.training.columns import Floats, Integers, MetricColumns
-from apps.training.market import Market
+from apps.training.columns import Floats
 from apps.training.recipe_parts import Data, Label
 from apps.training.sampling import Filter
+from apps.training.windowing import History
 
 if TYPE_CHECKING:
     from xgboost import Booster
@@ -129,11 +129,11 @@ class Scores:
     milliseconds: dict[int, float]
 
 
-def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers, market: Market) -> Scores:
-    """Score `rows` of `columns` with every model; features are computed once, for the union of what is needed."""
+def score(workers: Sequence[Worker], history: History) -> Scores:
+    """Score the history's rows with every model; features are computed once, for the union of what is needed."""
     started = time.perf_counter()
     names = tuple(dict.fromkeys(name for worker in workers for name in worker.feature_names))
-    matrix = _matrix(names, columns, rows, market).astype(np.float32)
+    matrix = features.of(history, names=names, into=np.empty((len(history.rows), len(names)), np.float32))
     place = {name: number for number, name in enumerate(names)}
     shared = (time.perf_counter() - started) / max(1, len(workers))
 
@@ -146,18 +146,13 @@ def score(workers: Sequence[Worker], columns: MetricColumns, rows: Integers, mar
     return Scores({key: one[0] for key, one in said.items()}, {key: one[1] for key, one in said.items()})
 
 
-def explain(worker: Worker, columns: MetricColumns, rows: Integers, market: Market) -> list[dict[str, Any]]:
-    """What moved the model's score of each of these rows most, in the form of `reasons.reasons_of`."""
+def explain(worker: Worker, history: History) -> list[dict[str, Any]]:
+    """What moved the model's score of each of the history's rows most, in the form of `reasons.reasons_of`."""
     from apps.training.judging import contributions  # brings scipy, which nothing else here needs
 
-    values = _matrix(worker.feature_names, columns, rows, market)
+    values = features.of(history, names=worker.feature_names)
     moved = contributions(worker.booster, values.astype(np.float32))
     return [reasons_of(worker.feature_names, *pair) for pair in zip(values, moved, strict=True)]
-
-
-def _matrix(names: Sequence[str], columns: MetricColumns, rows: Integers, market: Market) -> Floats:
-    """The features of these rows, one column a name."""
-    return features.compute(columns, market, rows=rows, names=names)
 
 
 def _columns(matrix: NDArray[np.float32], place: dict[str, int], names: Sequence[str]) -> NDArray[np.float32]:

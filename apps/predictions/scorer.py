@@ -39,10 +39,10 @@ from apps.predictions.watch import Watch
 from apps.training import queries as training_queries
 from apps.training.columns import Floats, Integers
 from apps.training.features import HISTORY_SECONDS
-from apps.training.market import Market
 from apps.training.market_queries import MarketReader
 from apps.training.queries import to_datetime, to_us
 from apps.training.sampling import passing
+from apps.training.windowing import History
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Scorer:
         if feed_at is not None and scored_to is not None:
             mints = scorer_queries.recent_coins(feed_at - HISTORY, cursor_id)
             self._load(mints, feed_at - SKIP_AFTER - HISTORY, scored_to)
-            logger.info("warmed up with %d coins, %d rows", len(self.memory), len(self.memory.columns))
+            logger.info("warmed up with %d coins, %d rows", len(self.memory), self.memory.rows)
 
     def refresh(self) -> None:
         """Follow changes of the models at work."""
@@ -206,9 +206,9 @@ class Scorer:
         if not self.workers:
             scorer_queries.batch_write(batch)
             return
-        held = self.memory.of_coins(rows.places)
-        scores = score(self.workers, *held, self._market_of(rows.places))
-        said = [self._judge(worker, rows, scores, passing(*held, worker.trained_on)) for worker in self.workers]
+        history = self._history(rows.places)
+        scores = score(self.workers, history)
+        said = [self._judge(worker, rows, scores, passing(history, worker.trained_on)) for worker in self.workers]
         alerts = sorted((alert for one in said for alert in one.alerts(rows)), key=_soonest_then_surest)
         scorer_queries.batch_write(replace(
             batch,
@@ -219,10 +219,10 @@ class Scorer:
         self._unexplained += [(alert.worker_id, alert.mint, alert.as_of) for alert in alerts]
         self._tell(said, alerts)
 
-    def _market_of(self, places: Integers) -> Market:
-        """The market of all coins as these rows knew it."""
+    def _history(self, places: Integers) -> History:
+        """What these rows' features are computed from, with the market of all coins as the rows knew it."""
         as_of_us = self.memory.columns.as_of_us[places]
-        return self._market.between(int(as_of_us.min()), int(as_of_us.max()))
+        return self.memory.history(places, self._market.between(int(as_of_us.min()), int(as_of_us.max())))
 
     def _judge(self, worker: Worker, rows: Rows, scores: Scores, passes: NDArray[np.bool_]) -> Said:
         """What one model says, as its rules let it, of the rows that are such as it was trained on."""
@@ -270,7 +270,7 @@ class Scorer:
             if held:
                 held.sort()
                 rows = np.array([place for place, _ in held])
-                reasons = explain(worker, *self.memory.of_coins(rows), self._market_of(rows))
+                reasons = explain(worker, self._history(rows))
                 explained += [(reason, *one) for reason, (_, one) in zip(reasons, held, strict=True)]
         if explained:
             scorer_queries.alerts_explain(explained)

@@ -27,6 +27,7 @@ from apps.training.features import HISTORY_SECONDS, load_columns
 from apps.training.market_queries import MarketReader
 from apps.training.models import Job, Model
 from apps.training.recipes import Label
+from apps.training.windowing import History
 
 DEMO_PREFIX = "demo "
 JUDGE_ROWS = 20_000
@@ -311,10 +312,10 @@ def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) ->
     columns = load_columns(records, highs=training_queries.highs_before([mint], since))
     newest = np.array([len(columns) - 1])
     market = MarketReader().between(training_queries.to_us(as_of), training_queries.to_us(as_of))
-    scores = inference.score(workers, columns, newest, market)
+    history = History(columns, newest, market)
+    scores = inference.score(workers, history)
     said = {
-        worker.id: {**_score_of(worker, scores), "reasons": inference.explain(worker, columns, newest, market)[0]}
-        for worker in workers
+        worker.id: {**_score_of(worker, scores), "reasons": inference.explain(worker, history)[0]} for worker in workers
     }
     feed_at = max(queries.feed_time() or as_of, as_of)
     return {

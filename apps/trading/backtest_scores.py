@@ -35,6 +35,7 @@ from apps.training.market import Market
 from apps.training.market_queries import MarketReader
 from apps.training.queries import to_datetime, to_us
 from apps.training.sampling import passing
+from apps.training.windowing import History
 
 ROWS_AT_ONCE = 50_000
 Progress = Callable[[float, str], None]
@@ -149,11 +150,12 @@ def _alerts(
     if not len(rows):
         return []
     found.counts["rows_scored"] += len(rows)
-    scores = score(workers, columns, rows, market)
+    history = History(columns, rows, market)
+    scores = score(workers, history)
     stored = _stored(workers, mints, stretch)
     alerts: list[tuple[Any, ...]] = []
     for worker in workers:
-        chosen, tags = _choose(worker, columns, rows, mints, scores.probability[worker.id])
+        chosen, tags = _choose(worker, history, mints, scores.probability[worker.id])
         counted = chosen & (columns.as_of_us[rows] > to_us(stretch.since))
         said = _said(columns, rows[counted], mints, scores.probability[worker.id][counted], tags[counted])
         _compare(said, stored.get(worker.id, {}), found)
@@ -176,17 +178,17 @@ def _keep_scores(said: Said, worker_id: int, found: Recomputed) -> None:
 
 
 def _choose(
-    worker: Worker, columns: MetricColumns, rows: Integers, mints: Sequence[str], probability: NDArray[np.float64]
+    worker: Worker, history: History, mints: Sequence[str], probability: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int8]]:
     """Which scores count by the model's own rules, each with those before it in mind, as in `Scorer._judge`."""
-    watch, slots = Watch(), columns.coin[rows]
+    watch, slots = Watch(), history.now("coin")
     watch.reset(np.arange(len(mints)), len(mints))
-    looked_at = rules.in_phases(worker.rules, columns.phase_id[rows].astype(np.int16))
-    looked_at &= passing(columns, rows, worker.trained_on)
+    looked_at = rules.in_phases(worker.rules, history.now("phase_id").astype(np.int16))
+    looked_at &= passing(history, worker.trained_on)
     if worker.whitelist is not None:
         listed = np.array([mint in worker.whitelist for mint in mints], np.bool_)
         looked_at &= listed[slots]
-    return watch.choose(worker.rules, slots, columns.as_of_us[rows] / 1e6, looked_at, probability)
+    return watch.choose(worker.rules, slots, history.now("as_of_us") / 1e6, looked_at, probability)
 
 
 def _said(

@@ -17,6 +17,7 @@ from apps.training.labels import PRICE, Knowledge, Outcomes, Trades, outcomes
 from apps.training.market import Market, nowhere
 from apps.training.market_queries import MarketReader
 from apps.training.samples import Counts, Dataset, Selection, content_hash
+from apps.training.windowing import History
 
 __all__ = ["Counts", "Dataset", "Selection", "estimate", "load", "read"]
 
@@ -184,7 +185,7 @@ def _batch(mints: list[str], selection: Selection, market: tuple[Integers, Integ
     columns = features.load_columns(records, highs=queries.highs_before(mints, oldest))
     inside = columns.as_of_us > queries.to_us(selection.start)
     chosen = np.flatnonzero(inside & np.isin(columns.phase_id, selection.phases))
-    passing = sampling.passing(columns, chosen, selection.filter)
+    passing = sampling.passing(History(columns, chosen), selection.filter)
     counts.rows_filtered += int((~passing).sum())
     chosen = chosen[passing]
     until = selection.end + timedelta(seconds=rule.reach_seconds)

@@ -83,11 +83,20 @@ def compute(
     """float64 (n, k): the features of `rows` (ascending indices into `columns`, default all) in registry order.
 
     `columns` must hold, for every chosen row, its coin's rows of the last HISTORY_SECONDS, `market` that of the last
-    market.REACH_SECONDS. `names` picks features (and their order) instead of the whole registry; unknown ones raise
-    FEATURE_UNKNOWN. `into` (n, k) is filled and returned instead of a new matrix, each value rounded to its type.
+    market.REACH_SECONDS. `names` and `into` as in `of`.
+    """
+    return of(History(columns, np.arange(len(columns)) if rows is None else rows, market), names=names, into=into)
+
+
+def of(
+    history: History, *, names: Iterable[str] | None = None, into: NDArray[np.float32] | None = None
+) -> NDArray[Any]:
+    """The same of the rows that a history was made for.
+
+    `names` picks features (and their order) instead of the whole registry; unknown ones raise FEATURE_UNKNOWN. `into`
+    (n, k) is filled and returned instead of a new matrix, each value rounded to its type.
     """
     chosen = REGISTRY if names is None else tuple(REGISTRY[place] for place in positions(names))
-    history = History(columns, np.arange(len(columns)) if rows is None else rows, market)
     matrix: NDArray[Any] = np.empty((len(history.rows), len(chosen)), order="F") if into is None else into
     with np.errstate(divide="ignore", invalid="ignore"):
         for place, feature in enumerate(chosen):

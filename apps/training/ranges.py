@@ -35,11 +35,39 @@ def range_max(levels: list[Floats], low: Integers, high: Integers) -> Floats:
     return result
 
 
-def reduce_max(values: Floats, low: Integers, high: Integers) -> Floats:
-    """The same without a table: for few ranges."""
-    edges = np.column_stack((low, high)).ravel()
-    reduced: Floats = np.maximum.reduceat(np.r_[values, values[-1:]], edges)[::2]
-    return reduced
+class Stretches:
+    """Ranges [low, high) of arrays laid one after the other, to be reduced without a table: for few ranges."""
+
+    def __init__(self, low: Integers, high: Integers) -> None:
+        """No range may be empty."""
+        lengths = high - low
+        self._ends = np.cumsum(lengths)
+        self._shift = self._ends - lengths - low
+        self._index = np.arange(int(lengths.sum())) - np.repeat(self._shift, lengths)
+
+    def lay(self, values: Floats) -> Floats:
+        """The values of all ranges."""
+        laid: Floats = values[self._index]
+        return laid
+
+    def reduce(self, extreme: np.ufunc, laid: Floats, low: Integers) -> Floats:
+        """np.maximum or np.minimum from `low`, which lies within the range, to the end of each range."""
+        if not len(low):
+            return np.empty(0)
+        edges = np.column_stack((low + self._shift, self._ends)).ravel()[:-1]
+        reduced: Floats = extreme.reduceat(laid, edges)[::2]
+        return reduced
+
+
+def first_after(values: Integers, low: Integers, high: Integers, limit: Integers) -> Integers:
+    """The first index in [low, high) whose value is above the limit, `high` where there is none; values ascend within
+    each range."""
+    place, last = low.copy(), max(len(values) - 1, 0)
+    for k in reversed(range(int((high - low).max(initial=0)).bit_length())):
+        step = place + 2**k
+        ahead = (step <= high) & (values[np.minimum(step, last + 1) - 1] <= limit)
+        np.copyto(place, step, where=ahead)
+    return place
 
 
 def first_reaching(levels: list[Floats], low: Integers, high: Integers, threshold: Floats) -> Integers:

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.training import windowing
-from apps.training.columns import Integers, MetricColumns
+from apps.training.columns import Integers
+from apps.training.windowing import History
 
 Creators = Literal["all", "known", "new", "veteran"]
 TRADES_SECONDS = 1800
@@ -45,10 +45,10 @@ class Sample:
     seed: int
 
 
-def passing(columns: MetricColumns, rows: Integers, wanted: Filter) -> NDArray[np.bool_]:
-    """Which of the rows (ascending indices into `columns`) the filter lets through, by what was known then."""
-    passes = np.ones(len(rows), np.bool_)
-    coins = columns.creator_coins[rows]
+def passing(history: History, wanted: Filter) -> NDArray[np.bool_]:
+    """Which of the history's chosen rows the filter lets through, by what was known then."""
+    passes = np.ones(len(history.rows), np.bool_)
+    coins = history.now("creator_coins")
     if wanted.creators == "known":
         passes &= ~np.isnan(coins)
     elif wanted.creators == "new":
@@ -56,7 +56,6 @@ def passing(columns: MetricColumns, rows: Integers, wanted: Filter) -> NDArray[n
     elif wanted.creators == "veteran":
         passes &= coins > 0
     if wanted.min_trades:
-        history = windowing.History(columns, rows)
         trades = history.total("num_buys", TRADES_SECONDS) + history.total("num_sells", TRADES_SECONDS)
         passes &= trades >= wanted.min_trades
     return passes

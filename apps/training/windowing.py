@@ -6,6 +6,8 @@ compare. The result for a row therefore does not depend on how much older histor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,36 +15,82 @@ from numpy.typing import NDArray
 
 from apps.training.columns import Floats, Integers, MetricColumns, coin_starts
 from apps.training.market import Figure, Market, nowhere
-from apps.training.ranges import max_table, range_max, reduce_max, running
+from apps.training.ranges import Stretches, first_after, max_table, range_max, running
 
 _LAMPORTS_PER_SOL = 1e9
 _HISTORY_US = 1_800_000_000
 # Squared changes are summed as integers of this many to one; a change of more than 3,162 % counts as that.
 _SQUARES, _MOST_SQUARE = 1e10, 1e3
 
+# What features sum over windows: who holds columns for long may keep running sums of these.
+SUMMED: tuple[str, ...] = (
+    "volume_sol",
+    "buy_volume_sol",
+    "net_volume_sol",
+    "num_buys",
+    "num_sells",
+    "unique_wallets",
+    "dev_sold_amount",
+    "whale_buy_volume_sol",
+    "whale_sell_volume_sol",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a holder of columns keeps beside them, so that few rows can be seen without a look at all the others.
+
+    `starts` is for each chosen row the index of its coin's first row; where it is given the columns may have anything
+    between the rows of two coins. `sums` (by name of SUMMED) and `squares` are running sums with a leading zero within
+    each coin: the sum over its rows [a, b) is sums[b] - sums[a].
+    """
+
+    starts: Integers
+    sums: Mapping[str, Integers]
+    squares: Integers
+
+
+def whole(name: str, values: Floats) -> tuple[Integers, NDArray[np.bool_]]:
+    """A summed column as integers (lamports, counts), 0 where it is unknown, and where that is."""
+    missing = np.isnan(values)
+    scale = 1.0 if name.startswith(("num_", "unique_")) else _LAMPORTS_PER_SOL
+    return np.rint(np.where(missing, 0.0, values) * scale).astype(np.int64), missing
+
+
+def squares(close: Floats, before: Floats) -> Integers:
+    """Squared changes of the price from `before` to `close`, as integers; 0 where there is none."""
+    change = np.divide(close, before, out=np.full(len(close), np.nan), where=before > 0)
+    square = np.minimum(np.nan_to_num((change - 1) ** 2, nan=0.0, posinf=_MOST_SQUARE), _MOST_SQUARE)
+    scaled: Integers = np.rint(square * _SQUARES).astype(np.int64)
+    return scaled
+
 
 class History:
     """Metric columns seen from chosen rows; remembers window bounds and cumulative sums between features."""
 
-    def __init__(self, columns: MetricColumns, rows: Integers, market: Market | None = None) -> None:
+    def __init__(
+        self, columns: MetricColumns, rows: Integers, market: Market | None = None, *, kept: Kept | None = None
+    ) -> None:
         self.columns, self.rows = columns, rows
         self.market = nowhere() if market is None else market
         self._bounds: dict[int, Integers] = {}
         self._sums: dict[str, tuple[Integers, Integers | None]] = {}
         self._tables: dict[str, list[Floats]] = {}
+        self._stretches: Stretches | None = None
+        self._laid: dict[str, Floats] = {}
         self._totals: dict[tuple[str, int], Floats] = {}
+        self._extremes: dict[tuple[str, bool, int], Floats] = {}
         self._markets: dict[tuple[Figure, int, int], Floats] = {}
         self._prices: dict[int, Floats] = {}
         self._squares: Integers | None = None
         self._every = len(rows) == len(columns)
-        starts = coin_starts(columns.coin)
-        # One ascending key for (coin, time): coins lie further apart than any window reaches.
-        relative = columns.as_of_us - columns.as_of_us[starts]
-        spacing = int(relative.max(initial=0)) + 2 * _HISTORY_US + 1
-        number = np.cumsum(starts == np.arange(len(starts))) if len(starts) else starts
-        self._key = number * spacing + relative
-        self._wanted = self._key[rows]
-        self._starts = starts[rows]
+        self._few = kept is not None or len(rows) * 16 < len(columns)
+        self._starts = kept.starts if kept else None
+        if kept:
+            self._sums = {name: (sums, None) for name, sums in kept.sums.items()}
+            self._squares = kept.squares
+        else:
+            self._key = _key(columns)
 
     def now(self, name: str) -> NDArray[Any]:
         """The column's value in the chosen rows."""
@@ -52,8 +100,13 @@ class History:
     def first(self, seconds: int) -> Integers:
         """Index of the first row in the window (t - seconds, t] of each chosen row."""
         if seconds not in self._bounds:
-            self._bounds[seconds] = np.searchsorted(self._key, self._wanted - seconds * 1_000_000, side="right")
+            self._bounds[seconds] = self._first(seconds * 1_000_000)
         return self._bounds[seconds]
+
+    def _first(self, reach_us: int) -> Integers:
+        if self._starts is None:
+            return np.searchsorted(self._key, self._key[self.rows] - reach_us, side="right")
+        return first_after(self.columns.as_of_us, self._starts, self.rows, self.now("as_of_us") - reach_us)
 
     def total(self, name: str, seconds: int) -> Floats:
         """Sum of a column over the window; NaN where a value in it is unknown."""
@@ -67,11 +120,11 @@ class History:
 
     def highest(self, name: str, seconds: int) -> Floats:
         """Maximum of a column over the window."""
-        return self._extreme(name, 1.0, seconds)
+        return self._extreme(name, seconds, lowest=False)
 
     def lowest(self, name: str, seconds: int) -> Floats:
         """Minimum of a column over the window."""
-        return -self._extreme(name, -1.0, seconds)
+        return self._extreme(name, seconds, lowest=True)
 
     def price_before(self, seconds: int) -> Floats:
         """Price at t - seconds: the last close of the 30 minutes until t that was known by then, else the first open
@@ -99,9 +152,7 @@ class History:
         """Sum of the squared changes of the close from row to row within the window; NaN with less than two rows."""
         if self._squares is None:
             close = self.columns.price_close
-            change = np.divide(close[1:], close[:-1], out=np.full(max(len(close) - 1, 0), np.nan), where=close[:-1] > 0)
-            square = np.minimum(np.nan_to_num((change - 1) ** 2, nan=0.0, posinf=_MOST_SQUARE), _MOST_SQUARE)
-            self._squares = running(np.rint(np.r_[0.0, square][: len(close)] * _SQUARES).astype(np.int64))
+            self._squares = running(squares(close, np.r_[np.nan, close[:-1]][: len(close)]))
         low, high = self.first(seconds) + 1, self.rows + 1
         return np.where(high > low, (self._squares[high] - self._squares[low]) / _SQUARES, np.nan)
 
@@ -129,22 +180,38 @@ class History:
 
     def _cumulative(self, name: str) -> tuple[Integers, Integers | None]:
         if name not in self._sums:
-            values: Floats = getattr(self.columns, name)
-            missing = np.isnan(values)
-            unknown = running(missing) if missing.any() else None
-            scale = 1.0 if name.startswith(("num_", "unique_")) else _LAMPORTS_PER_SOL
-            whole = np.rint(np.where(missing, 0.0, values) * scale).astype(np.int64)
-            self._sums[name] = (running(whole), unknown)
+            values, missing = whole(name, getattr(self.columns, name))
+            self._sums[name] = (running(values), running(missing) if missing.any() else None)
         return self._sums[name]
 
-    def _extreme(self, name: str, sign: float, seconds: int) -> Floats:
-        """Maximum of sign * column over the window: few rows directly, many through a table of powers of two."""
-        low, high = self.first(seconds), self.rows + 1
-        values = sign * getattr(self.columns, name)
-        if len(self.rows) * 16 < len(values):
-            return reduce_max(values, low, high)
+    def _extreme(self, name: str, seconds: int, *, lowest: bool) -> Floats:
+        if (name, lowest, seconds) not in self._extremes:
+            find = self._extreme_of_few if self._few else self._extreme_of_many
+            self._extremes[name, lowest, seconds] = find(name, self.first(seconds), lowest)
+        return self._extremes[name, lowest, seconds]
+
+    def _extreme_of_few(self, name: str, low: Integers, lowest: bool) -> Floats:
+        """Directly, over the half hours of the chosen rows laid one after the other."""
+        if self._stretches is None:
+            self._stretches = Stretches(self.first(_HISTORY_US // 1_000_000), self.rows + 1)
+        if name not in self._laid:
+            self._laid[name] = self._stretches.lay(getattr(self.columns, name))
+        return self._stretches.reduce(np.minimum if lowest else np.maximum, self._laid[name], low)
+
+    def _extreme_of_many(self, name: str, low: Integers, lowest: bool) -> Floats:
+        """Through a table of powers of two."""
+        sign, high = -1.0 if lowest else 1.0, self.rows + 1
         key = f"{sign}{name}"
         if key not in self._tables:
             longest = int((high - self.first(_HISTORY_US // 1_000_000)).max(initial=1))
-            self._tables[key] = max_table(values, longest)
-        return range_max(self._tables[key], low, high)
+            self._tables[key] = max_table(sign * getattr(self.columns, name), longest)
+        return sign * range_max(self._tables[key], low, high)
+
+
+def _key(columns: MetricColumns) -> Integers:
+    """One ascending key for (coin, time): coins lie further apart than any window reaches."""
+    starts = coin_starts(columns.coin)
+    relative = columns.as_of_us - columns.as_of_us[starts]
+    spacing = int(relative.max(initial=0)) + 2 * _HISTORY_US + 1
+    number = np.cumsum(starts == np.arange(len(starts))) if len(starts) else starts
+    return number * spacing + relative

@@ -47,10 +47,9 @@ def test_what_is_remembered_gives_the_features_of_the_whole_history(seed: int) -
         if known.any():
             memory.extend(MINTS, batch[known])
         rows = np.sort(memory.find(MINTS, batch))
-        held, places = memory.of_coins(rows)
-        found = features.compute(held, nowhere(), rows=places)
-        mints = memory.mints_of(held.coin[places])
-        for mint, us, values in zip(mints, held.as_of_us[places].tolist(), found, strict=True):
+        found = features.of(memory.history(rows, nowhere()))
+        mints = memory.mints_of(memory.columns.coin[rows])
+        for mint, us, values in zip(mints, memory.columns.as_of_us[rows].tolist(), found, strict=True):
             at = np.flatnonzero((columns.coin == MINTS.index(mint)) & (columns.as_of_us == us))[0]
             assert values.tobytes() == wanted[at].tobytes()
         memory.trim(int(batch["as_of_us"].max()) - HISTORY_US)
@@ -79,7 +78,7 @@ def test_silent_coins_are_forgotten_and_their_slots_used_again() -> None:
     table = records_of(np.random.default_rng(1), 40)
     memory.replace(MINTS, table, {})
     memory.trim(int(table["as_of_us"].max()))
-    assert (len(memory), len(memory.columns), memory.size) == (0, 0, COINS)
+    assert (len(memory), memory.rows, memory.size) == (0, 0, COINS)
     memory.replace(["other"], table[:0], {})
     assert memory.size == COINS
 

@@ -64,13 +64,12 @@ def test_feature_rows_equal_those_of_training_bit_by_bit(monkeypatch: pytest.Mon
     seen: dict[tuple[str, int], np.ndarray] = {}
     real = inference.score
 
-    def spy(workers, columns, rows, market):
-        matrix = features.compute(columns, market, rows=rows)
-        for mint, us, values in zip(
-            scorer.memory.mints_of(columns.coin[rows]), columns.as_of_us[rows], matrix, strict=True
-        ):
+    def spy(workers, history):
+        matrix = features.of(history)
+        mints = scorer.memory.mints_of(history.now("coin"))
+        for mint, us, values in zip(mints, history.now("as_of_us"), matrix, strict=True):
             seen[mint, int(us)] = values
-        return real(workers, columns, rows, market)
+        return real(workers, history)
 
     monkeypatch.setattr("apps.predictions.scorer.score", spy)
     scorer = Scorer()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from apps.training.columns import RECORD, load_columns
 from apps.training.sampling import Filter, Sample, kept, passing
+from apps.training.windowing import History
 
 MINTS = [f"coin{number}" for number in range(8)]
 S = 1_000_000
@@ -53,11 +54,18 @@ def test_another_seed_draws_other_rows():
 def test_a_coin_passes_by_what_was_known_of_its_creator(creators, expected):
     records = np.zeros(3, RECORD)
     records["coin"], records["as_of_us"], records["creator_coins"] = [0, 1, 2], 5 * S, [np.nan, 0, 4]
-    assert passing(load_columns(records), np.arange(3), Filter(creators)).tolist() == [bool(one) for one in expected]
+    assert passing(History(load_columns(records), np.arange(3)), Filter(creators)).tolist() == [
+        bool(one) for one in expected
+    ]
 
 
 def test_a_row_passes_once_its_coin_has_traded_enough_and_not_by_what_comes_later():
     records = np.zeros(4, RECORD)
     records["as_of_us"] = np.array([5, 10, 15, 2000]) * S
     records["num_buys"], records["num_sells"] = [1, 1, 5, 1], [0, 1, 0, 0]
-    assert passing(load_columns(records), np.arange(4), Filter(min_trades=3)).tolist() == [False, True, True, False]
+    assert passing(History(load_columns(records), np.arange(4)), Filter(min_trades=3)).tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]

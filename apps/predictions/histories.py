@@ -1,0 +1,156 @@
+"""Metric columns of many coins, each coin's rows together with room behind them: a new row costs the same however many
+are held. No database, no clock.
+
+A coin's rows stand in a stretch of its own, in order of time; what lies between stretches means nothing. A stretch that
+is full moves to the end of the buffers with half as much room again, and when those are full everything moves together
+into new ones. Beside the columns stand the running sums that windows are taken from (`windowing.Kept`), one longer than
+the rows: each sum is that of the rows before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.training import windowing
+from apps.training.columns import RECORD, Integers, MetricColumns, load_columns
+from apps.training.ranges import first_after
+
+_NAMES = tuple(field.name for field in fields(MetricColumns))
+_LEAST_ROOM = 8
+
+
+class Histories:
+    """Rows by slot, a small number of a coin; all arrays of slots are int64. Positions are valid until rows come."""
+
+    def __init__(self) -> None:
+        empty = load_columns(np.empty(0, RECORD))
+        self._columns: dict[str, NDArray[Any]] = {name: getattr(empty, name) for name in _NAMES}
+        self._sums = {name: np.zeros(0, np.int64) for name in windowing.SUMMED}
+        self._squares = np.zeros(0, np.int64)
+        self._incomplete: set[str] = set()
+        # By slot: first row, end of the rows, end of the room. One place of the room is never a row.
+        self._begin, self._end, self._limit = (np.zeros(1, np.int64) for _ in range(3))
+        self._tail = 0
+        self._show()
+
+    @property
+    def columns(self) -> MetricColumns:
+        """The buffers: read them only where the rows are."""
+        return self._shown
+
+    @property
+    def rows(self) -> int:
+        """How many rows are held."""
+        return int((self._end - self._begin).sum())
+
+    def kept(self, rows: Integers) -> windowing.Kept:
+        """What a History of these rows need not look for."""
+        sums = {name: sums for name, sums in self._sums.items() if name not in self._incomplete}
+        return windowing.Kept(self._begin[self._columns["coin"][rows]], sums, self._squares)
+
+    def find(self, slots: Integers, as_of_us: Integers) -> Integers:
+        """Positions of the rows that end at these moments; -1 where there is none, or no such slot (-1)."""
+        times, end = self._columns["as_of_us"], self._end[slots]
+        at = first_after(times, self._begin[slots], end, as_of_us - 1)
+        held = np.flatnonzero((slots >= 0) & (at < end))
+        found = np.full(len(slots), -1)
+        found[held] = np.where(times[at[held]] == as_of_us[held], at[held], -1)
+        return found
+
+    def know(self, size: int) -> None:
+        """Be ready for slots below `size`."""
+        if (more := size - len(self._begin)) > 0:
+            none = np.zeros(more, np.int64)
+            self._begin, self._end, self._limit = (
+                np.concatenate((bounds, none)) for bounds in (self._begin, self._end, self._limit)
+            )
+
+    def append(self, fresh: MetricColumns) -> None:
+        """Rows that are newer than what is held of their coins, by coin and time; `coin` are known slots."""
+        if not len(fresh):
+            return
+        slots, first, counts = np.unique(fresh.coin, return_index=True, return_counts=True)
+        self._make_room(slots, counts)
+        at = np.repeat(self._end[slots] - first, counts) + np.arange(len(fresh))
+        for name, column in self._columns.items():
+            column[at] = getattr(fresh, name)
+        self._sum_up(fresh, at, first, counts)
+        self._end[slots] += counts
+
+    def drop(self, slots: Sequence[int]) -> None:
+        """Forget all rows of some coins."""
+        for bounds in (self._begin, self._end, self._limit):
+            bounds[slots] = 0
+
+    def trim(self, before_us: int) -> None:
+        """Forget the rows that ended at or before a moment."""
+        limit = np.full(len(self._begin), before_us)
+        self._begin = first_after(self._columns["as_of_us"], self._begin, self._end, limit)
+
+    def _sum_up(self, fresh: MetricColumns, at: Integers, first: Integers, counts: Integers) -> None:
+        for name, sums in self._sums.items():
+            values, missing = windowing.whole(name, getattr(fresh, name))
+            if missing.any():  # rare: a History that needs it then adds up by itself
+                self._incomplete.add(name)
+            _continue(sums, values, at, first, counts)
+        close = self._columns["price_close"]
+        before = np.where(at > np.repeat(self._begin[fresh.coin[first]], counts), close[at - 1], np.nan)
+        _continue(self._squares, windowing.squares(fresh.price_close, before), at, first, counts)
+
+    # --- Room ------------------------------------------------------------------------------------------
+    def _make_room(self, slots: Integers, counts: Integers) -> None:
+        full = self._end[slots] + counts >= self._limit[slots]
+        if not full.any():
+            return
+        moving = slots[full]
+        room = _with_room(self._end[moving] - self._begin[moving] + counts[full])
+        if self._tail + int(room.sum()) > len(self._squares):
+            moving = np.flatnonzero((self._limit > 0) | np.isin(np.arange(len(self._limit)), moving))
+            coming = np.zeros(len(self._limit), np.int64)
+            coming[slots] = counts
+            self._rebuild(moving, _with_room(self._end[moving] - self._begin[moving] + coming[moving]))
+        else:
+            self._move(moving, room, self._buffers(), self._tail)
+
+    def _rebuild(self, slots: Integers, room: Integers) -> None:
+        total = int(room.sum())
+        size = total + total // 2
+        self._move(slots, room, {name: np.zeros(size, old.dtype) for name, old in self._buffers().items()}, 0)
+
+    def _move(self, slots: Integers, room: Integers, into: dict[str, NDArray[Any]], tail: int) -> None:
+        """Give each slot so much room from `tail` on, in buffers that may be the present ones."""
+        lengths = self._end[slots] - self._begin[slots] + 1  # with the sum behind the last row
+        begin = tail + np.cumsum(room) - room
+        index = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        source, target = index + np.repeat(self._begin[slots], lengths), index + np.repeat(begin, lengths)
+        for name, old in self._buffers().items():
+            if len(old):
+                into[name][target] = old[source]
+        self._columns = {name: into[name] for name in _NAMES}
+        self._sums, self._squares = {name: into[f"sum {name}"] for name in self._sums}, into["squares"]
+        self._begin[slots], self._end[slots], self._limit[slots] = begin, begin + lengths - 1, begin + room
+        self._tail = tail + int(room.sum())
+        self._show()
+
+    def _buffers(self) -> dict[str, NDArray[Any]]:
+        sums = {f"sum {name}": sums for name, sums in self._sums.items()}
+        return {**self._columns, **sums, "squares": self._squares}
+
+    def _show(self) -> None:
+        self._shown = MetricColumns(**self._columns)
+
+
+def _continue(sums: Integers, values: Integers, at: Integers, first: Integers, counts: Integers) -> None:
+    """Write the sums behind each row at `at`, going on from the one at the coin's first of them."""
+    running = np.cumsum(values)
+    before = sums[at[first]] - (running[first] - values[first])
+    sums[at + 1] = running + np.repeat(before, counts)
+
+
+def _with_room(rows: Integers) -> Integers:
+    return rows + rows // 2 + _LEAST_ROOM
