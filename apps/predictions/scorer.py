@@ -137,10 +137,10 @@ class Scorer:
     # --- reading -----------------------------------------------------------------------------------------
     def _take_in(self, batch: Batch, feed_at: datetime) -> tuple[Rows | None, Batch]:
         """The rows of a batch that can be scored, and the batch with the number of those that cannot."""
-        mints, records = training_queries.metric_records_by_id(batch.from_row_id, batch.to_row_id)
+        coins, records = training_queries.metric_records_by_id(batch.from_row_id, batch.to_row_id)
         records = records[records["as_of_us"] > to_us(feed_at - SKIP_AFTER)]
-        tradable = scorer_queries.tradable(mints)
-        on_curve = np.array([mint in tradable for mint in mints], np.bool_)[records["coin"]]
+        mints = [mint for mint, _ in coins]
+        on_curve = np.array([is_standard for _, is_standard in coins], np.bool_)[records["coin"]]
         batch = replace(batch, skipped_curve=int((~on_curve).sum()))
         records = records[on_curve]
         if not len(records):
@@ -345,7 +345,7 @@ class Alert:
         """In the order of `scorer_queries.ALERTS_INSERT`."""
         return (
             self.worker_id, self.mint, self.as_of, fired_at, self.probability, self.price_sol, self.market_cap_sol,
-            self.virtual_sol_lamports, self.phase_id, self.horizon_at, self.is_shadow, self.knows_from, self.as_of,
+            self.virtual_sol_lamports, self.phase_id, self.horizon_at, self.is_shadow, self.knows_from,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -362,9 +362,11 @@ def _soonest_then_surest(alert: Alert) -> tuple[datetime, float, str, int]:
 
 def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
     """All scores as lines of `scorer_queries.PREDICTIONS_COPY`; what models share is written out once."""
+    text, null = scorer_queries.copy_text, scorer_queries.NULL
+    at = {as_of: text(as_of) for as_of in set(rows.as_of_at)}
     shared = [
-        scorer_queries.copy_text(*fields)
-        for fields in zip(
+        f"{text(mint)}\t{at[as_of]}\t{price!r}\t{null if reserves is None else reserves}\t{phase}\t{late}\n"
+        for mint, as_of, price, reserves, phase, late in zip(
             rows.mints, rows.as_of_at, rows.price_sol, rows.virtual_sol_lamports, rows.phase.tolist(),
             rows.late.tolist(), strict=True,
         )
@@ -372,7 +374,7 @@ def _copy_lines(rows: Rows, said: Sequence[Said]) -> str:
     lines = []
     for one in said:
         own = scorer_queries.copy_text(one.worker.id, one.scored_at, one.milliseconds, one.worker.model_id)
-        lines += [f"{one.probability[i]!r}\t{one.tags[i]}\t{own}\t{shared[i]}\n" for i in one.chosen]
+        lines += [f"{one.probability[i]!r}\t{one.tags[i]}\t{own}\t{shared[i]}" for i in one.chosen]
     return "".join(lines)
 
 

@@ -90,16 +90,6 @@ def said_before(
         return cursor.fetchall()
 
 
-TRADABLE = "SELECT mint FROM discovered_coins WHERE mint = ANY(%s) AND curve = 'standard'"
-
-
-def tradable(mints: Sequence[str]) -> set[str]:
-    """Those of the coins that are on the standard curve."""
-    with connection.cursor() as cursor:
-        cursor.execute(TRADABLE, (list(mints),))
-        return {mint for (mint,) in cursor.fetchall()}
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one step writes: predictions as COPY text, the others as tuples, columns in the order below; and how many
@@ -129,12 +119,18 @@ STAGING_COPY = f"COPY new_predictions ({_PREDICTION_COLUMNS}) FROM STDIN"
 PREDICTIONS_INSERT = f"""
     INSERT INTO predictions ({_PREDICTION_COLUMNS}) SELECT {_PREDICTION_COLUMNS} FROM new_predictions
     ON CONFLICT DO NOTHING"""
+# Numbered in the order in which they are given: the trader acts on them by number.
 ALERTS_INSERT = """
     INSERT INTO alert_evaluations (active_model_id, mint, as_of, fired_at, probability, price_sol, market_cap_sol,
         virtual_sol_lamports, phase_id, horizon_at, status, reason, alert_id, touches_gap)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'pending', '',
-            CASE WHEN NOT %s THEN nextval('alert_evaluations_alert_id_seq') END,
-            EXISTS (SELECT FROM stream_gaps WHERE ended_at > %s AND started_at < %s)) ON CONFLICT DO NOTHING"""
+    SELECT place, mint, as_of, fired_at, probability, price_sol, market_cap_sol, virtual_sol_lamports, phase_id,
+           horizon_at, 'pending', '', CASE WHEN NOT is_shadow THEN nextval('alert_evaluations_alert_id_seq') END,
+           EXISTS (SELECT FROM stream_gaps WHERE ended_at > knows_from AND started_at < as_of)
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[], %s::float8[],
+                %s::float8[], %s::bigint[], %s::smallint[], %s::timestamptz[], %s::boolean[], %s::timestamptz[])
+         WITH ORDINALITY AS alert(place, mint, as_of, fired_at, probability, price_sol, market_cap_sol,
+                                  virtual_sol_lamports, phase_id, horizon_at, is_shadow, knows_from, number)
+    ORDER BY number ON CONFLICT DO NOTHING"""
 CURSOR_MOVE = """
     UPDATE scorer_state SET last_row_id = %s, skipped_total = skipped_total + %s, skipped_curve = skipped_curve + %s,
         skipped_untraded = skipped_untraded + %s, updated_at = now(), scored_to = greatest(scored_to, %s)
@@ -144,9 +140,12 @@ CURSOR_MOVE = """
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
+NULL = "\\N"
+
+
 def copy_text(*values: object) -> str:
     """Values as the fields of a COPY line; None is NULL."""
-    return "\t".join("\\N" if value is None else str(value).translate(_ESCAPES) for value in values)
+    return "\t".join([NULL if value is None else str(value).translate(_ESCAPES) for value in values])
 
 
 def batch_write(batch: Batch) -> None:
@@ -182,7 +181,7 @@ def _write(batch: Batch, predictions_copy: Callable[[Any, str], None]) -> None:
         if batch.predictions:
             predictions_copy(cursor, batch.predictions)
         if batch.alerts:
-            cursor.executemany(ALERTS_INSERT, batch.alerts)
+            cursor.execute(ALERTS_INSERT, [list(column) for column in zip(*batch.alerts, strict=True)])
             cursor.execute("SELECT pg_notify('alerts', %s)", (json.dumps({"alerts": len(batch.alerts)}),))
         messages_write(batch.messages)
 

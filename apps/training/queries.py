@@ -59,18 +59,23 @@ def metric_records(mints: Sequence[str], start: datetime, end: datetime) -> NDAr
     return copy_records(METRIC_RECORDS, (list(mints), start, end), RECORD, times=("as_of_us", "started_us"))
 
 
-NEW_MINTS = "SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s ORDER BY mint"
+NEW_COINS = """
+    SELECT mint, curve = 'standard'
+    FROM (SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s) fresh
+    JOIN discovered_coins USING (mint) ORDER BY mint"""
 NEW_RECORDS = METRIC_RECORDS.replace("m.timestamp > %s AND m.timestamp <= %s", "m.row_id > %s AND m.row_id <= %s")
 
 
-def metric_records_by_id(after: int, until: int) -> tuple[list[str], NDArray[np.void]]:
-    """The metric rows with after < row_id <= until: their mints, and the rows as RECORD numbered by these mints.
+def metric_records_by_id(after: int, until: int) -> tuple[list[tuple[str, bool]], NDArray[np.void]]:
+    """The metric rows with after < row_id <= until: their coins (mint, on the standard curve?), and the rows as RECORD
+    numbered by these.
 
     Creators are known of coins that `metric_records` has been asked for."""
     with connection.cursor() as cursor:
-        cursor.execute(NEW_MINTS, (after, until))
-        mints = [mint for (mint,) in cursor.fetchall()]
-    return mints, copy_records(NEW_RECORDS, (mints, after, until), RECORD, times=("as_of_us", "started_us"))
+        cursor.execute(NEW_COINS, (after, until))
+        coins = cursor.fetchall()
+    wanted = ([mint for mint, _ in coins], after, until)
+    return coins, copy_records(NEW_RECORDS, wanted, RECORD, times=("as_of_us", "started_us"))
 
 
 HIGHS_BEFORE = """
