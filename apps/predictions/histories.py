@@ -21,6 +21,7 @@ from apps.training.columns import RECORD, Integers, MetricColumns, load_columns
 from apps.training.ranges import first_after
 
 _NAMES = tuple(field.name for field in fields(MetricColumns))
+_SQUARES = "squares"
 _LEAST_ROOM = 8
 
 
@@ -29,10 +30,9 @@ class Histories:
 
     def __init__(self) -> None:
         empty = load_columns(np.empty(0, RECORD))
-        self._columns: dict[str, NDArray[Any]] = {name: getattr(empty, name) for name in _NAMES}
-        self._sums = {name: np.zeros(0, np.int64) for name in windowing.SUMMED}
-        self._squares = np.zeros(0, np.int64)
-        self._incomplete: set[str] = set()
+        self._buffers: dict[str, NDArray[Any]] = {name: getattr(empty, name) for name in _NAMES}
+        self._buffers |= {_sum_of(name): np.zeros(0, np.int64) for name in windowing.SUMMED}
+        self._buffers[_SQUARES] = np.zeros(0, np.int64)
         # By slot: first row, end of the rows, end of the room. One place of the room is never a row.
         self._begin, self._end, self._limit = (np.zeros(1, np.int64) for _ in range(3))
         self._tail = 0
@@ -50,12 +50,13 @@ class Histories:
 
     def kept(self, rows: Integers) -> windowing.Kept:
         """What a History of these rows need not look for."""
-        sums = {name: sums for name, sums in self._sums.items() if name not in self._incomplete}
-        return windowing.Kept(self._begin[self._columns["coin"][rows]], sums, self._squares)
+        held = self._buffers
+        sums = {name: (held[_sum_of(name)], held.get(_unknown_of(name))) for name in windowing.SUMMED}
+        return windowing.Kept(self._begin[held["coin"][rows]], sums, held[_SQUARES])
 
     def find(self, slots: Integers, as_of_us: Integers) -> Integers:
         """Positions of the rows that end at these moments; -1 where there is none, or no such slot (-1)."""
-        times, end = self._columns["as_of_us"], self._end[slots]
+        times, end = self._buffers["as_of_us"], self._end[slots]
         at = first_after(times, self._begin[slots], end, as_of_us - 1)
         held = np.flatnonzero((slots >= 0) & (at < end))
         found = np.full(len(slots), -1)
@@ -77,8 +78,8 @@ class Histories:
         slots, first, counts = np.unique(fresh.coin, return_index=True, return_counts=True)
         self._make_room(slots, counts)
         at = np.repeat(self._end[slots] - first, counts) + np.arange(len(fresh))
-        for name, column in self._columns.items():
-            column[at] = getattr(fresh, name)
+        for name in _NAMES:
+            self._buffers[name][at] = getattr(fresh, name)
         self._sum_up(fresh, at, first, counts)
         self._end[slots] += counts
 
@@ -90,17 +91,23 @@ class Histories:
     def trim(self, before_us: int) -> None:
         """Forget the rows that ended at or before a moment."""
         limit = np.full(len(self._begin), before_us)
-        self._begin = first_after(self._columns["as_of_us"], self._begin, self._end, limit)
+        self._begin = first_after(self._buffers["as_of_us"], self._begin, self._end, limit)
 
     def _sum_up(self, fresh: MetricColumns, at: Integers, first: Integers, counts: Integers) -> None:
-        for name, sums in self._sums.items():
+        for name in windowing.SUMMED:
             values, missing = windowing.whole(name, getattr(fresh, name))
-            if missing.any():  # rare: a History that needs it then adds up by itself
-                self._incomplete.add(name)
-            _continue(sums, values, at, first, counts)
-        close = self._columns["price_close"]
+            _continue(self._buffers[_sum_of(name)], values, at, first, counts)
+            if missing.any():
+                self._buffers.setdefault(_unknown_of(name), np.zeros(self._size, np.int64))
+            if (unknown := self._buffers.get(_unknown_of(name))) is not None:
+                _continue(unknown, missing, at, first, counts)
+        close = self._buffers["price_close"]
         before = np.where(at > np.repeat(self._begin[fresh.coin[first]], counts), close[at - 1], np.nan)
-        _continue(self._squares, windowing.squares(fresh.price_close, before), at, first, counts)
+        _continue(self._buffers[_SQUARES], windowing.squares(fresh.price_close, before), at, first, counts)
+
+    @property
+    def _size(self) -> int:
+        return len(self._buffers[_SQUARES])
 
     # --- Room ------------------------------------------------------------------------------------------
     def _make_room(self, slots: Integers, counts: Integers) -> None:
@@ -109,18 +116,18 @@ class Histories:
             return
         moving = slots[full]
         room = _with_room(self._end[moving] - self._begin[moving] + counts[full])
-        if self._tail + int(room.sum()) > len(self._squares):
+        if self._tail + int(room.sum()) > self._size:
             moving = np.flatnonzero((self._limit > 0) | np.isin(np.arange(len(self._limit)), moving))
             coming = np.zeros(len(self._limit), np.int64)
             coming[slots] = counts
             self._rebuild(moving, _with_room(self._end[moving] - self._begin[moving] + coming[moving]))
         else:
-            self._move(moving, room, self._buffers(), self._tail)
+            self._move(moving, room, self._buffers, self._tail)
 
     def _rebuild(self, slots: Integers, room: Integers) -> None:
         total = int(room.sum())
         size = total + total // 2
-        self._move(slots, room, {name: np.zeros(size, old.dtype) for name, old in self._buffers().items()}, 0)
+        self._move(slots, room, {name: np.zeros(size, old.dtype) for name, old in self._buffers.items()}, 0)
 
     def _move(self, slots: Integers, room: Integers, into: dict[str, NDArray[Any]], tail: int) -> None:
         """Give each slot so much room from `tail` on, in buffers that may be the present ones."""
@@ -128,26 +135,32 @@ class Histories:
         begin = tail + np.cumsum(room) - room
         index = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         source, target = index + np.repeat(self._begin[slots], lengths), index + np.repeat(begin, lengths)
-        for name, old in self._buffers().items():
-            if len(old):
+        if self._size:
+            for name, old in self._buffers.items():
                 into[name][target] = old[source]
-        self._columns = {name: into[name] for name in _NAMES}
-        self._sums, self._squares = {name: into[f"sum {name}"] for name in self._sums}, into["squares"]
+        self._buffers = into
         self._begin[slots], self._end[slots], self._limit[slots] = begin, begin + lengths - 1, begin + room
         self._tail = tail + int(room.sum())
         self._show()
 
-    def _buffers(self) -> dict[str, NDArray[Any]]:
-        sums = {f"sum {name}": sums for name, sums in self._sums.items()}
-        return {**self._columns, **sums, "squares": self._squares}
-
     def _show(self) -> None:
-        self._shown = MetricColumns(**self._columns)
+        self._shown = MetricColumns(*(self._buffers[name] for name in _NAMES))
 
 
-def _continue(sums: Integers, values: Integers, at: Integers, first: Integers, counts: Integers) -> None:
+def _sum_of(name: str) -> str:
+    return f"sum of {name}"
+
+
+def _unknown_of(name: str) -> str:
+    """Where values of the column are unknown; held from the first such value on."""
+    return f"unknown of {name}"
+
+
+def _continue(
+    sums: Integers, values: Integers | NDArray[np.bool_], at: Integers, first: Integers, counts: Integers
+) -> None:
     """Write the sums behind each row at `at`, going on from the one at the coin's first of them."""
-    running = np.cumsum(values)
+    running = np.cumsum(values, dtype=np.int64)
     before = sums[at[first]] - (running[first] - values[first])
     sums[at + 1] = running + np.repeat(before, counts)
 

@@ -41,12 +41,13 @@ class Kept:
     """What a holder of columns keeps beside them, so that few rows can be seen without a look at all the others.
 
     `starts` is for each chosen row the index of its coin's first row; where it is given the columns may have anything
-    between the rows of two coins. `sums` (by name of SUMMED) and `squares` are running sums with a leading zero within
-    each coin: the sum over its rows [a, b) is sums[b] - sums[a].
+    between the rows of two coins. `sums` (by name of SUMMED, each beside that of unknown values, None where there are
+    none) and `squares` are running sums with a leading zero within each coin: the sum over its rows [a, b) is
+    sums[b] - sums[a].
     """
 
     starts: Integers
-    sums: Mapping[str, Integers]
+    sums: Mapping[str, tuple[Integers, Integers | None]]
     squares: Integers
 
 
@@ -87,7 +88,7 @@ class History:
         self._few = kept is not None or len(rows) * 16 < len(columns)
         self._starts = kept.starts if kept else None
         if kept:
-            self._sums = {name: (sums, None) for name, sums in kept.sums.items()}
+            self._sums = dict(kept.sums)
             self._squares = kept.squares
         else:
             self._key = _key(columns)

@@ -18,6 +18,7 @@ def rows_of(rng: np.random.Generator, at: int) -> np.ndarray:
     rows["coin"], rows["as_of_us"] = slots, at + 1 + np.arange(len(slots))
     for name in METRICS:
         rows[name] = rng.integers(1, 100, len(rows)) / 8
+    rows["unique_wallets"][rng.random(len(rows)) < 0.1] = np.nan
     return rows
 
 
@@ -28,11 +29,14 @@ def holds(histories: Histories, expected: list[list[np.void]]) -> None:
         assert (np.diff(places) == 1).all()
         kept = histories.kept(places)
         for name in METRICS:
-            assert getattr(histories.columns, name)[places].tolist() == [row[name] for row in rows]
-        for name, sums in kept.sums.items():
-            whole = windowing.whole(name, np.array([row[name] for row in rows], np.float64))[0]
+            values = np.array([row[name] for row in rows], np.float64)
+            assert getattr(histories.columns, name)[places].tobytes() == values.tobytes()
+        for name, (sums, unknown) in kept.sums.items():
+            whole, missing = windowing.whole(name, np.array([row[name] for row in rows], np.float64))
             assert (sums[places + 1] - sums[places]).tolist() == whole.tolist()
             assert len(places) == 0 or sums[places[-1] + 1] - sums[kept.starts[0]] == whole.sum()
+            gone = np.zeros_like(sums) if unknown is None else unknown
+            assert (gone[places + 1] - gone[places]).tolist() == missing.tolist()
         close = np.array([row["price_close"] for row in rows])
         swings = windowing.squares(close[1:], close[:-1])
         assert (kept.squares[places + 1] - kept.squares[places])[1:].tolist() == swings.tolist()
