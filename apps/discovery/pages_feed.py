@@ -67,7 +67,10 @@ def _is_silent(state: StreamState) -> bool:
 def feed_trouble(state: StreamState | None) -> str:
     """What keeps the feed from bringing all it could, and what to do about it; empty when nothing does."""
     if state is None or _is_silent(state):
-        return _("The stream process has not written for 30 s.")
+        return _(
+            "The stream process has not written for 30 s. If it does not run, start it (make run, make demo, or with "
+            "Docker: docker compose up -d stream); if it runs, its log says what it waits for."
+        )
     if state.detail.startswith(NO_DISK):
         return _(
             "The disk does not take the journal (%(reason)s). What the feed sends waits in memory; when that is full, "

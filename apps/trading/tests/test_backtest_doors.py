@@ -84,6 +84,11 @@ def shown(browser: Client, name: str, *arguments: Any, query: str = "", language
 def test_pages_without_anything_say_what_to_do(browser: Client) -> None:
     assert "No backtest yet." in shown(browser, "backtests")
     assert "There is no strategy to try." in shown(browser, "backtest_new")
+    assert f'href="{reverse("trading:strategy_new")}">New strategy' in shown(browser, "backtest_new")
+    for name in ("order", "transfers"):  # no form whose wallet nobody can choose
+        page = shown(browser, name)
+        assert f'href="{reverse("trading:wallets")}">Wallets</a></div>' in page
+        assert 'name="wallet"' not in page and 'name="transfer-source"' not in page
 
 
 def test_form_previews_queues_and_leads_to_the_run(browser: Client, market: list[Beat]) -> None:
