@@ -24,12 +24,12 @@ def count(value: int | None) -> str:
 
 def sol(lamports: int | float | None, digits: int = 4) -> str:
     """Lamports as SOL."""
-    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:,.{digits}f}")
+    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:z,.{digits}f}")
 
 
 def signed_sol(lamports: int | None, digits: int = 4) -> str:
     """Lamports as SOL with their sign."""
-    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:+,.{digits}f}")
+    return NONE if lamports is None else localised(f"{lamports / LAMPORTS_PER_SOL:+z,.{digits}f}")
 
 
 def tokens(base_units: int | None) -> str:
@@ -38,7 +38,7 @@ def tokens(base_units: int | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    return NONE if value is None else localised(f"{value:,.{digits}f}")
+    return NONE if value is None else localised(f"{value:z,.{digits}f}")
 
 
 def short(value: float | None) -> str:
@@ -48,15 +48,15 @@ def short(value: float | None) -> str:
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "K")):
         if abs(value) >= limit:
             return localised(f"{value / (1e3 if unit == 'K' else limit):,.1f}") + unit
-    return localised(f"{value:,.0f}")
+    return localised(f"{value:z,.0f}")
 
 
 def pct(value: float | None, digits: int = 1) -> str:
-    return NONE if value is None else localised(f"{value:,.{digits}f} %")
+    return NONE if value is None else localised(f"{value:z,.{digits}f} %")
 
 
 def signed_pct(value: float | None, digits: int = 1) -> str:
-    return NONE if value is None else localised(f"{value:+,.{digits}f} %")
+    return NONE if value is None else localised(f"{value:+z,.{digits}f} %")
 
 
 def ratio_pct(value: float | None, digits: int = 1) -> str:

@@ -92,7 +92,7 @@ def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}", names: int = N
     ticks = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((scale.x(x), height - 6, localised(form.format(x))) for x in _ticks((scale.low, scale.high))[1:-1:2]),
+        ((scale.x(x), height - 6, _figure(form, x)) for x in _ticks((scale.low, scale.high))[1:-1:2]),
     )
     drawn = format_html_join("", "{}", ((_span(row, place, scale),) for place, row in enumerate(rows)))
     return _picture(label, zero + ticks + drawn, height)
@@ -160,7 +160,7 @@ def _picture(label: str, inside: SafeString, height: int = HEIGHT) -> SafeString
 
 def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> SafeString:
     """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the even ones."""
-    ticks = y_ticks or [(y, localised((axes.y_form or axes.form).format(y))) for y in _ticks(axes.y_range)]
+    ticks = y_ticks or [(y, _figure(axes.y_form or axes.form, y)) for y in _ticks(axes.y_range)]
     across = format_html_join(
         "",
         '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',
@@ -169,7 +169,7 @@ def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> Saf
     below = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, localised(axes.form.format(x))) for x in _ticks(axes.x_range)),
+        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, _figure(axes.form, x)) for x in _ticks(axes.x_range)),
     )
     titles = format_html(
         '<text x="{}" y="{}" text-anchor="middle">{}</text><text x="12" y="{}" text-anchor="middle" '
@@ -199,6 +199,12 @@ def _dots(line: Line, axes: Axes) -> SafeString:
 
 def _place(axes: Axes, point: Point) -> tuple[str, str]:
     return _n(axes.x(point[0])), _n(axes.y(point[1]))
+
+
+def _figure(form: str, value: float) -> str:
+    """A number beside a drawing; what rounds to nothing has no sign."""
+    text = form.format(value)
+    return localised(text if text.strip("-+0.%") else text.lstrip("-+"))
 
 
 def _ticks(limits: Point) -> list[float]:

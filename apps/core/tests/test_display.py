@@ -25,3 +25,12 @@ def test_figures_follow_the_language_of_the_reader(language: str, texts: list[st
             display.price(2.8e-8),
             display.count(None),
         ]
+
+
+def test_what_rounds_to_nothing_has_no_minus() -> None:
+    assert [display.pct(-0.01), display.signed_pct(-0.01), display.signed_sol(-1, 4), display.number(-0.001)] == [
+        "0.0 %",
+        "+0.0 %",
+        "+0.0000",
+        "0.00",
+    ]

@@ -50,3 +50,9 @@ def test_words_are_escaped_and_there_is_no_inline_style():
 
 def test_a_line_without_points_draws_nothing():
     assert "polyline" not in curves([Line([])], AXES, "label")
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    text = curves([Line([(0, 0), (1, 1)])], Axes("x", "y", (-0.001, 1), (-0.058, 0.034), "{:.1f}", "{:+.0%}"), "label")
+    shown = re.findall(r">([-+0-9.%]+)<", text)
+    assert {"0.0", "-6%", "0%", "+3%"} <= set(shown) and not {"-0.0", "-0%"} & set(shown)
