@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,53 +62,77 @@ WAYS_TO_START = {
     "web": ["daphne", "-p", "0", "pumpsite.asgi:application"],
     "worker": ["celery", "-A", "pumpsite", "worker", "-Q", "default", "--pool", "threads", "-c", "1"],
     "beat": ["celery", "-A", "pumpsite", "beat", "--pidfile="],
-    "stream": ["python", "manage.py", "runstream"],
-    "scorer": ["python", "manage.py", "scorer"],
-    "trader": ["python", "manage.py", "trader"],
-    "simulator": ["python", "manage.py", "simulator", "--port", "0"],
+    "stream": ["manage.py", "runstream"],
+    "scorer": ["manage.py", "scorer"],
+    "trader": ["manage.py", "trader"],
+    "simulator": ["manage.py", "simulator", "--port", "0"],
 }
 
 
-def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "ENV_FILE": "/dev/null", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", **environment}
-    return subprocess.run(
-        [str(BIN / command[0]), *command[1:]], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
-    )
-
-
-# A command up to where it reads its settings. Each case is a process of its own, forked where all libraries are loaded.
-READ_SETTINGS = """
-import json, os, sys
-import django.conf, django.core.management, environ, psycopg, pumpsite
+# What every command imports anyway, needing no settings: most of a start. Nothing that only some of them import.
+SHARED = (
+    "celery.app",
+    "celery.worker",
+    "channels.generic.websocket",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "django.core.management",
+    "django.db.backends.postgresql.base",
+    "django.urls",
+    "django.views.generic.base",
+    "environ",
+    "httpx2",
+    "msgspec",
+    "numpy",
+    "prometheus_client",
+    "pydantic.types",
+    "re2",
+    "redis",
+    "structlog",
+)
+# Each command is a process of its own, forked where those are imported; without words it only reads its settings.
+STARTER = """
+import gc, json, os, runpy, signal, sys
+from importlib import import_module
+gc.disable()  # looking for garbage among modules is a third of a start
+for name in sys.argv[1:]:
+    import_module(name)
+gc.freeze()
 for line in sys.stdin:
+    words, settings = json.loads(line)
     if not (child := os.fork()):
+        signal.alarm(60)
         os.dup2(1, 2)
-        os.environ.update(json.loads(line))
-        import pumpsite.settings
+        os.environ.update(settings)
+        if not words:
+            import pumpsite.settings
+            sys.exit(0)
+        sys.argv, sys.path[0] = words, os.path.dirname(words[0])
+        runpy.run_path(words[0], run_name="__main__")
         sys.exit(0)
     print(f"status {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}", flush=True)
 """
+Starter = Callable[[list[str], dict[str, str]], tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[subprocess.Popen[str]]:
-    """Answers a line of settings in JSON with what a command says that starts with them, and its status."""
-    command = [str(BIN / "python"), "-c", READ_SETTINGS]
+def start() -> Iterator[Starter]:
+    """Starts a command with settings; gives its status, of a signal the negative number, and what it said."""
     env = {**os.environ, "ENV_FILE": "/dev/null", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    command = [sys.executable, "-c", STARTER, *SHARED]
     with subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
-        yield it
+        yield partial(_started, it)
         it.communicate()
 
 
-def settings_read(reader: subprocess.Popen[str], wrong: dict[str, str]) -> tuple[int, str]:
-    """The status and the words of a command that starts with these settings."""
-    assert reader.stdin and reader.stdout
-    reader.stdin.write(json.dumps(wrong) + "\n")
-    reader.stdin.flush()
+def _started(starter: subprocess.Popen[str], words: list[str], settings: dict[str, str]) -> tuple[int, str]:
+    assert starter.stdin and starter.stdout
+    script = [str(ROOT / words[0] if words[0] == "manage.py" else BIN / words[0]), *words[1:]] if words else []
+    starter.stdin.write(json.dumps([script, settings]) + "\n")
+    starter.stdin.flush()
     lines: list[str] = []
     while not lines or not lines[-1].startswith("status "):
-        lines.append(reader.stdout.readline())
-        assert lines[-1], "the reader of settings has died"
+        lines.append(starter.stdout.readline())
+        assert lines[-1], "the starter has died"
     return int(lines.pop().split()[1]), "".join(lines)
 
 
@@ -116,15 +141,15 @@ def sentences(output: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), READERS, ids=lambda value: str(value)[:40])
-def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(reader, wrong, sentence):
-    status, said = settings_read(reader, wrong)
+def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(start, wrong, sentence):
+    status, said = start([], wrong)
     assert status == WRONG_SETTINGS
     assert len(sentences(said)) == 1 and sentence in said
     assert "Traceback" not in said and "hidden-word" not in said
 
 
-def test_right_settings_stop_nothing(reader):
-    assert settings_read(reader, {}) == (0, "")
+def test_right_settings_stop_nothing(start):
+    assert start([], {}) == (0, "")
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), RULES, ids=lambda value: str(value)[:40])
@@ -145,14 +170,14 @@ def test_value_against_a_rule_is_a_sentence_of_the_checks(settings, wrong, sente
 
 
 @pytest.mark.parametrize("name", WAYS_TO_START)
-def test_process_ends_with_the_status_and_every_sentence(name):
-    ended = start(*WAYS_TO_START[name], FLUSH_ROWS="0", ENCRYPTION_KEY="x")
-    assert ended.returncode == WRONG_SETTINGS, ended.stderr
-    assert sentences(ended.stderr) == [
+def test_process_ends_with_the_status_and_every_sentence(start, name):
+    status, said = start(WAYS_TO_START[name], {"FLUSH_ROWS": "0", "ENCRYPTION_KEY": "x"})
+    assert status == WRONG_SETTINGS, said
+    assert sentences(said) == [
         "FLUSH_ROWS must be above 0, not 0.",
         "ENCRYPTION_KEY must be 32 bytes in base64 (44 characters).",
     ]
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in said
 
 
 @pytest.fixture
@@ -162,13 +187,13 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_taken_port_of_the_web_process_is_one_sentence(taken):
-    ended = start("daphne", "-b", "127.0.0.1", "-p", str(taken), "pumpsite.asgi:application")
-    assert ended.returncode == WRONG_SETTINGS, ended.stderr
-    assert sentences(ended.stderr) == [
+def test_taken_port_of_the_web_process_is_one_sentence(start, taken):
+    status, said = start(["daphne", "-b", "127.0.0.1", "-p", str(taken), "pumpsite.asgi:application"], {})
+    assert status == WRONG_SETTINGS, said
+    assert sentences(said) == [
         f"PORT must be one that is free: 127.0.0.1:{taken} cannot be listened on (Address already in use)."
     ]
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in said
 
 
 def test_port_that_becomes_free_is_waited_for():

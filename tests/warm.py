@@ -1,7 +1,8 @@
 """Processes of the platform, forked from an interpreter that imported the libraries once: a start takes 0.4 s, not 1.3.
 
 Only libraries are warm (`warm_libraries.py`). Every process reads its own settings and imports the project, has memory,
-connections and locks of its own, and dies of a signal as any other. `test_start.py` starts each of them cold.
+connections and locks of its own, and dies of a signal as any other. `test_start.py` starts each of
+them with nothing warm but what all of them import.
 """
 
 import atexit

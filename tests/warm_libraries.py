@@ -1,5 +1,6 @@
 """Imports what a process of the platform uses and what needs no settings: most of a start is spent here (`warm.py`)."""
 
+import gc
 from importlib import import_module
 
 LIBRARIES = (
@@ -43,3 +44,5 @@ LIBRARIES = (
 )
 for name in LIBRARIES:
     import_module(name)
+gc.set_threshold(20_000, 20, 20)  # as in the tests themselves (`conftest.py`)
+gc.freeze()
