@@ -18,7 +18,7 @@ from apps.core.display import localised
 WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
 ROW_HEIGHT, NAMES_WIDTH, TEXTS_WIDTH = 22, 118, 62
-STEPS = 5
+MOST_TICKS, MOST_DIGITS = 7, 6
 
 Point = tuple[float, float]
 
@@ -92,7 +92,7 @@ def spans(rows: Sequence[Span], label: str, form: str = "{:.2f}", names: int = N
     ticks = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((scale.x(x), height - 6, _figure(form, x)) for x in _ticks((scale.low, scale.high))[1:-1:2]),
+        ((scale.x(x), height - 6, text) for x, text in _ticks((scale.low, scale.high), form, MOST_TICKS // 2)),
     )
     drawn = format_html_join("", "{}", ((_span(row, place, scale),) for place, row in enumerate(rows)))
     return _picture(label, zero + ticks + drawn, height)
@@ -159,8 +159,8 @@ def _picture(label: str, inside: SafeString, height: int = HEIGHT) -> SafeString
 
 
 def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> SafeString:
-    """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the even ones."""
-    ticks = y_ticks or [(y, _figure(axes.y_form or axes.form, y)) for y in _ticks(axes.y_range)]
+    """Lines and numbers of both axes, with their titles; `y_ticks` (place, text) replace the round ones."""
+    ticks = y_ticks or _ticks(axes.y_range, axes.y_form or axes.form)
     across = format_html_join(
         "",
         '<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"></line><text x="{}" y="{}" text-anchor="end">{}</text>',
@@ -169,7 +169,7 @@ def _grid(axes: Axes, y_ticks: Sequence[tuple[float, str]] | None = None) -> Saf
     below = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, _figure(axes.form, x)) for x in _ticks(axes.x_range)),
+        ((_n(axes.x(x)), HEIGHT - BOTTOM + 15, text) for x, text in _ticks(axes.x_range, axes.form)),
     )
     titles = format_html(
         '<text x="{}" y="{}" text-anchor="middle">{}</text><text x="12" y="{}" text-anchor="middle" '
@@ -207,9 +207,19 @@ def _figure(form: str, value: float) -> str:
     return localised(text if text.strip("-+0.%") else text.lstrip("-+"))
 
 
-def _ticks(limits: Point) -> list[float]:
+def _ticks(limits: Point, form: str, most: int = MOST_TICKS) -> list[tuple[float, str]]:
+    """Round numbers within the limits, two to `most`, with their texts, which differ; the range may be too narrow."""
     low, high = limits
-    return [low + (high - low) * step / STEPS for step in range(STEPS + 1)]
+    if not high > low:
+        return []
+    unit = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (unit * factor for factor in (1, 2, 5, 10, 20, 50, 100)):
+        places = [step * n for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+        texts = [_figure(form, place) for place in places]
+        if 2 <= len(places) <= most and len(set(texts)) == len(texts):
+            return list(zip(places, texts, strict=True))
+    digits = int(form[form.index(".") + 1])
+    return _ticks(limits, form.replace(f".{digits}", f".{digits + 1}"), most) if digits < MOST_DIGITS else []
 
 
 def _share(value: float, limits: Point) -> float:
