@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from apps.discovery import curve
 from apps.discovery.pumpportal.messages import USDC_MINT
@@ -101,8 +102,8 @@ class SmallMarket:
         return "".join(self.random.choices(_ALPHABET, k=88))
 
     def entries(self, count: int) -> list[Entry]:
-        """Consecutive entries from number 0 on."""
-        return [self._entry(seq) for seq in range(count)]
+        """Its first entries; many tests take those of the same market."""
+        return list(_entries(self.seed, self.late, count))
 
     def _entry(self, seq: int) -> Entry:
         leap = self.random.choices(
@@ -184,3 +185,9 @@ class SmallMarket:
 def raws(entries: Sequence[Entry]) -> list[str]:
     """The texts of the frames."""
     return [entry.raw for entry in entries if entry.raw is not None]
+
+
+@cache
+def _entries(seed: int, late: bool, count: int) -> tuple[Entry, ...]:
+    market = SmallMarket(seed, late)
+    return tuple(market._entry(seq) for seq in range(count))
