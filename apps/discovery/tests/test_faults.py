@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from apps.discovery.pumpportal import simulator
 from apps.discovery.pumpportal.faults import Fault, FaultError, Faults, parse
 from apps.discovery.pumpportal.server import FeedServer
 from apps.discovery.tests.process import wait_until
+from tests.warm import Process
 
 
 @contextmanager
@@ -114,13 +115,12 @@ async def test_ban_closes_and_refuses_until_it_is_over() -> None:
 
 
 def test_simulator_takes_faults_at_its_start_and_while_it_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "manage.py", "simulator"]
+    log = tmp_path / "log"
     with free_port() as port:
         arguments = ["--port", str(port), "--warm", "1", "--json", "--fault", "duplicate", "--fault", "drop:every=900"]
-    running = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = Process([sys.executable, "manage.py", "simulator", *arguments], os.environ, log=log)
     try:
-        assert running.stderr is not None
-        assert any("Simulated market at" in line for line in iter(running.stderr.readline, ""))
+        wait_until(lambda: log.exists() and "Simulated market at" in log.read_text(), "the simulator to listen")
         answer = told(port, ["stall:seconds=900"])
         assert [one["fault"].partition(":")[0] for one in orjson.loads(answer)["planned"]] == ["stall", "drop"]
         wait_until(lambda: "stall" in orjson.loads(told(port, ["list"]))["active"], "the stall to begin")
@@ -128,9 +128,10 @@ def test_simulator_takes_faults_at_its_start_and_while_it_runs(tmp_path: Path) -
             told(port, ["flood"])
     finally:
         running.terminate()
-        output, _ = running.communicate(timeout=20)
-    assert running.returncode == 0
-    assert {key: value for key, value in orjson.loads(output).items() if key.startswith("fault_")} == {
+        status = running.wait(20)
+    assert status == 0
+    report = orjson.loads(log.read_text().splitlines()[-1])
+    assert {key: value for key, value in report.items() if key.startswith("fault_")} == {
         "fault_duplicate": 1,
         "fault_stall": 1,
     }

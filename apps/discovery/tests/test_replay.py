@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
+import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -21,6 +22,7 @@ from apps.discovery.pumpportal import replay, simulator
 from apps.discovery.pumpportal.replay import Played
 from apps.discovery.pumpportal.server import JOURNAL_FORM, FeedServer
 from apps.discovery.recordings import RecordedTrade
+from tests.warm import Process
 
 MINT = "So11111111111111111111111111111111111111112"
 HEADER = "received_at,mint,side,sol_amount,token_amount,v_sol_in_bonding_curve,v_tokens_in_bonding_curve,market_cap_sol"
@@ -153,42 +155,45 @@ def test_missing_file_ends_with_status_2(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def _command(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A management command in a process of its own, and the address that it prints."""
-    manage = str(Path(settings.BASE_DIR) / "manage.py")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, manage, *arguments, stdout=pipe, stderr=pipe)
-    assert process.stderr is not None
+async def _command(log: Path, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
+    """A management command in a process of its own that speaks into `log`, and the address that it names there."""
+    process = Process([sys.executable, "manage.py", *arguments], os.environ, log=log)
     try:
         async with asyncio.timeout(30):
-            while b" at ws://" not in (line := await process.stderr.readline()):
-                assert line, "the command ended before it listened"
-        yield process, line.decode().split(" at ")[1].split(",")[0]
+            while not (found := re.search(r" at (ws://[^,\s]+),", log.read_text() if log.exists() else "")):
+                assert process.poll() is None, log.read_text()
+                await asyncio.sleep(0.02)
+        yield process, found[1]
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        process.kill()
+        process.wait()
+
+
+async def _report(process: Process, log: Path) -> Any:
+    """What the command says in JSON at its end, which has to be a good one."""
+    assert await asyncio.to_thread(process.wait, 20) == 0
+    return json.loads(log.read_text().splitlines()[-1])
 
 
 async def test_replay_command_plays_to_the_end_and_says_how_much(tmp_path: Path) -> None:
-    async with _command("replay", str(_csv(tmp_path)), "--speed", "max", "--port", "0", "--json") as (process, uri):
+    log, arguments = tmp_path / "log", ("--speed", "max", "--port", "0", "--json")
+    async with _command(log, "replay", str(_csv(tmp_path)), *arguments) as (process, uri):
         lines = await _read_to_the_end(uri)
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        report = await _report(process, log)
     assert [at for at, _ in lines] == [AT + 0.1, AT + 0.3, AT + 1.1, AT + 121.1]
-    assert process.returncode == 0
-    assert json.loads(output)["frames"] == 3
+    assert report["frames"] == 3
 
 
-async def test_simulator_command_streams_and_ends_cleanly_on_sigterm() -> None:
-    async with _command("simulator", "--port", "0", "--rate", "50", "--json") as (process, uri), connect(uri) as client:
+async def test_simulator_command_streams_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
+    log, arguments = tmp_path / "log", ("--port", "0", "--rate", "50", "--warm", "1", "--json")
+    async with _command(log, "simulator", *arguments) as (process, uri), connect(uri) as client:
         await client.send('{"method":"subscribeNewToken"}')
         await client.recv()
         create = json.loads(await asyncio.wait_for(client.recv(), 20))
-        process.send_signal(signal.SIGTERM)
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        process.terminate()
+        report = await _report(process, log)
     assert create["txType"] == "create"
-    assert process.returncode == 0
-    assert json.loads(output)["sent"] >= 2
+    assert report["sent"] >= 2
 
 
 def test_restart_of_the_simulator_brings_new_coins_unless_repeatable() -> None:
