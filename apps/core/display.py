@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext as _
 
 from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
@@ -15,6 +15,11 @@ _GERMAN = str.maketrans(",.", ".,")
 def localised(text: str) -> str:
     """Digits as Python writes them (1,234.5) as the reader writes them (German: 1.234,5)."""
     return text.translate(_GERMAN) if (get_language() or "").startswith("de") else text
+
+
+def error_text(message: str) -> str:
+    """The message of a PlatformError, in the reader's language where the catalogue has it."""
+    return gettext(message) if message else ""
 
 
 def count(value: int | None) -> str:

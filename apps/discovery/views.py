@@ -11,6 +11,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
 from apps.discovery import pages_coin, pages_creator, pages_health, pages_list
@@ -142,6 +143,6 @@ def _saved(form: PhaseForm | ConfigForm) -> bool:
     try:
         form.save()
     except PlatformError as error:
-        form.add_error(None, error.message)
+        form.add_error(None, error_text(error.message))
         return False
     return True

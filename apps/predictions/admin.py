@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from apps.core.admin import ReadOnlyAdmin
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.predictions import champions, services, webhooks
 from apps.predictions.models import ActiveModel, ScorerState
@@ -44,7 +45,7 @@ class ActiveModelForm(forms.ModelForm):
             if url := cleaned.get("webhook_url"):
                 webhooks.url_check(url)
         except PlatformError as error:
-            raise forms.ValidationError(error.message, code=error.code) from error
+            raise forms.ValidationError(error_text(error.message), code=error.code) from error
         return cleaned
 
 

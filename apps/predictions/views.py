@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
 from apps.predictions import champions, coin_page, pages, pages_alerts, services
@@ -45,7 +46,7 @@ def model_switch(request: HttpRequest, active_id: int) -> HttpResponse:
     try:
         (services.model_deactivate if active.is_active else services.model_activate)(active=active)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("predictions:overview")
 
 
@@ -55,7 +56,7 @@ def model_delete(request: HttpRequest, active_id: int) -> HttpResponse:
     try:
         champions.place_delete(place=get_object_or_404(_active_models(), pk=active_id), by=request.user.get_username())
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("predictions:model", active_id)
     messages.success(request, _("It is out of the list; its scores and alerts stay."))
     return redirect("predictions:overview")

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.htmx import render_page
 from apps.predictions import champions, pages_champions, pages_life, retraining
@@ -91,10 +92,10 @@ def _do(request: HttpRequest, active_id: int, act: Callable[[ActiveModel, str], 
         messages.success(request, done)
     except NotFoundError as error:
         if error.code == "ACTIVE_MODEL_NOT_FOUND":
-            raise Http404(error.message) from None
-        messages.error(request, error.message)
+            raise Http404(error_text(error.message)) from None
+        messages.error(request, error_text(error.message))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("predictions:champion", active_id)
 
 
@@ -102,4 +103,4 @@ def _active(active_id: int) -> ActiveModel:
     try:
         return champions.active_get(active_id=active_id)
     except NotFoundError as error:
-        raise Http404(error.message) from None
+        raise Http404(error_text(error.message)) from None

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.core import webhooks
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.models import WebhookEndpoint, WebhookMessage
 from apps.predictions import endpoints, webhook_pages
@@ -68,7 +69,7 @@ def endpoint_secret(request: HttpRequest, endpoint_id: int) -> HttpResponse:
         try:
             shown = webhooks.secret_rotate(endpoint=endpoint, **form.cleaned_data)
         except PlatformError as error:
-            form.add_error("secret", error.message)
+            form.add_error("secret", error_text(error.message))
     return _endpoint(request, endpoint, {"secret": shown, "secret_form": SecretForm() if shown else form})
 
 
@@ -79,7 +80,7 @@ def endpoint_test(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     try:
         attempt = webhooks.endpoint_test(endpoint=endpoint)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("predictions:webhook", endpoint_id)
     return _endpoint(request, endpoint, {"test": webhook_pages.attempt_facts(attempt)})
 
@@ -91,7 +92,7 @@ def endpoint_switch(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     try:
         endpoints.endpoint_switch(endpoint=endpoint, on=not endpoint.enabled)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("predictions:webhook", endpoint_id)
 
 
@@ -102,7 +103,7 @@ def endpoint_replay(request: HttpRequest, endpoint_id: int) -> HttpResponse:
         since = timezone.now() - timedelta(days=REPLAY_DAYS)
         count = webhooks.failed_replay(endpoint=_get(endpoint_id), since=since)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     else:
         text = ngettext("%(n)d message is sent again.", "%(n)d messages are sent again.", count) % {"n": count}
         messages.success(request, text)
@@ -115,7 +116,7 @@ def endpoint_delete(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     try:
         endpoints.endpoint_delete(endpoint=_get(endpoint_id))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("predictions:webhook", endpoint_id)
     messages.success(request, _("The endpoint and its log are gone."))
     return redirect("predictions:webhooks")
@@ -135,7 +136,7 @@ def message_replay(request: HttpRequest, message_id: int) -> HttpResponse:
         webhooks.message_replay(message=get_object_or_404(WebhookMessage, pk=message_id))
         messages.success(request, _("It is sent again within seconds."))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("predictions:webhook_message", message_id)
 
 

@@ -140,7 +140,7 @@ def run_facts(run: Backtest) -> dict[str, Any]:
         **run_row(run),
         "job_id": run.job_id,
         "can_cancel": run.job.status in OPEN and not run.job.cancel_requested,
-        "error": run.job.error,
+        "error": display.error_text(run.job.error),
         "error_code": run.job.error_code,
         "log": run.job.log,
         "balance": display.sol(run.balance_lamports),

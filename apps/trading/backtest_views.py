@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.trading import backtest_compare, backtest_pages, backtest_runs
@@ -53,7 +54,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             found = backtest_pages.preview_facts(backtest_runs.preview(form.wish()))
     except PlatformError as error:
-        found = {"error": error.message}
+        found = {"error": error_text(error.message)}
     return render(request, "trading/_backtest_preview.html", {"found": found})
 
 
@@ -83,7 +84,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     try:
         runs = backtest_compare.runs_chosen(ids)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("trading:backtests")
     return render(request, "trading/backtest_compare.html", {"found": backtest_pages.comparison_facts(runs)})
 
@@ -95,7 +96,7 @@ def cancel(request: HttpRequest, backtest_id: int) -> HttpResponse:
         backtest_runs.run_cancel(backtest_id=get_object_or_404(Backtest, pk=backtest_id).pk)
         messages.success(request, _("The backtest will stop."))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("trading:backtest", backtest_id)
 
 
@@ -105,7 +106,7 @@ def delete(request: HttpRequest, backtest_id: int) -> HttpResponse:
     try:
         backtest_runs.run_delete(backtest_id=get_object_or_404(Backtest, pk=backtest_id).pk)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("trading:backtest", backtest_id)
     messages.success(request, _("The backtest is deleted."))
     return redirect("trading:backtests")

@@ -12,6 +12,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import StyledForm
 from apps.core.units import lamports_to_sol, sol_to_lamports
@@ -121,7 +122,7 @@ class StrategyForm(StyledForm):
                 values["definition"] = definition_parse(source_of(values, self.conditions, self.rungs))
                 strategies.require_known(values["definition"])
             except PlatformError as error:
-                self.add_error(None, error.message)
+                self.add_error(None, error_text(error.message))
         return values
 
     @property

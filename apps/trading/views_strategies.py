@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.htmx import render_page
 from apps.trading import pages_strategies, strategies, wording
@@ -25,7 +26,7 @@ def _found(name: str) -> Strategy:
     try:
         return strategies.strategy_get(name)
     except NotFoundError as error:
-        raise Http404(error.message) from None
+        raise Http404(error_text(error.message)) from None
 
 
 def _done(request: HttpRequest, act: Callable[[], Any], text: str) -> Any:
@@ -122,7 +123,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     try:
         shown = strategies.version_get(name, number)
     except NotFoundError as error:
-        raise Http404(error.message) from None
+        raise Http404(error_text(error.message)) from None
     if request.method == "POST":
         restored = _done(request, lambda: strategies.strategy_restore(name=name, number=number), _("It holds again."))
         if restored:

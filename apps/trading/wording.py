@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.trading.denials import DENIALS
 from apps.trading.fills import RejectCode
@@ -73,7 +74,7 @@ def sentence(code: str) -> str:
 def refusal(error: PlatformError) -> str:
     """An expected failure as a sentence, with its code in brackets."""
     known = sentence(error.code)
-    text = known if known != error.code else gettext(error.message)
+    text = known if known != error.code else error_text(error.message)
     return f"{text} ({error.code})"
 
 

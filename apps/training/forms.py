@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import StyledForm
 from apps.training import containers, queries, services
@@ -101,5 +102,5 @@ def saved(form: Any) -> Any:
     try:
         return form.save()
     except PlatformError as error:
-        form.add_error(None, error.message)
+        form.add_error(None, error_text(error.message))
         return None

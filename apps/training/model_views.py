@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.training import services
 from apps.training.forms import ImportForm, saved
@@ -20,7 +21,7 @@ def alias(request: HttpRequest, model_id: int) -> HttpResponse:
         services.alias_set(model=model, alias=request.POST.get("alias", ""))
         messages.success(request, _("Saved."))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("training:model", model_id)
 
 
@@ -31,7 +32,7 @@ def retrain(request: HttpRequest, model_id: int) -> HttpResponse:
     try:
         return redirect("training:job", services.retrain_request(model=model).pk)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("training:model", model_id)
 
 
@@ -43,7 +44,7 @@ def restore(request: HttpRequest, model_id: int) -> HttpResponse:
         messages.success(request, _("The model is back."))
         return redirect("training:model", model_id)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("training:overview")
 
 
@@ -63,5 +64,5 @@ def train_best(request: HttpRequest, job_id: int) -> HttpResponse:
     try:
         return redirect("training:job", services.best_train(study=study).pk)
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
         return redirect("training:job", job_id)

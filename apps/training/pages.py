@@ -183,7 +183,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         **job_row(job),
         "log": job.log,
         "error_code": job.error_code,
-        "error": job.error,
+        "error": display.error_text(job.error),
         "worker": job.worker or display.NONE,
         "started": display.moment(job.started_at),
         "finished": display.moment(job.finished_at),

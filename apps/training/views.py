@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
 from apps.training import data_pages, judged_pages, lineage_pages, outlook, pages, services, study_pages
@@ -49,7 +50,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             context = data_pages.preview_facts(outlook.outlook_of(form.recipe()))
     except PlatformError as error:
-        context = {"error": error.message}
+        context = {"error": error_text(error.message)}
     return render(request, "training/_preview.html", {"found": context})
 
 
@@ -112,7 +113,7 @@ def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
         services.job_cancel(job=get_object_or_404(Job, pk=job_id), now=timezone.now())
         messages.success(request, _("The job will stop."))
     except PlatformError as error:
-        messages.error(request, error.message)
+        messages.error(request, error_text(error.message))
     return redirect("training:job", job_id)
 
 

@@ -34,3 +34,11 @@ def test_what_rounds_to_nothing_has_no_minus() -> None:
         "+0.0000",
         "0.00",
     ]
+
+
+def test_errors_are_said_in_the_language_of_the_reader() -> None:
+    english = "The range must end after it begins."
+    with translation.override("de"):
+        assert display.error_text(english) == "Der Zeitraum muss nach seinem Beginn enden."
+        assert [display.error_text("Model 5 is lost."), display.error_text("")] == ["Model 5 is lost.", ""]
+    assert display.error_text(english) == english
