@@ -16,6 +16,7 @@ from django.db.models.functions import TruncHour
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.discovery import pages_coin, pages_list
 from apps.discovery.loading import DatabaseStore, load_snapshot
@@ -40,10 +41,14 @@ def page(client: Client, db: None) -> Page:
     return lambda name, *args, **options: client.get(reverse(f"discovery:{name}", args=args), **options)
 
 
-@pytest.fixture
-def market(db: None, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def market_of_module(module_db: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small market with every oddity in the tables; gives the mint of its busiest coin."""
-    caches["local"].clear()  # figures are kept for seconds
+    with module_db.unblock():
+        return filled(tmp_path_factory.mktemp("owed"))
+
+
+def filled(folder: Path) -> str:
     Phase.objects.get_or_create(
         id=1, defaults={"name": "Baby Zone", "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 10}
     )
@@ -51,8 +56,15 @@ def market(db: None, tmp_path: Path) -> str:
     config = stream_config_load()
     pipeline = Pipeline(config, DatabaseStore(), load_snapshot(config))
     pipeline.feed(SmallMarket(5).entries(1_500), Cursor("", 0, 1_500))
-    write(pipeline.take(), Status("simulator", True, "live", timezone.now()), Owed(tmp_path))
+    write(pipeline.take(), Status("simulator", True, "live", timezone.now()), Owed(folder))
     return CoinStream.objects.order_by("-trades_total", "coin_id").values_list("coin_id", flat=True)[0]
+
+
+@pytest.fixture
+def market(market_of_module: str, db: None) -> str:
+    """The market of the module; what a test changes in it is undone."""
+    caches["local"].clear()  # figures are kept for seconds
+    return market_of_module
 
 
 @pytest.mark.parametrize("name", NAMES)
