@@ -209,7 +209,7 @@ def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str
         raise ConflictError(
             "BACKTEST_OVERLAPS_TRAINING",
             f"The range lies in the training data of {names}, or before them: such a result says nothing of what is "
-            "to come. Begin later, or allow the overlap; the result is then marked in red.",
+            f"to come. Begin later, or allow the overlap; the result is then marked in red.",
             models=seen,
         )
 

@@ -37,7 +37,7 @@ def require_models(definition: Definition) -> None:
         raise ConflictError(
             "MODEL_NOT_CALIBRATED",
             f"Kelly needs calibrated probabilities, and {', '.join(wrong)} has none: choose other models or another "
-            "kind of stake.",
+            f"kind of stake.",
             models=wrong,
         )
 
