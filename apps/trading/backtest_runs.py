@@ -206,12 +206,11 @@ def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str
     """Raises BACKTEST_OVERLAPS_TRAINING where a model would trade on what it was made from."""
     if seen := seen_by_training(strategy, since, until, scores):
         names = ", ".join(f"{one['name']} (trained until {one['train_to']})" for one in seen)
-        raise ConflictError(
-            "BACKTEST_OVERLAPS_TRAINING",
+        why = (
             f"The range lies in the training data of {names}, or before them: such a result says nothing of what is "
-            f"to come. Begin later, or allow the overlap; the result is then marked in red.",
-            models=seen,
+            "to come. Begin later, or allow the overlap; the result is then marked in red."
         )
+        raise ConflictError("BACKTEST_OVERLAPS_TRAINING", why, models=seen)
 
 
 def preview(wish: Wish) -> dict[str, Any]:

@@ -34,12 +34,9 @@ def require_models(definition: Definition) -> None:
             models=missing,
         )
     if isinstance(definition.sizing, Kelly) and (wrong := _uncalibrated(definition.entry.models)):
-        raise ConflictError(
-            "MODEL_NOT_CALIBRATED",
-            f"Kelly needs calibrated probabilities, and {', '.join(wrong)} has none: choose other models or another "
-            f"kind of stake.",
-            models=wrong,
-        )
+        names = ", ".join(wrong)
+        why = f"Kelly needs calibrated probabilities, and {names} has none: choose other models or another kind of stake."
+        raise ConflictError("MODEL_NOT_CALIBRATED", why, models=wrong)
 
 
 def _uncalibrated(chosen: Sequence[int]) -> list[str]:
