@@ -35,7 +35,7 @@ def require_models(definition: Definition) -> None:
         )
     if isinstance(definition.sizing, Kelly) and (wrong := _uncalibrated(definition.entry.models)):
         names = ", ".join(wrong)
-        why = f"Kelly needs calibrated probabilities, and {names} has none: choose other models or another kind of stake."
+        why = f"Kelly needs calibrated probabilities, and {names} has none: choose other models or another stake."
         raise ConflictError("MODEL_NOT_CALIBRATED", why, models=wrong)
 
 
