@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.discovery import curve
 from apps.discovery.curve import INITIAL, Fees, Reserves
@@ -136,13 +137,20 @@ def started(world: World, db: None) -> World:
     return world
 
 
+@pytest.fixture(scope="module")
+def market_of_module(module_db: DjangoDbBlocker) -> list[Beat]:
+    """The rehearsal's market with alerts in the tables; tests that want an empty database stand before."""
+    beats = rehearsal.script(seed=7, beats=BEATS, coins=COINS, alerts_a_beat=2)
+    with module_db.unblock():
+        rehearsal.stage(coins=COINS)
+        for beat in beats:
+            beat_write(beat)
+    return beats
+
+
 @pytest.fixture
-def market(settings: object, db: None) -> list[Beat]:
-    """The rehearsal's market with alerts in the tables; nobody has traded on it."""
+def market(market_of_module: list[Beat], settings: object, db: None) -> list[Beat]:
+    """The market of the module; nobody has traded on it, and what a test does is undone."""
     settings.TRADING_LATENCY_MS, settings.TRADING_LATENCY_MAX_MS = 400, 2000  # type: ignore[attr-defined]
     settings.PAPER_FAILURE_RATE = 0.1  # type: ignore[attr-defined]
-    rehearsal.stage(coins=COINS)
-    beats = rehearsal.script(seed=7, beats=BEATS, coins=COINS, alerts_a_beat=2)
-    for beat in beats:
-        beat_write(beat)
-    return beats
+    return list(market_of_module)

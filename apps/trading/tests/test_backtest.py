@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.discovery.models import Coin, CoinTransaction, StreamGap
 from apps.predictions.models import AlertEvaluation
@@ -214,14 +215,21 @@ def test_backtest_keeps_to_the_block_list_as_paper_does(terms: Any) -> None:
     same_as_paper(backtest.backtest(task_over(beats)))
 
 
-@pytest.fixture
-def recorded(terms: Any) -> list[Beat]:
-    """A market with alerts in the tables; nobody has traded on it."""
-    rehearsal.stage(coins=COINS)
+@pytest.fixture(scope="module")
+def recorded_of_module(module_db: DjangoDbBlocker) -> list[Beat]:
+    """A market with alerts in the tables, from here on; the tests above have their own."""
     beats = rehearsal.script(seed=7, beats=20, coins=COINS, alerts_a_beat=2)
-    for beat in beats:
-        beat_write(beat)
+    with module_db.unblock():
+        rehearsal.stage(coins=COINS)
+        for beat in beats:
+            beat_write(beat)
     return beats
+
+
+@pytest.fixture
+def recorded(recorded_of_module: list[Beat], terms: Any) -> list[Beat]:
+    """The market of the module; nobody has traded on it, and what a test does is undone."""
+    return list(recorded_of_module)
 
 
 @pytest.mark.parametrize("cut", [5, 11, 17])
@@ -312,8 +320,7 @@ def test_command_prints_the_figures(recorded: list[Beat]) -> None:
         (["rehearsal", "--from", "2026-07-04", "--to", "2026-07-05", "--slippage-bps", "-1"], "SLIPPAGE_OUT_OF_RANGE"),
     ],
 )
-def test_command_refuses_with_a_code(arguments: list[str], code: str) -> None:
-    rehearsal.stage(coins=1)
+def test_command_refuses_with_a_code(recorded: list[Beat], arguments: list[str], code: str) -> None:
     with pytest.raises(CommandError, match=code) as refused:
         call_command("backtest", *arguments)
     assert refused.value.returncode == 2

@@ -20,53 +20,6 @@ from apps.trading.tests.test_api import Caller
 pytestmark = pytest.mark.django_db
 
 
-# --- API ------------------------------------------------------------------------------------------------
-def test_api_asks_follows_reads_compares_and_removes(market: list[Beat]) -> None:
-    api, reader = Caller("trade"), Caller("read")
-    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
-    assert reader("post", "backtests", body, 403)["code"] == "SCOPE_MISSING"
-    assert reader("post", "backtests/preview", body)["coverage"]["alerts_wanted"] == 2 * BEATS
-    made = api("post", "backtests", {**body, "note": "by a program", "seed": 3}, 202)
-    assert (made["status"], made["from"], made["figures"], made["seed"]) == (
-        "PENDING",
-        body["from"].replace("+00:00", "Z"),
-        None,
-        3,
-    )
-    ran = work(Backtest.objects.get(pk=made["id"]))
-    one = reader("get", f"backtests/{made['id']}")
-    assert (one["status"], one["progress"], one["pnl_lamports"]) == ("COMPLETED", 1.0, ran.figures["pnl_lamports"])
-    assert one["figures"]["exits"] and one["definition"]["strategy"]["name"] == "rehearsal"
-    trades = reader("get", f"backtests/{made['id']}/trades?limit=2&offset=1")
-    assert (trades["count"], [row["number"] for row in trades["items"]]) == (ran.trades.count(), [2, 3])
-    equity = reader("get", f"backtests/{made['id']}/equity?limit=1")
-    assert (equity["count"], equity["items"][0]["lamports"]) == (backtest.POINTS + 1, ran.balance_lamports)
-    second = work(
-        Backtest.objects.get(pk=api("post", "backtests", {**body, "latency_ms": 0, "latency_max_ms": 0}, 202)["id"])
-    )
-    found = reader("get", f"backtests/compare?ids={made['id']}&ids={second.pk}")
-    assert found["pairs"][0]["difference_lamports"] == one["pnl_lamports"] - second.figures["pnl_lamports"]
-    assert [run["id"] for run in reader("get", "backtests?status=COMPLETED&strategy=rehearsal")["items"]] == [
-        second.pk,
-        made["id"],
-    ]
-    assert api("post", f"backtests/{made['id']}/cancel", {}, 409)["code"] == "JOB_ALREADY_ENDED"
-    api("delete", f"backtests/{made['id']}", status=204)
-    assert reader("get", f"backtests/{made['id']}", status=404)["code"] == "BACKTEST_NOT_FOUND"
-    assert not BacktestTrade.objects.filter(backtest_id=made["id"]).exists()
-
-
-def test_api_says_what_is_wrong_with_a_wish(market: list[Beat]) -> None:
-    api = Caller("trade")
-    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
-    assert api("post", "backtests", {**body, "strategy": "none"}, 404)["code"] == "STRATEGY_NOT_FOUND"
-    assert api("post", "backtests", {**body, "to": body["from"]}, 400)["code"] == "RANGE_EMPTY"
-    assert api("post", "backtests", {**body, "failure_rate": 2}, 422)["code"] == "VALIDATION_FAILED"
-    assert api("post", "backtests", {**body, "from": "2026-07-04T12:00:00"}, 422)["code"] == "VALIDATION_FAILED"
-    assert api("post", "backtests", {**body, "scores": "recomputed"}, 409)["code"] == "NO_MODEL_TO_RECOMPUTE"
-    assert api("get", "backtests/compare?ids=1", status=400)["code"] == "BACKTEST_NUMBER"
-
-
 # --- Pages ----------------------------------------------------------------------------------------------
 @pytest.fixture
 def browser(client: Client, db: None) -> Client:
@@ -141,3 +94,50 @@ def test_page_of_a_run_in_training_data_warns_in_red(browser: Client, market: li
     page = shown(browser, "backtest", run.pk)
     assert re.search(r'note-box bad[^>]*" role="alert">.*This promises nothing.*knew it', page)
     assert "overlaps training" in shown(browser, "backtests")
+
+
+# --- API ------------------------------------------------------------------------------------------------
+def test_api_asks_follows_reads_compares_and_removes(market: list[Beat]) -> None:
+    api, reader = Caller("trade"), Caller("read")
+    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
+    assert reader("post", "backtests", body, 403)["code"] == "SCOPE_MISSING"
+    assert reader("post", "backtests/preview", body)["coverage"]["alerts_wanted"] == 2 * BEATS
+    made = api("post", "backtests", {**body, "note": "by a program", "seed": 3}, 202)
+    assert (made["status"], made["from"], made["figures"], made["seed"]) == (
+        "PENDING",
+        body["from"].replace("+00:00", "Z"),
+        None,
+        3,
+    )
+    ran = work(Backtest.objects.get(pk=made["id"]))
+    one = reader("get", f"backtests/{made['id']}")
+    assert (one["status"], one["progress"], one["pnl_lamports"]) == ("COMPLETED", 1.0, ran.figures["pnl_lamports"])
+    assert one["figures"]["exits"] and one["definition"]["strategy"]["name"] == "rehearsal"
+    trades = reader("get", f"backtests/{made['id']}/trades?limit=2&offset=1")
+    assert (trades["count"], [row["number"] for row in trades["items"]]) == (ran.trades.count(), [2, 3])
+    equity = reader("get", f"backtests/{made['id']}/equity?limit=1")
+    assert (equity["count"], equity["items"][0]["lamports"]) == (backtest.POINTS + 1, ran.balance_lamports)
+    second = work(
+        Backtest.objects.get(pk=api("post", "backtests", {**body, "latency_ms": 0, "latency_max_ms": 0}, 202)["id"])
+    )
+    found = reader("get", f"backtests/compare?ids={made['id']}&ids={second.pk}")
+    assert found["pairs"][0]["difference_lamports"] == one["pnl_lamports"] - second.figures["pnl_lamports"]
+    assert [run["id"] for run in reader("get", "backtests?status=COMPLETED&strategy=rehearsal")["items"]] == [
+        second.pk,
+        made["id"],
+    ]
+    assert api("post", f"backtests/{made['id']}/cancel", {}, 409)["code"] == "JOB_ALREADY_ENDED"
+    api("delete", f"backtests/{made['id']}", status=204)
+    assert reader("get", f"backtests/{made['id']}", status=404)["code"] == "BACKTEST_NOT_FOUND"
+    assert not BacktestTrade.objects.filter(backtest_id=made["id"]).exists()
+
+
+def test_api_says_what_is_wrong_with_a_wish(market: list[Beat]) -> None:
+    api = Caller("trade")
+    body = {"strategy": "rehearsal", "from": START.isoformat(), "to": END.isoformat()}
+    assert api("post", "backtests", {**body, "strategy": "none"}, 404)["code"] == "STRATEGY_NOT_FOUND"
+    assert api("post", "backtests", {**body, "to": body["from"]}, 400)["code"] == "RANGE_EMPTY"
+    assert api("post", "backtests", {**body, "failure_rate": 2}, 422)["code"] == "VALIDATION_FAILED"
+    assert api("post", "backtests", {**body, "from": "2026-07-04T12:00:00"}, 422)["code"] == "VALIDATION_FAILED"
+    assert api("post", "backtests", {**body, "scores": "recomputed"}, 409)["code"] == "NO_MODEL_TO_RECOMPUTE"
+    assert api("get", "backtests/compare?ids=1", status=400)["code"] == "BACKTEST_NUMBER"

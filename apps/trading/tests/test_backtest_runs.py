@@ -107,8 +107,7 @@ def test_what_a_wallet_has_lived_through_does_not_enter_its_backtest(market: lis
         ({"scores": "recomputed"}, "NO_MODEL_TO_RECOMPUTE"),
     ],
 )
-def test_wrong_wish_is_refused_with_a_code(db: None, fields: dict[str, Any], code: str) -> None:
-    rehearsal.stage(coins=1)
+def test_wrong_wish_is_refused_with_a_code(market: list[Beat], fields: dict[str, Any], code: str) -> None:
     with pytest.raises(PlatformError) as refused:
         backtest_runs.run_request(wish=replace(wish(), **fields))
     assert refused.value.code == code
