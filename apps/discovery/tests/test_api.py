@@ -9,13 +9,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.core.tokens import token_create
 from apps.discovery.models import CoinMetric, CoinStream, Phase, StreamState
 from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.tests.test_pipeline import run
 
-pytestmark = pytest.mark.usefixtures("feed_tables")
+pytestmark = pytest.mark.django_db
 
 MINT_NOBODY_KNOWS = "Z" * 44
 
@@ -44,11 +45,12 @@ def api() -> Api:
     return Api()
 
 
-@pytest.fixture
-def busy_mint(api: Api) -> str:
+@pytest.fixture(scope="module")
+def busy_mint(module_db: DjangoDbBlocker) -> str:
     """A market that has run; the mint of its busiest coin."""
-    run(SmallMarket(12).entries(800), {})
-    return str(CoinStream.objects.order_by("-trades_total").values_list("coin_id", flat=True)[0])
+    with module_db.unblock():
+        run(SmallMarket(12).entries(800), {})
+        return str(CoinStream.objects.order_by("-trades_total").values_list("coin_id", flat=True)[0])
 
 
 def test_nobody_gets_in_without_a_token() -> None:
@@ -83,9 +85,7 @@ def test_coin_has_master_data_stream_metrics_and_candles(api: Api, busy_mint: st
     assert all(candle["low"] <= candle["open"] <= candle["high"] for candle in candles["items"])
 
 
-def test_live_window_holds_the_trades_since_it_opened(api: Api) -> None:
-    entries = SmallMarket(12).entries(800)
-    run(entries, {})
+def test_live_window_holds_the_trades_since_it_opened(api: Api, busy_mint: str) -> None:
     traded = CoinStream.objects.filter(last_trade_at__isnull=False).order_by("-last_trade_at")
     mints = traded.values_list("coin_id", flat=True)[:5]
     windows = [api.call("get", f"/coins/{mint}")["live_window"] for mint in mints]
