@@ -179,7 +179,9 @@ def range_parse(start: str | datetime, end: str | datetime) -> tuple[datetime, d
     try:
         data = Data.model_validate({"from": start, "to": end})
     except ValidationError as error:
-        raise PlatformError("RANGE_INVALID", f"{problem_of(error.errors(include_url=False)[0])}.") from None
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"`{part}`: " for part in first["loc"])
+        raise PlatformError("RANGE_INVALID", f"{where}{problem_of(first)}.") from None
     if data.from_ is None or data.to is None:
         raise PlatformError("RANGE_INVALID", "Both `from` and `to` are needed.")
     return data.from_, data.to

@@ -10,7 +10,7 @@ from apps.discovery.models import Phase
 from apps.training import queries, sampling, splits
 from apps.training.models import Model
 from apps.training.recipes import Recipe, recipe_parse
-from apps.training.samples import Dataset, Selection
+from apps.training.samples import Counts, Dataset, Selection
 
 
 def phases_check(recipe: Recipe) -> None:
@@ -110,10 +110,29 @@ def fair_selection(models: list[Model], start: datetime, end: datetime) -> Selec
     return replace(selection, coins_from=max(known_from, default=None), coins_unseen_in=tuple(sorted(later)))
 
 
+# What to do where every row is left out, by the count of rows that says why.
+_ALL_LEFT_OUT = {
+    "rows_filtered": "the filters (coins, creators, trades) leave none: loosen them, or take a longer time range",
+    "rows_nonstandard_curve": "their coins are not on the standard curve: take a longer time range",
+    "rows_of_known_coins": "a model may know their coins from its training: take a later time range",
+    "rows_unknown_no_entry": "no trade tells what an entry would have cost: take a longer time range",
+    "rows_unknown_tracking_ended": "their coins were no longer followed when the horizon ended: shorten the horizon",
+    "rows_unknown_gap": "a gap in the recording lies within their horizon: take another time range",
+    "rows_unknown_data_end": "the data ends before their horizon: take an earlier time range or a shorter horizon",
+    "rows_unknown_graduated": "their coins graduated within the horizon: take another time range",
+    "rows_unknown_undefined": "the label's metric has no values there: ask for another one",
+}
+
+
 def known(data: Dataset) -> Dataset:
-    """The dataset, unless it is empty: then NO_KNOWN_ROWS."""
+    """The dataset, unless it is empty: then NO_KNOWN_ROWS, with what took most of the rows."""
     if not len(data):
-        raise PlatformError(
-            "NO_KNOWN_ROWS", "No row has a known label: take another or a longer time range.", **data.counts.as_json()
-        )
+        raise PlatformError("NO_KNOWN_ROWS", _all_left_out(data.counts), **data.counts.as_json())
     return data
+
+
+def _all_left_out(counts: Counts) -> str:
+    """The sentence for a selection of which no row is left."""
+    found = counts.as_json()
+    most = max(_ALL_LEFT_OUT, key=lambda name: found[name])
+    return f"None of {counts.rows_found:,} rows is left; of {found[most]:,} {_ALL_LEFT_OUT[most]}."

@@ -14,12 +14,13 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
+from django.utils.translation import gettext_noop as _
 from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.training import containers, metrics, names, selections
-from apps.training.models import Comparison, Job, Lineage, Model, TestResult
+from apps.training.models import Comparison, Job, Lineage, Model, TestResult, Trial
 from apps.training.recipes import Recipe, Tune, recipe_parse
 
 logger = logging.getLogger(__name__)
@@ -165,6 +166,7 @@ def job_finish(
         fields |= {"error_code": error.code, "error": error.message, "message": error.message[:200]}
     if _owned(job).update(**fields) != 1:
         return False
+    _trials_break_off(job)
     metrics.JOBS.labels(job.job_type, status).inc()
     if job.started_at:
         metrics.JOB_DURATION.labels(job.job_type).observe((now - job.started_at).total_seconds())
@@ -192,6 +194,7 @@ def jobs_reap(*, now: datetime) -> int:
         fields = _reaped(job, now)
         if _owned(job).filter(heartbeat_at=job.heartbeat_at).update(**fields) != 1:
             continue  # it beat after all, or another one has reaped it
+        _trials_break_off(job)
         reaped += 1
         if fields["status"] != Job.Status.PENDING:
             metrics.JOBS.labels(job.job_type, fields["status"]).inc()
@@ -199,6 +202,12 @@ def jobs_reap(*, now: datetime) -> int:
     if reaped:
         live.publish("training")
     return reaped
+
+
+def _trials_break_off(job: Job) -> None:
+    """A trial that nobody works on any more never was: a study that goes on asks for it again."""
+    if job.job_type == Job.Type.TUNE:
+        job.trials.filter(state=Trial.State.RUNNING).delete()
 
 
 def _reaped(job: Job, now: datetime) -> dict[str, Any]:
@@ -209,7 +218,7 @@ def _reaped(job: Job, now: datetime) -> dict[str, Any]:
     if restarts < MAX_RESTARTS:
         params = {**job.params, "restarts": restarts + 1}
         return {"status": Job.Status.PENDING, "worker": "", "message": "waiting again", "params": params}
-    text = "The worker died while it ran this job. Look into the trainer's log, then start it anew."
+    text = _("The worker died while it ran this job. Look into the trainer's log, then start it anew.")
     return {"status": Job.Status.FAILED, "finished_at": now, "error_code": "WORKER_LOST", "error": text}
 
 

@@ -117,9 +117,9 @@ def _measures(fitted: fitting.Fitted, rows: fitting.Material) -> dict[str, Any]:
 
 
 def _keep(row: Trial, running: Running, state: Trial.State, value: float | None, measures: dict[str, Any]) -> None:
-    row.state, row.value, row.steps, row.measures = state, value, running.steps, measures
-    row.finished_at = timezone.now()
-    row.save()
+    """Note how a trial ended, unless the study was taken away meanwhile: then its row is gone."""
+    found = {"state": state, "value": value, "steps": running.steps, "measures": measures}
+    Trial.objects.filter(pk=row.pk).update(**found, finished_at=timezone.now())
     live.publish("training")
 
 

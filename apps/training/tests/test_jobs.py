@@ -149,18 +149,19 @@ def test_models_with_different_questions_are_not_compared(filled, make_recipe):
 
 
 @pytest.mark.parametrize(
-    ("parts", "code"),
+    ("parts", "code", "advice"),
     [
-        ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES"),
-        ({"data": {"phases": [3]}}, "NO_DATA"),
-        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_KNOWN_ROWS"),
+        ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES", "an easier target"),
+        ({"data": {"phases": [3]}}, "NO_DATA", "another time range"),
+        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_KNOWN_ROWS", "a shorter horizon"),
+        ({"data": {"phases": [1], "min_trades": 100_000}}, "NO_KNOWN_ROWS", "loosen them"),
     ],
 )
-def test_what_cannot_be_trained_fails_with_a_code(filled, make_recipe, parts, code):
+def test_what_cannot_be_trained_fails_with_a_code(filled, make_recipe, parts, code, advice):
     services.train_request(recipe=make_recipe(**parts))
     job = run_next()
     assert (job.status, job.error_code) == (Job.Status.FAILED, code)
-    assert job.error and Model.objects.count() == 0
+    assert advice in job.error and Model.objects.count() == 0
 
 
 def test_a_name_is_given_once(filled, make_recipe):

@@ -33,6 +33,8 @@ def test_a_range_beyond_any_calendar_is_refused():
     with pytest.raises(PlatformError) as caught:
         range_parse("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
     assert caught.value.code == "RANGE_INVALID"
+    with pytest.raises(PlatformError, match="`to`: needs a time zone"):
+        range_parse("2025-09-06", "2025-09-07T12:00:00")
 
 
 def test_the_largest_shares_still_leave_something_to_train_on():

@@ -64,11 +64,27 @@ def test_a_study_whose_worker_was_killed_goes_on_with_the_same_trials(recipe, mo
         runner.run(job)
     monkeypatch.undo()
     assert list(job.trials.values_list("state", flat=True))[-1] == Trial.State.RUNNING
+    third = job.trials.last()
     assert services.jobs_reap(now=timezone.now() + services.DEAD_AFTER * 2) == 1
+    assert set(job.trials.values_list("state", flat=True)) <= {Trial.State.COMPLETE, Trial.State.PRUNED}
     again = run_next()
     assert again.pk == job.pk and again.params["restarts"] == 1
     assert list(again.trials.values_list("params", "state", "value")) == wanted
     assert "2 trials are known" in again.log
+    assert not Trial.objects.filter(pk=third.pk).exists(), "what was broken off was asked anew"
+
+
+def test_a_study_that_is_cancelled_leaves_no_trial_running_and_what_it_still_finds_is_dropped(db):
+    job = services.job_create(job_type=Job.Type.TUNE, params={})
+    assert services.job_take(job=job, worker="me", now=timezone.now())
+    done, open_ = (
+        Trial.objects.create(job=job, number=number, params={}, started_at=timezone.now()) for number in (0, 1)
+    )
+    running = Study(Tune(), Booster(), seed=1).ask()
+    tuning._keep(done, running, Trial.State.COMPLETE, 0.5, {"rounds": 3})
+    assert services.job_finish(job=job, status=Job.Status.CANCELLED, now=timezone.now())
+    tuning._keep(open_, running, Trial.State.COMPLETE, 0.6, {})
+    assert list(job.trials.values_list("number", "state", "value")) == [(0, Trial.State.COMPLETE, 0.5)]
 
 
 def test_other_rows_begin_the_study_anew(recipe):
