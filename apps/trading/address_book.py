@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop as _
 from solders.pubkey import Pubkey
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -45,7 +46,7 @@ def _require_address(address: str) -> None:
     except ValueError as error:
         raise PlatformError("ADDRESS_INVALID", "This is no Solana address: check it.", address=address) from error
     if not key.is_on_curve():
-        message = "This address belongs to a program, nobody holds its key: SOL sent there may be lost."
+        message = _("This address belongs to a program, nobody holds its key: SOL sent there may be lost.")
         raise PlatformError("ADDRESS_INVALID", message, address=address)
 
 
@@ -62,7 +63,7 @@ def address_usable(*, name: str, now: datetime) -> SavedAddress:
     """The same, if it may be sent to already. Raises ADDRESS_WAITING."""
     row = address_find(name)
     if row.usable_at > now:
-        message = "The address is new: wait until it may be used."
+        message = _("The address is new: wait until it may be used.")
         raise ConflictError("ADDRESS_WAITING", message, usable_at=row.usable_at.isoformat())
     return row
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.debug import sensitive_variables
 
 from apps.core.errors import ConflictError, PlatformError
@@ -31,7 +32,7 @@ def has_second_factor(user: Any) -> bool:
 def second_factor_require(user: Any, code: str, now: datetime) -> None:
     """A fresh code of the authenticator app. Raises SECOND_FACTOR_MISSING, SECOND_FACTOR_WRONG, TOO_MANY_ATTEMPTS."""
     if not has_second_factor(user):
-        message = "Set up a second factor first: menu of your account, Second factor."
+        message = _("Set up a second factor first: menu of your account, Second factor.")
         raise ConflictError("SECOND_FACTOR_MISSING", message)
     try_begin(user, now)
     code_take(user, code)
@@ -76,7 +77,7 @@ def code_take(user: Any, code: str) -> None:
             row.used_code = given
             row.save(update_fields=["used_code"])
     if not is_right:
-        message = "The code is wrong or was used already: wait for the next one."
+        message = _("The code is wrong or was used already: wait for the next one.")
         raise PlatformError("SECOND_FACTOR_WRONG", message, status=403)
 
 

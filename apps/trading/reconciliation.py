@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Max, Q
+from django.utils.translation import gettext_noop as _
 
 from apps.core.errors import ConflictError, NotFoundError
 from apps.discovery.pins import coin_pin, coin_unpin
@@ -174,7 +175,7 @@ def difference_adopt(*, difference_id: int, username: str, now: datetime) -> Dif
         books = books_of(wallet)
         booked = books.stock.lamports if row.kind == Kind.BALANCE else books.stock.tokens.get(row.mint, 0)
         if books.is_moving or booked != row.booked:
-            message = "The books have moved since the difference was seen: wait for the next comparison."
+            message = _("The books have moved since the difference was seen: wait for the next comparison.")
             raise ConflictError("DIFFERENCE_MOVED", message)
         _adopt(row, wallet, username)
         row.ended_at, row.end, row.ended_by = now, Difference.End.ADOPTED, username

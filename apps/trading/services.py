@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -159,7 +160,7 @@ def wallet_delete(*, alias: str) -> None:
             found = Wallet.objects.select_for_update().filter(alias=alias).first()  # after the orders being made
             (found or wallet_get(alias=alias)).delete()
     except ProtectedError as error:
-        message = "The wallet has a history or a strategy, which is kept: set its status to FROZEN instead."
+        message = _("The wallet has a history or a strategy, which is kept: set its status to FROZEN instead.")
         raise ConflictError("WALLET_IN_USE", message, alias=alias) from error
     changed()
 
@@ -209,7 +210,7 @@ def _require_same_order(order: Order, **asked: object) -> Order:
     older than `percent`) or was not asked for counts as the same."""
     known = {name: getattr(order, name) for name in asked}
     if any(value is not None and known[name] not in (None, value) for name, value in asked.items()):
-        message = "This idempotency key was used for another order: choose a new one."
+        message = _("This idempotency key was used for another order: choose a new one.")
         raise ConflictError("IDEMPOTENCY_KEY_USED", message, order_id=order.pk)
     return order
 

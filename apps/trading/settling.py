@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop as _
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.discovery import curve
@@ -150,7 +151,7 @@ def _answer_of(order: Order, verdict: Verdict, message: str) -> Answer:
     ticket, told, signature = dispatch.ticket_of(order), verdict.told, order.signature or ""
     if verdict.outcome == Outcome.FAILED:
         if not 0 <= told.network_fee <= order.reserved_lamports:
-            message = "A failed transaction costs its network fee alone: give it, not more than was set aside."
+            message = _("A failed transaction costs its network fee alone: give it, not more than was set aside.")
             raise PlatformError("AMOUNT_IMPOSSIBLE", message)
         return Rejected(SETTLED, message, network_fee=told.network_fee, signature=signature)
     tip = ticket.costs.tip_lamports if settings.JITO_BLOCK_ENGINE else 0
@@ -243,10 +244,10 @@ def _require_settleable(chain: Chain, outcome: str, age: timedelta) -> None:
     if age < AFTER:
         raise ConflictError("TOO_EARLY_TO_SETTLE", "Wait a quarter of an hour from its sending: the trader is asking.")
     if chain is Chain.OPEN:
-        message = "It could still come into a block, or the node that answers is behind: wait, then try again."
+        message = _("It could still come into a block, or the node that answers is behind: wait, then try again.")
         raise ConflictError("TRANSACTION_STILL_OPEN", message)
     if chain is Chain.SILENT and age < AFTER_SILENCE:
-        message = "No node answers: set one that does. Without any, it can be settled 24 hours after its sending."
+        message = _("No node answers: set one that does. Without any, it can be settled 24 hours after its sending.")
         raise ConflictError("CHAIN_SILENT", message)
     allowed = {Chain.LANDED: Outcome.DONE, Chain.FAILED: Outcome.FAILED, Chain.NEVER: Outcome.NEVER}
     if (said := allowed.get(chain)) is not None and outcome != said:
@@ -259,7 +260,7 @@ def _require_unread(row: Order, chain: Chain, rpc: Rpc) -> None:
     if chain not in (Chain.LANDED, Chain.FAILED) or row.deny_code == UNREADABLE:
         return
     if any(_has_it(row, one) for one in rpc.each()):
-        message = "The chain still has its exact amounts: start the trader, which books them."
+        message = _("The chain still has its exact amounts: start the trader, which books them.")
         raise ConflictError("CHAIN_KNOWS", message, chain=str(chain))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.validators import slug_re
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
+from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -252,7 +253,7 @@ def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: 
     """
     name, alias = name or file.name, wallet_alias or file.wallet
     if not slug_re.fullmatch(name) or len(name) > 50 or not alias:
-        message = "Give a wallet and a name of letters, digits, - and _, in the file or beside it."
+        message = _("Give a wallet and a name of letters, digits, - and _, in the file or beside it.")
         raise PlatformError("STRATEGY_UNNAMED", message)
     there = Strategy.objects.select_related("wallet").filter(name=name).first()
     if there is None:
@@ -285,7 +286,7 @@ def strategy_delete(*, name: str) -> None:
             locked = Strategy.objects.select_for_update().filter(name=name).first()  # no order comes in between
             (locked or strategy_get(name)).delete()
     except ProtectedError as error:
-        message = "The strategy has orders, which are kept: pause it instead."
+        message = _("The strategy has orders, which are kept: pause it instead.")
         raise ConflictError("STRATEGY_IN_USE", message, name=name) from error
     _changed()
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from apps.core.errors import ConflictError, PlatformError
 from apps.core.units import sol_to_lamports
@@ -86,7 +87,7 @@ def _same(made: TransferLog, to_alias: str | None, to_saved: str | None, lamport
     is_other_amount = lamports is not None and lamports != made.lamports
     is_other_kind = made.is_sweep is not None and made.is_sweep is not (lamports is None)
     if taker != to_alias or (taker is None and not saved) or is_other_amount or is_other_kind:
-        message = "This idempotency key was used for another transfer: choose a new one."
+        message = _("This idempotency key was used for another transfer: choose a new one.")
         raise ConflictError("IDEMPOTENCY_KEY_USED", message, transfer_id=made.pk)
     return made
 
@@ -102,7 +103,7 @@ def _ends_locked(from_alias: str, to_alias: str | None) -> tuple[Wallet, Wallet 
     if giver.pk == taker.pk:
         raise PlatformError("SAME_WALLET", "Choose two different wallets.")
     if giver.is_test != taker.is_test:
-        message = "Virtual and real SOL cannot be exchanged: choose two wallets of the same kind."
+        message = _("Virtual and real SOL cannot be exchanged: choose two wallets of the same kind.")
         raise ConflictError("WALLETS_OF_TWO_KINDS", message)
     locked = {pk: wallet_locked(pk) for pk in sorted([giver.pk, taker.pk])}
     return locked[giver.pk], locked[taker.pk]
@@ -116,7 +117,7 @@ def _require_allowed(giver: Wallet) -> None:
     if not giver.transfer_enabled or giver.status == Wallet.Status.FROZEN:
         raise ConflictError("TRANSFER_DISABLED", "Transfers are switched off for this wallet: switch them on.")
     if not gate_queries.limits_of(giver.wallet_type).transfer_enabled:
-        message = "Transfers are switched off for all wallets of this kind: switch them on."
+        message = _("Transfers are switched off for all wallets of this kind: switch them on.")
         raise ConflictError("GLOBAL_TRANSFER_DISABLED", message)
 
 
@@ -124,7 +125,7 @@ def _fee(giver: Wallet) -> int:
     """What a transfer costs: a signature, and of a real wallet the priority. Raises PRIORITY_FEE_ABOVE_CAP."""
     priority = 0 if giver.is_test else settings.TRANSFER_PRIORITY_FEE_LAMPORTS
     if not 0 <= priority <= settings.PRIORITY_FEE_CAP_LAMPORTS:
-        message = "TRANSFER_PRIORITY_FEE_LAMPORTS is below 0 or above PRIORITY_FEE_CAP_LAMPORTS: lower it."
+        message = _("TRANSFER_PRIORITY_FEE_LAMPORTS is below 0 or above PRIORITY_FEE_CAP_LAMPORTS: lower it.")
         raise ConflictError("PRIORITY_FEE_ABOVE_CAP", message, priority_fee_lamports=priority)
     return FEE_LAMPORTS + priority
 
@@ -136,7 +137,7 @@ def _amount(giver: Wallet, lamports: int | None, fee: int) -> int:
     most = giver.cash_lamports - fee - _kept(giver)
     amount = most if lamports is None else lamports
     if amount <= 0 or amount > most:
-        message = "The balance does not cover the amount, the network fee and what open positions need to be left."
+        message = _("The balance does not cover the amount, the network fee and what open positions need to be left.")
         raise ConflictError("INSUFFICIENT_BALANCE", message, balance_lamports=giver.cash_lamports, most_lamports=most)
     return amount
 
@@ -150,13 +151,13 @@ def _kept(giver: Wallet) -> int:
 def _require_within_limits(giver: Wallet, amount: int) -> None:
     one, day = giver.max_transfer_lamports, giver.max_transfer_day_lamports
     if not giver.is_test and not (one and day):
-        message = "Set the wallet's limits for one transfer and for a day first: without them it sends nothing."
+        message = _("Set the wallet's limits for one transfer and for a day first: without them it sends nothing.")
         raise ConflictError("TRANSFER_LIMITS_MISSING", message)
     if one and amount > one:
-        message = "The amount exceeds the wallet's limit for one transfer: send less or raise it."
+        message = _("The amount exceeds the wallet's limit for one transfer: send less or raise it.")
         raise ConflictError("TRANSFER_LIMIT", message, limit_lamports=one)
     if day and (sent := sent_lamports(giver, _moment(giver))) + amount > day:
-        message = "The amount exceeds the wallet's limit for 24 hours: send less, wait or raise it."
+        message = _("The amount exceeds the wallet's limit for 24 hours: send less, wait or raise it.")
         raise ConflictError("TRANSFER_DAY_LIMIT", message, limit_lamports=day, sent_lamports=sent)
 
 

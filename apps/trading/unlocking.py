@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
@@ -136,7 +137,7 @@ def _told() -> None:
 
 def _require_allowed(user: Any) -> None:
     if not settings.REAL_TRADING:
-        message = "Real trading is off: set REAL_TRADING=true in .env and restart."
+        message = _("Real trading is off: set REAL_TRADING=true in .env and restart.")
         raise ConflictError("REAL_TRADING_OFF", message)
     if "admin" not in scopes_of_user(user):
         raise PlatformError("SCOPE_MISSING", "Only staff may unlock real trading.", status=403)

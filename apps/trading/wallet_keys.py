@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.debug import sensitive_variables
 
 from apps.core import live, sealing
@@ -47,7 +48,7 @@ def wallet_import(*, alias: str, text: str, address: str, user: Any, now: dateti
     except keys.KeyTextError as error:
         raise PlatformError("KEY_WRONG", str(error)) from None
     if keys.address_of(key) != address.strip():
-        message = "This key belongs to another address: check which wallet you have exported."
+        message = _("This key belongs to another address: check which wallet you have exported.")
         raise PlatformError("ADDRESS_OTHER", message)
     return _wallet_make(alias, key, Kind.IMPORTED, user, now)
 
@@ -86,7 +87,7 @@ def _opened(wallet: Wallet) -> bytes:
     try:
         key = sealing.unseal(bytes(stored), bound=_bound(wallet))
     except SealedError:
-        message = "The key does not open: is ENCRYPTION_KEY the one that it was sealed with?"
+        message = _("The key does not open: is ENCRYPTION_KEY the one that it was sealed with?")
         raise ConflictError("KEY_SEALED", message, alias=wallet.alias) from None
     if keys.address_of(key) != wallet.address:
         raise ConflictError("KEY_SEALED", "The key does not belong to the wallet's address.", alias=wallet.alias)
