@@ -98,7 +98,7 @@ LONG = (
     "test_worker.py",
     "test_sameness.py",
     "test_outcomes.py",
-    "test_market_table.py",
+    "test_market.py",
     "test_start.py",
     "test_disk.py",
     "test_subscriptions.py",

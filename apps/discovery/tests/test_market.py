@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -16,11 +16,13 @@ import pytest
 from apps.discovery import curve
 from apps.discovery.curve import Reserves
 from apps.discovery.pumpportal import market_draws as draws
+from apps.discovery.pumpportal import market_table
 from apps.discovery.pumpportal.market import Market
 from apps.discovery.pumpportal.market_frames import USDC
+from apps.discovery.pumpportal.market_table import AIMS, LIFE_SECONDS, Observed, Row
 
 START = 1_790_000_000.0
-HOUR, LENGTH = 3600.0, 4500.0
+HOUR, LENGTH, SEEN = 3600.0, 4500.0, 7200.0
 CREATE_KEYS = [
     "signature",
     "mint",
@@ -56,32 +58,49 @@ TRADE_KEYS = [
 Frame = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Day:
-    """75 minutes of the market, frames by kind."""
+    """75 minutes of the market, frames by kind; and its next hours in figures, as `market_table.observe` takes them."""
 
-    market: Market
-    creates: list[tuple[float, Frame]]
-    trades: dict[str, list[tuple[float, Frame]]]
-    migrations: list[tuple[float, Frame]]
+    creates: list[tuple[float, Frame]] = field(default_factory=list)
+    trades: dict[str, list[tuple[float, Frame]]] = field(default_factory=lambda: defaultdict(list))
+    migrations: list[tuple[float, Frame]] = field(default_factory=list)
+    pending: int = 0
+    seen: Observed = field(default_factory=Observed)
 
     @property
     def all_trades(self) -> Iterator[tuple[float, Frame]]:
         return itertools.chain.from_iterable(self.trades.values())
 
+    def add(self, at: float, frame: Frame) -> None:
+        if frame["txType"] == "create":
+            self.creates.append((at, frame))
+        elif frame["txType"] == "migrate":
+            self.migrations.append((at, frame))
+        else:
+            self.trades[str(frame["mint"])].append((at, frame))
+
 
 @pytest.fixture(scope="module")
 def day() -> Day:
-    market = Market(8, START)
-    day = Day(market, [], defaultdict(list), [])
+    market, day = Market(8, START), Day()
     for at, frame in market.until(START + LENGTH):
-        if frame["txType"] == "create":
-            day.creates.append((at, frame))
-        elif frame["txType"] == "migrate":
-            day.migrations.append((at, frame))
-        else:
-            day.trades[str(frame["mint"])].append((at, frame))
+        day.add(at, frame)
+        if at >= START + LIFE_SECONDS:
+            day.seen.add(at, frame)
+    day.pending = market.pending
+    for at, frame in market.until(START + LIFE_SECONDS + SEEN):
+        day.seen.add(at, frame)
     return day
+
+
+@pytest.fixture(scope="module")
+def by_rate() -> dict[int, list[Frame]]:
+    """Two minutes of a market ten times as busy, and 100 seconds of one that is so a hundred times."""
+    return {
+        rate: [frame for _, frame in Market(2, START, rate).until(START + seconds)]
+        for rate, seconds in ((10, 120), (100, 100))
+    }
 
 
 def _text(seed: int, seconds: float) -> str:
@@ -97,8 +116,9 @@ def _reserves(frame: Frame) -> Reserves:
 
 
 def test_same_seed_gives_the_same_frames_byte_for_byte() -> None:
-    assert _text(1, 300) == _text(1, 300)
-    assert _text(1, 300) != _text(2, 300)
+    first = _text(1, 300)
+    assert first == _text(1, 300)
+    assert first != _text(2, 300)
 
 
 def test_frames_are_the_same_however_the_time_is_cut() -> None:
@@ -198,23 +218,32 @@ def test_early_flow_tells_something_about_the_rise_but_not_all(day: Day) -> None
 
 
 def test_dead_coins_are_forgotten(day: Day) -> None:
-    assert day.market.pending < len(day.creates)
+    assert day.pending < len(day.creates)
 
 
-@pytest.mark.parametrize(("rate", "tolerance"), [(1, 0.2), (10, 0.2), (100, 0.15)])
-def test_rate_multiplies_the_creates(rate: int, tolerance: float) -> None:
-    seconds = max(60, 1200 / rate)
-    creates = Counter(frame["txType"] for _, frame in Market(1, START, rate).until(START + seconds))["create"]
-    assert creates / (24.5 / 60 * rate * seconds) == pytest.approx(1.0, abs=tolerance)
+def test_rate_multiplies_the_creates(day: Day, by_rate: dict[int, list[Frame]]) -> None:
+    creates = {rate: sum(frame["txType"] == "create" for frame in frames) for rate, frames in by_rate.items()}
+    assert len(day.creates) / LENGTH * 60 == pytest.approx(24.5, rel=0.2)
+    assert creates[10] / 2 == pytest.approx(245, rel=0.2)
+    assert creates[100] * 60 / 100 == pytest.approx(2450, rel=0.15)
 
 
-def test_rate_multiplies_the_trades_and_leaves_the_coins_alone() -> None:
-    slow, fast = (
-        [frame for _, frame in Market(2, START, rate).until(START + seconds) if "tokenAmount" in frame]
-        for rate, seconds in ((10, 100), (100, 100))
-    )
-    assert len(fast) / len(slow) == pytest.approx(10.0, rel=0.15)
+def test_rate_multiplies_the_trades_and_leaves_the_coins_alone(by_rate: dict[int, list[Frame]]) -> None:
+    slow, fast = ([frame for frame in by_rate[rate] if "tokenAmount" in frame] for rate in (10, 100))
+    assert (len(fast) / 100) / (len(slow) / 120) == pytest.approx(10.0, rel=0.15)
     assert np.median([frame["solAmount"] for frame in fast]) == pytest.approx(0.16, abs=0.03)
+
+
+@pytest.fixture(scope="module")
+def rows(day: Day) -> list[Row]:
+    return market_table.table(day.seen, rate=1.0, seconds=SEEN)
+
+
+@pytest.mark.parametrize("number", range(len(AIMS)), ids=[aim.name for aim in AIMS])
+def test_market_is_shaped_like_the_real_one(rows: list[Row], number: int) -> None:
+    row = rows[number]
+    assert row.aim is AIMS[number]
+    assert row.fits, f"{row.aim.name}: aim {row.aim.low:g}, simulated {row.simulated:g}"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -1,4 +1,4 @@
-"""The simulated market beside the measurements of the real one."""
+"""The table of the simulated market beside the real one; whether they are alike is in `test_market.py`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from django.core.management import CommandError, call_command
 
 from apps.discovery.pumpportal import market_table
 from apps.discovery.pumpportal.market_table import AIMS, Aim, Observed, Row
-
-HOURS = 2
-
-
-@pytest.fixture(scope="module")
-def rows() -> list[Row]:
-    seen = market_table.observe(seed=8, rate=1.0, seconds=HOURS * 3600.0)
-    return market_table.table(seen, rate=1.0, seconds=HOURS * 3600.0)
-
-
-@pytest.mark.parametrize("number", range(len(AIMS)), ids=[aim.name for aim in AIMS])
-def test_market_is_shaped_like_the_real_one(rows: list[Row], number: int) -> None:
-    row = rows[number]
-    assert row.aim is AIMS[number]
-    assert row.fits, f"{row.aim.name}: aim {row.aim.low:g}, simulated {row.simulated:g}"
 
 
 @pytest.mark.parametrize(
