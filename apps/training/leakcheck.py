@@ -2,7 +2,7 @@
 
 Five comparisons, bit by bit: feature rows from the cut stream and the market until then against the whole of both; the
 newest row of each coin from its last half hour (what a scorer holds) against the whole; labels of every kind that were
-known at the cut against now; the close of stored windows against the last trade before their end; and what was kept of
+known at the cut against now; stored windows against the trades before their end; and what was kept of
 creators when their coins were created against what all the data says now.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.core.units import LAMPORTS_PER_SOL
 from apps.discovery import creators
 from apps.training import features, queries
 from apps.training.columns import Floats, MetricColumns
@@ -32,6 +33,7 @@ LABELS = (
     LabelRule("rule", None, 300, metric="volume_sol", value=1.0),
     LabelRule("graduates", None, 300),
 )
+WINDOW = ("price_close", "num_buys", "volume_sol", "price_high", "price_low")
 
 Compute = Callable[[MetricColumns, Market, NDArray[np.int64]], Floats]
 Judge = Callable[..., Outcomes]  # as labels.outcomes
@@ -196,20 +198,43 @@ def _note_labels(
 
 
 def _check_windows(mints: list[str], cut: datetime, findings: Findings) -> None:
-    """A window's close is the price of the last trade before its end: nothing later slipped in."""
-    records = queries.metric_records(mints, cut - HISTORY, cut)
-    trades = queries.trade_records(mints, cut - 2 * HISTORY, cut)
+    """A window holds the trades before its end and none later: so says its close, and, where the coin's window before
+    it is there too, how many trades there were since, their volume, highest and lowest price."""
+    first, _last = queries.trades_span() or (cut, cut)  # older windows can have outlived their trades
+    records = queries.metric_records(mints, max(cut - HISTORY, first), cut)
+    trades = queries.traded_records(mints, cut - 2 * HISTORY, cut)
     if not len(records) or not len(trades):
         return
-    order = np.lexsort((trades["at_us"], trades["coin"]))
+    different = np.column_stack([records[name] != value for name, value in _windows_of(trades, records).items()])
+    findings.windows_compared += len(records)
+    findings.windows_different += int(different.any(axis=1).sum())
+    for row, place in np.argwhere(different)[: MOST_SHOWN - len(findings.examples)].tolist():
+        as_of = queries.to_datetime(records["as_of_us"][row]).isoformat()
+        found = {"feature": WINDOW[place], "mint": mints[int(records["coin"][row])], "as_of": as_of}
+        findings.examples.append({"check": "window", **found, "cut": cut.isoformat()})
+
+
+def _windows_of(trades: NDArray[np.void], records: NDArray[np.void]) -> dict[str, Floats]:
+    """What the trades (TRADED) give for these rows of windows, by WINDOW; a coin's first row only its close."""
     base = int(min(trades["at_us"].min(), records["as_of_us"].min()))
     span = int(max(trades["at_us"].max(), records["as_of_us"].max())) - base + 1
-    key = (trades["coin"] * span + trades["at_us"] - base)[order]
-    last = np.searchsorted(key, records["coin"] * span + records["as_of_us"] - base, side="left") - 1
-    same = (last >= 0) & (trades["coin"][order][last] == records["coin"])
-    same &= trades["price"][order][last] == records["price_close"]
-    findings.windows_compared += len(records)
-    findings.windows_different += int((~same).sum())
+    key = trades["coin"] * span + trades["at_us"] - base
+    until = np.searchsorted(key, records["coin"] * span + records["as_of_us"] - base, side="left")
+    since = np.r_[0, until[:-1]]
+    follows = np.r_[False, records["coin"][1:] == records["coin"][:-1]]
+    last = np.maximum(until - 1, 0)
+    known = (until > 0) & (trades["coin"][last] == records["coin"])
+    lamports, prices = np.r_[0, np.cumsum(trades["lamports"])], np.r_[trades["price"], np.nan]
+    pairs = np.column_stack((since, until)).ravel()
+    trades_since = np.where(until > since, until - since, np.nan)
+    found = {
+        "num_buys": trades_since - records["num_sells"],
+        "volume_sol": (lamports[until] - lamports[since]) / LAMPORTS_PER_SOL,
+        "price_high": np.maximum.reduceat(prices, pairs)[::2],
+        "price_low": np.minimum.reduceat(prices, pairs)[::2],
+    }
+    close = {"price_close": np.where(known, trades["price"][last], np.nan)}
+    return close | {name: np.where(follows, value, records[name]) for name, value in found.items()}
 
 
 def _check_creators(mints: list[str], cut: datetime, findings: Findings) -> None:

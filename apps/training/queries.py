@@ -139,6 +139,15 @@ def trade_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArr
     return copy_records(TRADE_RECORDS, (list(mints), start, end), TRADE, times=("at_us",))
 
 
+TRADED_RECORDS = TRADE_RECORDS.replace("t.price_sol", "t.price_sol, t.sol_amount")
+TRADED = np.dtype([*TRADE.descr, ("lamports", "i8")])
+
+
+def traded_records(mints: Sequence[str], start: datetime, end: datetime) -> NDArray[np.void]:
+    """The same with the lamports of each trade, as TRADED."""
+    return copy_records(TRADED_RECORDS, (list(mints), start, end), TRADED, times=("at_us",))
+
+
 METRIC_SERIES = """
     SELECT wanted.number - 1, m.timestamp, coalesce(m.{metric}::{through}float8, 'NaN')
     FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(mint, number)

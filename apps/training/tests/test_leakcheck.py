@@ -127,10 +127,13 @@ def test_a_label_that_takes_the_unknown_for_a_no_is_found_and_named(filled):
     assert {example["feature"] for example in findings.examples} <= {rule.name for rule in leakcheck.LABELS}
 
 
-def test_a_window_that_knows_a_later_trade_is_found(filled):
+@pytest.mark.parametrize("column", ["price_close", "price_high", "price_low", "volume_sol", "num_buys"])
+def test_a_window_that_knows_a_later_trade_is_found_and_named(filled, column):
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE coin_metrics SET price_close = price_close * 1.01 WHERE mint LIKE 'Coin%0010pump'")
-    assert leakcheck.check([CUTS[0]], coins_per_cut=200, seed=1).windows_different > 0
+        cursor.execute(f"UPDATE coin_metrics SET {column} = {column} * 2 + 1 WHERE mint LIKE 'Coin%0010pump'")
+    findings = leakcheck.check([CUTS[0]], coins_per_cut=200, seed=1)
+    assert findings.windows_different > 0
+    assert {example["feature"] for example in findings.examples if example["check"] == "window"} == {column}
 
 
 @pytest.fixture

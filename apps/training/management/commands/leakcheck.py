@@ -74,7 +74,7 @@ def _text(findings: leakcheck.Findings) -> str:
         f"scorer's half hour against whole: {findings.scorer_rows_compared:,} rows, "
         f"{findings.scorer_rows_different:,} different",
         f"labels known then against now: {findings.labels_compared:,}, {findings.labels_different:,} different",
-        f"window closes against trades: {findings.windows_compared:,}, {findings.windows_different:,} different",
+        f"windows against their trades: {findings.windows_compared:,}, {findings.windows_different:,} different",
         f"creators then against now: {findings.creators_compared:,} coins, {findings.creators_different:,} different",
     ]
     lines += [f"  {one['check']}: {one['feature']} of {one['mint']} at {one['as_of']}" for one in findings.examples]
