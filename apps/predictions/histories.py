@@ -23,6 +23,7 @@ from apps.training.ranges import first_after
 _NAMES = tuple(field.name for field in fields(MetricColumns))
 _SQUARES = "squares"
 _LEAST_ROOM = 8
+_FULL = 0.8  # of the buffers: they are made anew when old rows are forgotten
 
 
 class Histories:
@@ -36,12 +37,11 @@ class Histories:
         # By slot: first row, end of the rows, end of the room. One place of the room is never a row.
         self._begin, self._end, self._limit = (np.zeros(1, np.int64) for _ in range(3))
         self._tail = 0
-        self._show()
 
     @property
     def columns(self) -> MetricColumns:
         """The buffers: read them only where the rows are."""
-        return self._shown
+        return MetricColumns(*(self._buffers[name] for name in _NAMES))
 
     @property
     def rows(self) -> int:
@@ -92,6 +92,8 @@ class Histories:
         """Forget the rows that ended at or before a moment."""
         limit = np.full(len(self._begin), before_us)
         self._begin = first_after(self._buffers["as_of_us"], self._begin, self._end, limit)
+        if self._tail > _FULL * self._size:  # now, when nobody waits, rather than when rows come
+            self._rebuild(np.flatnonzero(self._limit > 0), 0)
 
     def _sum_up(self, fresh: MetricColumns, at: Integers, first: Integers, counts: Integers) -> None:
         for name in windowing.SUMMED:
@@ -115,36 +117,38 @@ class Histories:
         if not full.any():
             return
         moving = slots[full]
-        room = _with_room(self._end[moving] - self._begin[moving] + counts[full])
-        if self._tail + int(room.sum()) > self._size:
-            moving = np.flatnonzero((self._limit > 0) | np.isin(np.arange(len(self._limit)), moving))
-            coming = np.zeros(len(self._limit), np.int64)
-            coming[slots] = counts
-            self._rebuild(moving, _with_room(self._end[moving] - self._begin[moving] + coming[moving]))
-        else:
-            self._move(moving, room, self._buffers, self._tail)
+        room = self._room_of(moving, counts[full])
+        if self._tail + int(room.sum()) <= self._size:
+            self._move(moving, room, self._tail)
+            return
+        coming = np.zeros(len(self._limit), np.int64)
+        coming[slots] = counts
+        every = np.flatnonzero((self._limit > 0) | (coming > 0))
+        self._rebuild(every, coming[every])
 
-    def _rebuild(self, slots: Integers, room: Integers) -> None:
+    def _room_of(self, slots: Integers, coming: Integers | int) -> Integers:
+        rows = self._end[slots] - self._begin[slots] + coming
+        return rows + rows // 2 + _LEAST_ROOM
+
+    def _rebuild(self, slots: Integers, coming: Integers | int) -> None:
+        """New buffers for these slots alone, with room for what comes."""
+        room = self._room_of(slots, coming)
         total = int(room.sum())
-        size = total + total // 2
-        self._move(slots, room, {name: np.zeros(size, old.dtype) for name, old in self._buffers.items()}, 0)
+        self._move(slots, room, 0, total + total // 2)
 
-    def _move(self, slots: Integers, room: Integers, into: dict[str, NDArray[Any]], tail: int) -> None:
-        """Give each slot so much room from `tail` on, in buffers that may be the present ones."""
+    def _move(self, slots: Integers, room: Integers, tail: int, size: int | None = None) -> None:
+        """Give each slot so much room from `tail` on, in new buffers if a size is given."""
         lengths = self._end[slots] - self._begin[slots] + 1  # with the sum behind the last row
         begin = tail + np.cumsum(room) - room
         index = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         source, target = index + np.repeat(self._begin[slots], lengths), index + np.repeat(begin, lengths)
-        if self._size:
-            for name, old in self._buffers.items():
-                into[name][target] = old[source]
-        self._buffers = into
+        for name, old in self._buffers.items():  # one after the other: never two whole copies
+            moved = old[source] if len(old) else 0
+            if size is not None:
+                self._buffers[name] = old = np.zeros(size, old.dtype)
+            old[target] = moved
         self._begin[slots], self._end[slots], self._limit[slots] = begin, begin + lengths - 1, begin + room
         self._tail = tail + int(room.sum())
-        self._show()
-
-    def _show(self) -> None:
-        self._shown = MetricColumns(*(self._buffers[name] for name in _NAMES))
 
 
 def _sum_of(name: str) -> str:
@@ -163,7 +167,3 @@ def _continue(
     running = np.cumsum(values, dtype=np.int64)
     before = sums[at[first]] - (running[first] - values[first])
     sums[at + 1] = running + np.repeat(before, counts)
-
-
-def _with_room(rows: Integers) -> Integers:
-    return rows + rows // 2 + _LEAST_ROOM
