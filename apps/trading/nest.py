@@ -7,6 +7,7 @@ starts a thousand of them.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -66,9 +67,12 @@ def serve() -> None:
     """Fork traders as they are asked for on the standard input, until it ends."""
     import django
 
+    gc.disable()  # there is no garbage among modules
     django.setup()
     import apps.trading.management.commands.trader  # noqa: F401 - what its process would import first
 
+    gc.freeze()
+    gc.enable()
     for line in sys.stdin:
         request, _, pid = line.strip().partition(" ")
         answer = _fork() if request == "fork" else os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1])

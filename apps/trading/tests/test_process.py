@@ -48,14 +48,17 @@ def trader(made: list[TraderProcess]) -> TraderProcess:
 
 
 def in_threads(work: Any, items: list[Any]) -> list[Any]:
-    def one(item: Any) -> Any:
+    """What the work gives, in any order; each thread keeps its connection for all of its items."""
+
+    def every(part: list[Any]) -> list[Any]:
         try:
-            return work(item)
+            return [work(item) for item in part]
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, items))
+        parts = pool.map(every, [items[number::THREADS] for number in range(THREADS)])
+        return [one for part in parts for one in part]
 
 
 def intent(number: int, **changes: Any) -> BuyIntent:
