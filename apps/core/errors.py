@@ -37,5 +37,5 @@ def problem_of(error: Mapping[str, Any]) -> str:
     """One of pydantic's errors as words that say what to do."""
     if error["type"] == "timezone_aware":
         return "needs a time zone: write it like 2025-09-06T00:00:00Z"
-    words: str = error["msg"]
-    return words.removeprefix("Value error, ")
+    words: str = error["msg"].removeprefix("Value error, ")
+    return f"{words}: write it like 2025-09-06T00:00:00Z" if error["type"].startswith("datetime_") else words

@@ -17,19 +17,34 @@ stake_sol = 0.1
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from apps.core.errors import PlatformError, problem_of
 from apps.training import features
 from apps.training.evaluation.costs import Costs
 from apps.training.recipe_parts import Data, Label, Part, Split
 
-ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w .:+-]*[\w.:+-][\w .:+-]*$")]
+_NAME = r"[\w .:+-]*[\w.:+-][\w .:+-]*"
+_NAMES = "a name has 1 to 100 letters, digits, spaces and . : + - _, and not only spaces"
+
+
+def _nameable(value: str) -> str:
+    if not re.fullmatch(_NAME, value):
+        raise ValueError(_NAMES)
+    return value
+
+
+ModelName = Annotated[
+    str,
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": f"^{_NAME}$"}),
+    AfterValidator(_nameable),
+]
 
 
 class Booster(Part):

@@ -155,9 +155,10 @@ def test_a_model_that_was_to_be_replaced_comes_back_when_the_training_fails(few_
 
 
 def test_a_name_that_cannot_be_one_is_wrong_use_and_leaves_no_job(recipe):
-    with pytest.raises(CommandError, match="RECIPE_INVALID") as wrong:
-        call_command("train", str(recipe), "--name", "x" * 101)
-    assert wrong.value.returncode == 2 and not Job.objects.exists()
+    for name, said in (("x" * 101, "at most 100"), ("a/b", "letters, digits, spaces")):
+        with pytest.raises(CommandError, match=f"RECIPE_INVALID: name: .*{said}") as wrong:
+            call_command("train", str(recipe), "--name", name)
+        assert wrong.value.returncode == 2 and not Job.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,7 @@ def test_a_name_that_cannot_be_one_is_wrong_use_and_leaves_no_job(recipe):
         ("horizont_seconds = 60", "label.horizont_seconds"),
         ("horizon_seconds = ", "Invalid value"),
         ("[data]\nfrom = 2026-03-01T00:00:00", r"data\.from: needs a time zone: write it like"),
+        ("[data]\nfrom = 'noon'", r"data\.from: .*: write it like"),
         ("[data]\nfrom = 2026-03-02", r"data: `from` must be before `to`"),
     ],
 )
