@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext as _
 
+from apps.core.sentences import Sentence
 from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
 
 NONE = "–"
@@ -19,6 +20,8 @@ def localised(text: str) -> str:
 
 def error_text(message: str) -> str:
     """The message of a PlatformError, in the reader's language where the catalogue has it."""
+    if isinstance(message, Sentence):
+        return gettext(message.template) % message.values
     return gettext(message) if message else ""
 
 

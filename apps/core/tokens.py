@@ -21,6 +21,7 @@ from ninja.utils import check_csrf
 
 from apps.core.errors import PlatformError
 from apps.core.models import ApiToken
+from apps.core.sentences import say
 
 PREFIX = "pp_"
 LONGEST_DAYS = 366
@@ -78,7 +79,11 @@ def token_create(*, user: Any, name: str, scopes: Iterable[str], days: int, now:
     if not scopes_expand(wanted) <= scopes_of_user(user):
         raise PlatformError("SCOPE_MISSING", "A token cannot hold more than its user may do.", status=403)
     if not 1 <= days <= LONGEST_DAYS:
-        raise PlatformError("EXPIRY_OUT_OF_RANGE", f"A token lives between 1 and {LONGEST_DAYS} days.", days=days)
+        raise PlatformError(
+            "EXPIRY_OUT_OF_RANGE",
+            say("A token lives between 1 and %(longest_days)s days.", longest_days=LONGEST_DAYS),
+            days=days,
+        )
     text = PREFIX + secrets.token_urlsafe(32)
     row = ApiToken.objects.create(
         user=user,
@@ -143,7 +148,7 @@ class ScopeAuth(AuthBase):
     def __call__(self, request: HttpRequest) -> Caller:
         caller = caller_of(request)
         if self.scope not in caller.scopes:
-            message = f"This needs the scope '{self.scope}', which you do not hold."
+            message = say("This needs the scope '%(scope)s', which you do not hold.", scope=self.scope)
             raise PlatformError("SCOPE_MISSING", message, status=403, needed=self.scope, held=sorted(caller.scopes))
         request.user = caller.user
         return caller

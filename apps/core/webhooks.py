@@ -16,6 +16,7 @@ from apps.core.errors import ConflictError, PlatformError
 from apps.core.models import WebhookAttempt, WebhookEndpoint, WebhookKind, WebhookMessage
 from apps.core.outbound import endpoint_of
 from apps.core.sender import letters_send
+from apps.core.sentences import say
 from apps.core.webhook_secrets import SealedError, header_set, receiver_of, secret_set, secrets_lock
 from apps.core.webhook_urls import SETTINGS, endpoints_allowed, url_check
 
@@ -77,7 +78,10 @@ def endpoint_create(
 ) -> tuple[WebhookEndpoint, str]:
     """A new endpoint and its secret, which is never shown again. Raises PlatformError."""
     if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
-        raise ConflictError("WEBHOOK_TOO_MANY", f"There are {MOST_ENDPOINTS} endpoints already: delete one first.")
+        raise ConflictError(
+            "WEBHOOK_TOO_MANY",
+            say("There are %(most_endpoints)s endpoints already: delete one first.", most_endpoints=MOST_ENDPOINTS),
+        )
     endpoint = WebhookEndpoint(name=name.strip() or urlsplit(url).netloc[:100])
     _fill(endpoint, {"url": url, "kinds": kinds, "model_ids": model_ids})
     text = secret_set(endpoint=endpoint, text=secret, now=timezone.now())
@@ -104,7 +108,8 @@ def _fill(endpoint: WebhookEndpoint, fields: dict[str, Any]) -> None:
     if "url" in fields and fields["url"] != endpoint.url:
         if endpoint.setting:
             raise ConflictError(
-                "WEBHOOK_OF_SETTING", f"Its address is the setting {endpoint.setting}: change it there."
+                "WEBHOOK_OF_SETTING",
+                say("Its address is the setting %(setting)s: change it there.", setting=endpoint.setting),
             )
         if len(fields["url"]) > 500:
             raise PlatformError("WEBHOOK_URL_REFUSED", "The address has more than 500 characters.")
@@ -118,7 +123,8 @@ def _fill(endpoint: WebhookEndpoint, fields: dict[str, Any]) -> None:
         raise PlatformError("NAME_MISSING", "Give the endpoint a name of 1 to 100 characters.")
     if unknown := set(fields.get("kinds", ())) - set(WebhookKind.values):
         raise PlatformError(
-            "WEBHOOK_KIND_UNKNOWN", f"{sorted(unknown)[0]!r} is none of {', '.join(WebhookKind.values)}."
+            "WEBHOOK_KIND_UNKNOWN",
+            say("%(unknown)r is none of %(values)s.", unknown=sorted(unknown)[0], values=", ".join(WebhookKind.values)),
         )
     for name in ("kinds", "model_ids"):
         if name in fields:
@@ -146,7 +152,10 @@ def _exists() -> ConflictError:
 def endpoint_enable(*, endpoint: WebhookEndpoint) -> None:
     """Switch it on, with a clean slate. Raises PlatformError where its setting is empty."""
     if endpoint.setting and not getattr(settings, endpoint.setting):
-        raise ConflictError("WEBHOOK_OF_SETTING", f"Its address is the setting {endpoint.setting}, which is empty.")
+        raise ConflictError(
+            "WEBHOOK_OF_SETTING",
+            say("Its address is the setting %(setting)s, which is empty.", setting=endpoint.setting),
+        )
     fresh = {"enabled": True, "off_reason": "", "off_at": None, "failures": 0, "failing_since": None}
     fresh |= {"paused_until": None, "last_error": ""}
     for name, value in fresh.items():
@@ -165,7 +174,10 @@ def endpoint_disable(*, endpoint: WebhookEndpoint, reason: WebhookEndpoint.Off, 
 def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
     """Forget it with its messages. Raises PlatformError where a setting names it."""
     if endpoint.setting and getattr(settings, endpoint.setting):
-        raise ConflictError("WEBHOOK_OF_SETTING", f"Empty the setting {endpoint.setting} first, or switch it off.")
+        raise ConflictError(
+            "WEBHOOK_OF_SETTING",
+            say("Empty the setting %(setting)s first, or switch it off.", setting=endpoint.setting),
+        )
     # Off first: then nobody waits for the lock while its messages go, and nobody writes more of them.
     endpoint_disable(endpoint=endpoint, reason=WebhookEndpoint.Off.PERSON, now=timezone.now())
     with transaction.atomic():
@@ -177,7 +189,10 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
 def secret_rotate(*, endpoint: WebhookEndpoint, secret: str = "", keep_hours: int = 24) -> str:
     """A new secret, shown this once; messages carry a signature by the old one too for so many hours."""
     if not 0 <= keep_hours <= LONGEST_KEEP_HOURS:
-        raise PlatformError("WEBHOOK_KEEP_WRONG", f"Keep the old secret for 0 to {LONGEST_KEEP_HOURS} hours.")
+        raise PlatformError(
+            "WEBHOOK_KEEP_WRONG",
+            say("Keep the old secret for 0 to %(longest_keep_hours)s hours.", longest_keep_hours=LONGEST_KEEP_HOURS),
+        )
     keep = timedelta(hours=keep_hours)
     with transaction.atomic():
         secrets_lock(endpoint)

@@ -15,7 +15,7 @@ from apps.core.errors import NotFoundError, PlatformError
 from apps.core.pagination import Page, PageQuery, paginate
 from apps.core.process import processes_alive
 from apps.core.tokens import admin, read
-from apps.predictions import api_champions, api_webhooks, champions, queries, services
+from apps.predictions import api_champions, api_webhooks, champions, on_request, queries, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction, ScorerState
 from apps.predictions.schemas import (
     ActiveOut,
@@ -162,7 +162,7 @@ def model_delete(request: HttpRequest, active_id: int) -> tuple[int, None]:
 def predict(request: HttpRequest, body: PredictIn, page: Query[PageQuery]) -> dict[str, Any]:
     """Score one coin now, as of its newest closed window, with all models at work or chosen ones (also a shadow);
     nothing is stored."""
-    said = services.coin_predict(mint=body.mint, active_model_ids=body.active_model_ids)
+    said = on_request.coin_predict(mint=body.mint, active_model_ids=body.active_model_ids)
     return {**said, **paginate(said["scores"], page)}
 
 
@@ -232,7 +232,7 @@ def health(request: HttpRequest) -> dict[str, Any]:
 @router.post("/system/preload-models", response=PreloadOut, auth=admin)
 def preload_models(request: HttpRequest) -> dict[str, Any]:
     """Load and check every model at work, here and in the scorer."""
-    loaded, unusable = services.models_preload()
+    loaded, unusable = on_request.models_preload()
     return {"loaded": loaded, "unusable": unusable}
 
 

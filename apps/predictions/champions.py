@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.sentences import say
 from apps.predictions import championship, evidence, metrics, queries, services
 from apps.predictions.championship import Gate
 from apps.predictions.evidence import Held
@@ -36,7 +37,10 @@ def active_get(*, active_id: int) -> ActiveModel:
     """A place at work, also a shadow. Raises ACTIVE_MODEL_NOT_FOUND."""
     place = ActiveModel.objects.select_related("model").defer("model__artifact").filter(pk=active_id).first()
     if place is None:
-        raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", f"There is no model {active_id} at work: see GET models.")
+        raise NotFoundError(
+            "ACTIVE_MODEL_NOT_FOUND",
+            say("There is no model %(active_id)s at work: see GET models.", active_id=active_id),
+        )
     return place
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from apps.core import webhooks
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint, WebhookMessage
+from apps.core.sentences import say
 from apps.predictions.models import ActiveModel
 from apps.predictions.webhooks import url_of
 
@@ -53,7 +54,11 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
     """Forget it with its messages. Raises PlatformError where a model at work or a setting names it."""
     for active in models_of(endpoint):
         raise ConflictError(
-            "WEBHOOK_IN_USE", f"The model {active.custom_name} sends to it: take the address out there first."
+            "WEBHOOK_IN_USE",
+            say(
+                "The model %(custom_name)s sends to it: take the address out there first.",
+                custom_name=active.custom_name,
+            ),
         )
     webhooks.endpoint_delete(endpoint=endpoint)
 
@@ -68,5 +73,6 @@ def _check(fields: dict[str, Any]) -> None:
     known = set(ActiveModel.objects.values_list("id", flat=True))
     if unknown := set(fields.get("model_ids", ())) - known:
         raise PlatformError(
-            "MODEL_UNKNOWN", f"No model at work has the id {sorted(unknown)[0]}: see GET server/models."
+            "MODEL_UNKNOWN",
+            say("No model at work has the id %(unknown)s: see GET server/models.", unknown=sorted(unknown)[0]),
         )

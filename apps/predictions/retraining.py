@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.core.errors import ConflictError, PlatformError
+from apps.core.sentences import say
 from apps.predictions import champions
 from apps.predictions.models import ActiveModel, RetrainingPlan
 from apps.training import queries as training_queries
@@ -31,7 +32,11 @@ def plan_set(*, place: ActiveModel, fields: Mapping[str, Any]) -> RetrainingPlan
     """Change a place's plan; what is left out stays. Raises PLAN_OUT_OF_RANGE."""
     for name, (least, most) in LIMITS.items():
         if name in fields and not least <= fields[name] <= most:
-            raise PlatformError("PLAN_OUT_OF_RANGE", f"`{name}` goes from {least:,} to {most:,}.", field=name)
+            raise PlatformError(
+                "PLAN_OUT_OF_RANGE",
+                say("`%(name)s` goes from %(least)s to %(most)s.", name=name, least=f"{least:,}", most=f"{most:,}"),
+                field=name,
+            )
     plan, _created = RetrainingPlan.objects.update_or_create(active_model=place, defaults=dict(fields))
     return plan
 
@@ -43,7 +48,10 @@ def retrain(*, place: ActiveModel) -> Job:
     RetrainingPlan.objects.get_or_create(active_model=place)
     plan = RetrainingPlan.objects.select_for_update().get(active_model=place)
     if plan.job and plan.job.status in _OPEN:
-        raise ConflictError("RETRAINING_RUNS", f"Job {plan.job_id} already trains the next challenger: wait for it.")
+        raise ConflictError(
+            "RETRAINING_RUNS",
+            say("Job %(job_id)s already trains the next challenger: wait for it.", job_id=plan.job_id),
+        )
     start, end = window(place, plan)
     job = training_services.retrain_request(model=place.model, start=start, end=end, priority=PRIORITY)
     plan.job, plan.requested_at, plan.note = job, champions.now_of_market(), f"job {job.pk} trains the next challenger"

@@ -1,4 +1,4 @@
-"""Putting models to work and changing their settings, judging outcomes, scoring one coin on request."""
+"""Putting models to work and changing their settings, judging outcomes, delivering webhooks."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 from psycopg.errors import UniqueViolation
 
 from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint, WebhookKind, WebhookMessage
+from apps.core.sentences import say
 from apps.core.webhooks import settings_follow
 from apps.discovery.metrics import N8N_BATCHES
-from apps.discovery.models import Coin, CoinMetric, Phase
-from apps.predictions import inference, metrics, outcome_queries, queries, rules, webhooks
+from apps.discovery.models import Phase
+from apps.predictions import metrics, outcome_queries, queries, rules, webhooks
 from apps.predictions.models import ActiveModel, ScorerState
 from apps.predictions.outcomes import Target, target_of
 from apps.training import queries as training_queries
-from apps.training.features import HISTORY_SECONDS, load_columns
-from apps.training.market_queries import MarketReader
 from apps.training.models import Job, Model
 from apps.training.recipes import Label
-from apps.training.windowing import History
 
 DEMO_PREFIX = "demo "
 JUDGE_ROWS = 20_000
@@ -42,8 +39,6 @@ FOLLOWED = (
     "phases", "coin_filter", "whitelist", "ignore_bad_seconds", "ignore_positive_seconds", "ignore_alert_seconds",
     "min_scan_interval_seconds", "max_log_entries",
 )  # fmt: skip
-
-_boosters = inference.Boosters()
 
 
 # --- Models at work ------------------------------------------------------------------------------------
@@ -80,7 +75,11 @@ def place_check(active: ActiveModel) -> None:
     """Raise PLACE_IS_SHADOW for a shadow: it follows the model it challenges and has no settings of its own."""
     if active.shadow_of_id:
         raise ConflictError(
-            "PLACE_IS_SHADOW", f"This is the shadow of the model {active.shadow_of_id} at work: ask for that one."
+            "PLACE_IS_SHADOW",
+            say(
+                "This is the shadow of the model %(shadow_of_id)s at work: ask for that one.",
+                shadow_of_id=active.shadow_of_id,
+            ),
         )
 
 
@@ -133,7 +132,10 @@ def _save(active: ActiveModel, fields: Sequence[str] | None) -> None:
 
 
 def _name_taken(active: ActiveModel) -> ConflictError:
-    return ConflictError("NAME_TAKEN", f"Another model at work is named {active.custom_name!r}: choose another name.")
+    return ConflictError(
+        "NAME_TAKEN",
+        say("Another model at work is named %(custom_name)r: choose another name.", custom_name=active.custom_name),
+    )
 
 
 def scorer_notify() -> None:
@@ -157,14 +159,29 @@ def model_check(*, active: ActiveModel) -> None:
     if not 0 <= active.threshold <= 1:
         raise PlatformError("THRESHOLD_OUT_OF_RANGE", "The threshold is a probability between 0 and 1.")
     if unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True)):
-        raise PlatformError("PHASE_UNKNOWN", f"There is no phase {sorted(unknown)[0]}: see GET find/phases.")
+        raise PlatformError(
+            "PHASE_UNKNOWN", say("There is no phase %(unknown)s: see GET find/phases.", unknown=sorted(unknown)[0])
+        )
     if len(active.whitelist) > MOST_LISTED:
-        raise PlatformError("WHITELIST_TOO_LONG", f"A whitelist holds at most {MOST_LISTED:,} coins.")
+        raise PlatformError(
+            "WHITELIST_TOO_LONG",
+            say("A whitelist holds at most %(most_listed)s coins.", most_listed=f"{MOST_LISTED:,}"),
+        )
     if unknown_tags := set(active.max_log_entries) - set(rules.TAGS):
-        raise PlatformError("TAG_UNKNOWN", f"{sorted(unknown_tags)[0]!r} is none of {', '.join(rules.TAGS)}.")
+        raise PlatformError(
+            "TAG_UNKNOWN",
+            say(
+                "%(unknown_tags)r is none of %(tags)s.",
+                unknown_tags=sorted(unknown_tags)[0],
+                tags=", ".join(rules.TAGS),
+            ),
+        )
     limits = active.max_log_entries.values()
     if not all(isinstance(limit, int) and 0 <= limit <= MOST_LOGGED for limit in limits):
-        raise PlatformError("LIMIT_OUT_OF_RANGE", f"Keep between 0 (no limit) and {MOST_LOGGED:,} scores of a tag.")
+        raise PlatformError(
+            "LIMIT_OUT_OF_RANGE",
+            say("Keep between 0 (no limit) and %(most_logged)s scores of a tag.", most_logged=f"{MOST_LOGGED:,}"),
+        )
     if active.webhook_enabled and not webhooks.url_of(active):
         raise PlatformError("WEBHOOK_URL_MISSING", "Give the address to send to, or set N8N_SERVER_WEBHOOK_URL.")
 
@@ -293,100 +310,6 @@ def _gaps(since: datetime, now: datetime) -> tuple[list[datetime], list[datetime
     margin = timedelta(seconds=2 * training_queries.SILENCE_SECONDS)
     starts, ends = training_queries.unknown_times(since - margin, now)
     return ([training_queries.to_datetime(us) for us in starts], [training_queries.to_datetime(us) for us in ends])
-
-
-# --- On request ----------------------------------------------------------------------------------------
-def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) -> dict[str, Any]:
-    """What models at work say of a coin as of its newest window, and why: all that score now but those in the shadow,
-    or the chosen ones.
-
-    Raises COIN_UNKNOWN, CURVE_NOT_STANDARD, COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL, ACTIVE_MODEL_NOT_FOUND,
-    MODEL_UNUSABLE.
-    """
-    as_of = _newest_window(mint)
-    workers = _chosen_workers(active_model_ids)
-    since = as_of - timedelta(seconds=HISTORY_SECONDS)
-    records = training_queries.metric_records([mint], since, as_of)
-    if not len(records):
-        raise NotFoundError("COIN_HAS_NO_METRICS", "This coin is not followed: its windows cannot be read.")
-    columns = load_columns(records, highs=training_queries.highs_before([mint], since))
-    newest = np.array([len(columns) - 1])
-    market = MarketReader().between(training_queries.to_us(as_of), training_queries.to_us(as_of))
-    history = History(columns, newest, market)
-    scores = inference.score(workers, history)
-    said = {
-        worker.id: {**_score_of(worker, scores), "reasons": inference.explain(worker, history)[0]} for worker in workers
-    }
-    feed_at = max(queries.feed_time() or as_of, as_of)
-    return {
-        "mint": mint,
-        "as_of": as_of,
-        "feed_at": feed_at,
-        "age_seconds": (feed_at - as_of).total_seconds(),
-        "scores": [{"mint": mint, "as_of": as_of, **one} for one in said.values()],
-    }
-
-
-def _newest_window(mint: str) -> datetime:
-    """The end of the newest closed window of a coin that can be scored."""
-    curve = Coin.objects.filter(pk=mint).values_list("curve", flat=True).first()
-    if curve is None:
-        raise NotFoundError("COIN_UNKNOWN", "This coin was never seen: check the mint.")
-    if curve != Coin.Curve.STANDARD:
-        raise ConflictError(
-            "CURVE_NOT_STANDARD", "This coin is not on the standard curve: no model was trained on such coins."
-        )
-    newest = CoinMetric.objects.filter(mint=mint).order_by("-timestamp").values_list("timestamp", flat=True).first()
-    if newest is None:
-        raise NotFoundError("COIN_HAS_NO_METRICS", "No window of this coin has closed yet: wait for a trade.")
-    return newest
-
-
-def _score_of(worker: inference.Worker, scores: inference.Scores) -> dict[str, Any]:
-    """What one model says of the one row that was scored."""
-    said = scores.probability[worker.id]
-    return {
-        "active_model_id": worker.id,
-        "model_id": worker.model_id,
-        "custom_name": worker.name,
-        "is_shadow": worker.is_shadow,
-        "probability": float(said[0]),
-        "threshold": worker.rules.threshold,
-        "tag": rules.TAGS[rules.tags_of(said, worker.rules.threshold)[0]],
-        "duration_ms": scores.milliseconds[worker.id],
-    }
-
-
-def _chosen_workers(ids: Sequence[int] | None) -> Sequence[inference.Worker]:
-    """Models at work that can be used: those named, or all that score now."""
-    if ids is None:
-        workers = _workers(ActiveModel.objects.scoring().filter(shadow_of=None))
-        if not workers:
-            raise ConflictError("NO_ACTIVE_MODEL", "No model at work can be used: put one to work first.")
-        return workers
-    found = ActiveModel.objects.filter(pk__in=ids)
-    if missing := set(ids) - set(found.values_list("pk", flat=True)):
-        raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", f"There is no model {min(missing)} at work: see GET models.")
-    workers = _workers(found)
-    if broken := set(ids) - {worker.id for worker in workers}:
-        raise ConflictError("MODEL_UNUSABLE", f"The artifact of model {min(broken)} cannot be used: see the log.")
-    return workers
-
-
-def models_preload() -> tuple[list[str], list[str]]:
-    """Load and check every model at work in this process and let the scorer do so too: the names of those that can be
-    used, and of those that cannot (the log says why)."""
-    scoring = ActiveModel.objects.scoring()
-    usable = [worker.name for worker in _workers(scoring)]
-    with transaction.atomic():
-        scorer_notify()
-    names = scoring.order_by("id").values_list("custom_name", flat=True)
-    return usable, [name for name in names if name not in usable]
-
-
-def _workers(active: QuerySet[ActiveModel]) -> Sequence[inference.Worker]:
-    loaded = [(one, _boosters.of(one)) for one in active.select_related("model").order_by("id")]
-    return [inference.worker_of(one, booster) for one, booster in loaded if booster is not None]
 
 
 def webhooks_deliver(*, seconds: float = 20.0) -> int:

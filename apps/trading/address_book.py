@@ -14,6 +14,7 @@ from django.utils.translation import gettext_noop as _
 from solders.pubkey import Pubkey
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.sentences import say
 from apps.trading.models import SavedAddress
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ def address_add(*, name: str, address: str, typed: str, added_by: str, now: date
     """
     _require_address(address)
     if typed.strip() != address[-CONFIRMED_DIGITS:]:
-        message = f"Confirm the address: type its last {CONFIRMED_DIGITS} characters."
+        message = say(
+            "Confirm the address: type its last %(confirmed_digits)s characters.", confirmed_digits=CONFIRMED_DIGITS
+        )
         raise PlatformError("CONFIRMATION_WRONG", message)
     usable_at = now + timedelta(hours=settings.ADDRESS_WAIT_HOURS)
     row = SavedAddress(name=name, address=address, note=note, added_by=added_by, added_at=now, usable_at=usable_at)
@@ -54,7 +57,7 @@ def address_find(name: str) -> SavedAddress:
     """The saved address called `name`. Raises ADDRESS_NOT_FOUND."""
     row = SavedAddress.objects.filter(name=name, removed_at=None).first()
     if row is None:
-        message = f"There is no saved address called {name}: save it in the address book first."
+        message = say("There is no saved address called %(name)s: save it in the address book first.", name=name)
         raise NotFoundError("ADDRESS_NOT_FOUND", message, name=name)
     return row
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Sum
 
 from apps.core.errors import ConflictError, PlatformError
+from apps.core.sentences import say
 from apps.trading.backtest_runs import run_get
 from apps.trading.models import Backtest
 from apps.training.models import Job
@@ -23,7 +24,9 @@ def runs_chosen(ids: Sequence[int]) -> list[Backtest]:
     BACKTEST_RANGES_DIFFER."""
     chosen = list(dict.fromkeys(ids))
     if not LEAST <= len(chosen) <= MOST:
-        raise PlatformError("BACKTEST_NUMBER", f"Choose {LEAST} to {MOST} different backtests.")
+        raise PlatformError(
+            "BACKTEST_NUMBER", say("Choose %(least)s to %(most)s different backtests.", least=LEAST, most=MOST)
+        )
     runs = [run_get(backtest_id=pk) for pk in chosen]
     if unfinished := [run.pk for run in runs if run.job.status != Job.Status.COMPLETED]:
         raise ConflictError("BACKTEST_NOT_COMPLETED", "Only finished backtests can be compared.", ids=unfinished)

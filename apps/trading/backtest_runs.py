@@ -17,6 +17,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.sentences import say
 from apps.trading import backtest, backtest_coverage
 from apps.trading.backtest import Task
 from apps.trading.book import Terms
@@ -81,7 +82,14 @@ def wish_check(wish: Wish) -> Task:
     LATENCY_OUT_OF_RANGE, FAILURE_RATE_OUT_OF_RANGE, SLIPPAGE_OUT_OF_RANGE, DELAY_OUT_OF_RANGE, SEED_OUT_OF_RANGE."""
     terms = wish.terms()
     if wish.since < EARLIEST or wish.until > LATEST:  # a stored moment that Python cannot read breaks every list
-        raise PlatformError("RANGE_INVALID", f"Choose a range between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}.")
+        raise PlatformError(
+            "RANGE_INVALID",
+            say(
+                "Choose a range between %(earliest)s and %(latest)s.",
+                earliest=f"{EARLIEST:%Y-%m-%d}",
+                latest=f"{LATEST:%Y-%m-%d}",
+            ),
+        )
     if not 0 <= terms.latency_ms <= terms.latency_max_ms <= LONGEST_LATENCY_MS:
         raise PlatformError(
             "LATENCY_OUT_OF_RANGE", "Give the least and the most milliseconds, from 0 to ten minutes, the least first."
@@ -93,7 +101,7 @@ def wish_check(wish: Wish) -> Task:
     if not 0 <= wish.alert_delay_ms <= LONGEST_LATENCY_MS:
         raise PlatformError("DELAY_OUT_OF_RANGE", "Choose a delay of alerts between 0 and ten minutes.")
     if not 0 <= wish.seed <= MOST_SEED:
-        raise PlatformError("SEED_OUT_OF_RANGE", f"Choose a seed between 0 and {MOST_SEED}.")
+        raise PlatformError("SEED_OUT_OF_RANGE", say("Choose a seed between 0 and %(most_seed)s.", most_seed=MOST_SEED))
     balance = wish.strategy.wallet.deposited_lamports if wish.balance_lamports is None else wish.balance_lamports
     if balance > MOST_LAMPORTS:
         raise PlatformError("AMOUNT_OUT_OF_RANGE", "Begin with at most a billion SOL.")
@@ -206,9 +214,10 @@ def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str
     """Raises BACKTEST_OVERLAPS_TRAINING where a model would trade on what it was made from."""
     if seen := seen_by_training(strategy, since, until, scores):
         names = ", ".join(f"{one['name']} (trained until {one['train_to']})" for one in seen)
-        why = (
-            f"The range lies in the training data of {names}, or before them: such a result says nothing of what is "
-            "to come. Begin later, or allow the overlap; the result is then marked in red."
+        why = say(
+            "The range lies in the training data of %(names)s, or before them: such a result says nothing of what is "
+            "to come. Begin later, or allow the overlap; the result is then marked in red.",
+            names=names,
         )
         raise ConflictError("BACKTEST_OVERLAPS_TRAINING", why, models=seen)
 
@@ -228,7 +237,11 @@ def run_get(*, backtest_id: int) -> Backtest:
     """A run with its job. Raises BACKTEST_NOT_FOUND."""
     run = Backtest.objects.select_related("job").filter(pk=backtest_id).first()
     if run is None:
-        raise NotFoundError("BACKTEST_NOT_FOUND", f"There is no backtest {backtest_id}.", backtest_id=backtest_id)
+        raise NotFoundError(
+            "BACKTEST_NOT_FOUND",
+            say("There is no backtest %(backtest_id)s.", backtest_id=backtest_id),
+            backtest_id=backtest_id,
+        )
     return run
 
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
+from apps.core.sentences import say
 from apps.trading import queries, rows
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
@@ -35,7 +36,7 @@ def strategy_get(name: str) -> Strategy:
     """The strategy with its wallet. Raises STRATEGY_NOT_FOUND."""
     strategy = Strategy.objects.select_related("wallet").filter(name=name).first()
     if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
+        raise NotFoundError("STRATEGY_NOT_FOUND", say("There is no strategy called %(name)s.", name=name), name=name)
     return strategy
 
 
@@ -120,7 +121,7 @@ def _changed() -> None:
 def _wallet(alias: str) -> Wallet:
     wallet = Wallet.objects.filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", f"There is no wallet called {alias}.", alias=alias)
+        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
     return wallet
 
 
@@ -132,7 +133,9 @@ def strategy_make(
     Raises STRATEGY_EXISTS, STRATEGY_NAME_RESERVED, WALLET_NOT_FOUND and what `require_known` raises.
     """
     if name in RESERVED:
-        raise PlatformError("STRATEGY_NAME_RESERVED", f"No strategy can be called {name}: choose another name.")
+        raise PlatformError(
+            "STRATEGY_NAME_RESERVED", say("No strategy can be called %(name)s: choose another name.", name=name)
+        )
     require_known(definition)
     strategy = Strategy(name=name, wallet=_wallet(wallet_alias), is_active=is_active)
     strategy.last_alert_id = queries.alert_newest_id()
@@ -142,7 +145,9 @@ def strategy_make(
             strategy.save(force_insert=True)
             _version_add(strategy, definition, note)
     except IntegrityError as error:
-        raise ConflictError("STRATEGY_EXISTS", f"There is a strategy called {name} already.", name=name) from error
+        raise ConflictError(
+            "STRATEGY_EXISTS", say("There is a strategy called %(name)s already.", name=name), name=name
+        ) from error
     _changed()
     return strategy
 
@@ -164,7 +169,7 @@ def _locked(name: str) -> Strategy:
     """
     strategy = Strategy.objects.select_for_update(no_key=True).filter(name=name).first()
     if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", f"There is no strategy called {name}.", name=name)
+        raise NotFoundError("STRATEGY_NOT_FOUND", say("There is no strategy called %(name)s.", name=name), name=name)
     return strategy
 
 
@@ -195,7 +200,11 @@ def version_get(name: str, number: int) -> StrategyVersion:
     """One version. Raises STRATEGY_NOT_FOUND, VERSION_NOT_FOUND."""
     version = strategy_get(name).versions.filter(number=number).first()
     if version is None:
-        raise NotFoundError("VERSION_NOT_FOUND", f"The strategy {name} has no version {number}.", number=number)
+        raise NotFoundError(
+            "VERSION_NOT_FOUND",
+            say("The strategy %(name)s has no version %(number)s.", name=name, number=number),
+            number=number,
+        )
     return version
 
 
@@ -259,7 +268,11 @@ def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: 
     if there is None:
         return strategy_make(name=name, wallet_alias=alias, definition=file.definition, is_active=False, note=file.note)
     if there.wallet.alias != alias:
-        message = f"The strategy {name} trades for {there.wallet.alias} and keeps its wallet: choose another name."
+        message = say(
+            "The strategy %(name)s trades for %(alias)s and keeps its wallet: choose another name.",
+            name=name,
+            alias=there.wallet.alias,
+        )
         raise ConflictError("WALLET_DIFFERS", message, name=name)
     return strategy_change(name=name, definition=file.definition, note=file.note)
 

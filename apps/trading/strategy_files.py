@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
+from apps.core.sentences import say
 from apps.trading.definitions import Definition, definition_parse
 
 OWN = ("name", "wallet", "note")
@@ -36,10 +37,12 @@ def strategy_read(text: str, numbers: Mapping[str, int] = MappingProxyType({})) 
     try:
         source = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the parser itself: no TOML, endless digits, endless brackets
-        raise PlatformError("STRATEGY_UNREADABLE", f"This is no TOML: {error}.") from None
+        raise PlatformError("STRATEGY_UNREADABLE", say("This is no TOML: %(why)s.", why=error)) from None
     own = {name: source.pop(name, "") for name in OWN}
     if wrong := [name for name, value in own.items() if not isinstance(value, str) or "\0" in value]:
-        raise PlatformError("STRATEGY_INVALID", f"{wrong[0]}: must be a text without U+0000.", field=wrong[0])
+        raise PlatformError(
+            "STRATEGY_INVALID", say("%(wrong)s: must be a text without U+0000.", wrong=wrong[0]), field=wrong[0]
+        )
     return StrategyFile(definition_parse(_models_changed(source, lambda name: _number_of(name, numbers))), **own)
 
 
@@ -47,7 +50,9 @@ def _number_of(model: Any, numbers: Mapping[str, int]) -> Any:
     if not isinstance(model, str):
         return model  # a number, or what the definition refuses
     if model not in numbers:
-        message = f"There is no model called {model} at work: put one to work under this name, or name another."
+        message = say(
+            "There is no model called %(model)s at work: put one to work under this name, or name another.", model=model
+        )
         raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", message, models=[model])
     return numbers[model]
 

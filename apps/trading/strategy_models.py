@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db import connection
 
 from apps.core.errors import ConflictError, NotFoundError
+from apps.core.sentences import say
 from apps.predictions.models import ActiveModel
 from apps.trading.definitions import Definition, Kelly
 
@@ -30,12 +31,17 @@ def require_models(definition: Definition) -> None:
     if missing := sorted(named - names_by_number().keys()):
         raise NotFoundError(
             "ACTIVE_MODEL_NOT_FOUND",
-            f"There is no model {missing[0]} at work: see Predictions, or GET /api/server/models.",
+            say(
+                "There is no model %(missing)s at work: see Predictions, or GET /api/server/models.", missing=missing[0]
+            ),
             models=missing,
         )
     if isinstance(definition.sizing, Kelly) and (wrong := _uncalibrated(definition.entry.models)):
         names = ", ".join(wrong)
-        why = f"Kelly needs calibrated probabilities, and {names} has none: choose other models or another stake."
+        why = say(
+            "Kelly needs calibrated probabilities, and %(names)s has none: choose other models or another stake.",
+            names=names,
+        )
         raise ConflictError("MODEL_NOT_CALIBRATED", why, models=wrong)
 
 

@@ -21,6 +21,7 @@ import zlib
 from pydantic import ValidationError
 
 from apps.core.errors import ConflictError, PlatformError
+from apps.core.sentences import say
 from apps.training import artifact_check
 from apps.training.manifest import FORMAT, VERSION, Manifest
 from apps.training.models import Model
@@ -52,7 +53,9 @@ def pack(model: Model) -> bytes:
             parent_name=model.parent.name if model.parent else "",
         )
     except ValidationError as error:
-        raise ConflictError("MODEL_NOT_EXPORTABLE", f"What is stored is no whole model: {_first(error)}") from None
+        raise ConflictError(
+            "MODEL_NOT_EXPORTABLE", say("What is stored is no whole model: %(why)s", why=_first(error))
+        ) from None
     text = json.dumps(
         manifest.model_dump(mode="json", exclude_unset=True, by_alias=True),
         indent=1,
@@ -99,7 +102,11 @@ def _members(data: bytes) -> dict[str, bytes]:
     if len(data) > MOST_FILE_BYTES:
         raise PlatformError(
             "MODEL_FILE_TOO_LARGE",
-            f"A model file has at most {MOST_FILE_BYTES >> 20} MB; this one has {len(data):,} B.",
+            say(
+                "A model file has at most %(most_file_bytes)s MB; this one has %(data)s B.",
+                most_file_bytes=MOST_FILE_BYTES >> 20,
+                data=f"{len(data):,}",
+            ),
         )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -123,7 +130,10 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     with archive.open(name) as member:
         data = member.read(MOST_BYTES[name] + 1)
     if len(data) > MOST_BYTES[name]:
-        raise PlatformError("MODEL_FILE_TOO_LARGE", f"{name} has more than {MOST_BYTES[name] >> 20} MB unpacked.")
+        raise PlatformError(
+            "MODEL_FILE_TOO_LARGE",
+            say("%(name)s has more than %(name2)s MB unpacked.", name=name, name2=MOST_BYTES[name] >> 20),
+        )
     return data
 
 
@@ -137,11 +147,15 @@ def _manifest(text: bytes) -> Manifest:
     if not isinstance(source, dict) or source.get("format") != FORMAT:
         raise _foreign(f"{MANIFEST} does not say that it is one")
     if source.get("version") != VERSION:
-        raise PlatformError("MODEL_FILE_INVALID", f"This release reads version {VERSION} of model files only.")
+        raise PlatformError(
+            "MODEL_FILE_INVALID", say("This release reads version %(version)s of model files only.", version=VERSION)
+        )
     try:
         return Manifest.model_validate(source)
     except ValidationError as error:
-        raise PlatformError("MODEL_FILE_INVALID", f"{MANIFEST}, {_first(error)}") from None
+        raise PlatformError(
+            "MODEL_FILE_INVALID", say("%(manifest)s, %(why)s", manifest=MANIFEST, why=_first(error))
+        ) from None
 
 
 def _first(error: ValidationError) -> str:
@@ -166,20 +180,31 @@ def _check_recipe(manifest: Manifest, recipe: Recipe) -> None:
 
 def _check_artifact(manifest: Manifest, data: bytes) -> None:
     if _sha256(data) != manifest.artifact_sha256:
-        raise PlatformError("MODEL_FILE_DAMAGED", f"{ARTIFACT} is not the one that {MANIFEST} names.")
+        raise PlatformError(
+            "MODEL_FILE_DAMAGED",
+            say("%(artifact)s is not the one that %(manifest)s names.", artifact=ARTIFACT, manifest=MANIFEST),
+        )
     found = artifact_check.look(data)
     if problem := found.get("error"):
-        raise PlatformError("MODEL_FILE_INVALID", f"{ARTIFACT} is not a readable XGBoost model: {problem}.")
+        raise PlatformError(
+            "MODEL_FILE_INVALID",
+            say("%(artifact)s is not a readable XGBoost model: %(problem)s.", artifact=ARTIFACT, problem=problem),
+        )
     if found["features"] != manifest.feature_names:
         raise PlatformError("MODEL_FILE_INVALID", "The features inside the model differ from its list or their order.")
     if found["objective"] != OBJECTIVE:
         raise PlatformError(
-            "MODEL_FILE_INVALID", f"Only models of {OBJECTIVE} give probabilities: {found['objective']}."
+            "MODEL_FILE_INVALID",
+            say(
+                "Only models of %(objective)s give probabilities: %(objective2)s.",
+                objective=OBJECTIVE,
+                objective2=found["objective"],
+            ),
         )
 
 
 def _foreign(why: str) -> PlatformError:
-    return PlatformError("MODEL_FILE_FOREIGN", f"This is not a model file of this product ({why}).")
+    return PlatformError("MODEL_FILE_FOREIGN", say("This is not a model file of this product (%(why)s).", why=why))
 
 
 def _sha256(data: bytes) -> str:

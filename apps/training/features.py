@@ -19,16 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.core.errors import PlatformError
-from apps.training.columns import (
-    METRICS,
-    RECORD,
-    Floats,
-    High,
-    Integers,
-    MetricColumns,
-    concat,
-    load_columns,
-)
+from apps.training.columns import METRICS, RECORD, Floats, High, Integers, MetricColumns, concat, load_columns
 from apps.training.market import Figure, Market
 from apps.training.windowing import History
 
@@ -83,7 +74,8 @@ def compute(
     """float64 (n, k): the features of `rows` (ascending indices into `columns`, default all) in registry order.
 
     `columns` must hold, for every chosen row, its coin's rows of the last HISTORY_SECONDS, `market` that of the last
-    market.REACH_SECONDS. `names` and `into` as in `of`.
+    market.REACH_SECONDS. `names` picks features (and their order) instead of the whole registry; unknown ones raise
+    FEATURE_UNKNOWN. `into` (n, k) is filled and returned instead of a new matrix, each value rounded to its type.
     """
     return of(History(columns, np.arange(len(columns)) if rows is None else rows, market), names=names, into=into)
 
@@ -91,11 +83,7 @@ def compute(
 def of(
     history: History, *, names: Iterable[str] | None = None, into: NDArray[np.float32] | None = None
 ) -> NDArray[Any]:
-    """The same of the rows that a history was made for.
-
-    `names` picks features (and their order) instead of the whole registry; unknown ones raise FEATURE_UNKNOWN. `into`
-    (n, k) is filled and returned instead of a new matrix, each value rounded to its type.
-    """
+    """The same of the rows that a history was made for."""
     chosen = REGISTRY if names is None else tuple(REGISTRY[place] for place in positions(names))
     matrix: NDArray[Any] = np.empty((len(history.rows), len(chosen)), order="F") if into is None else into
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from apps.core.errors import PlatformError
+from apps.core.sentences import say
 from apps.training import elsewhere, services
 from apps.training.models import Job
 from apps.training.report import AWAY, JobStopped, Report
@@ -37,7 +38,9 @@ def run(job: Job, show: Callable[[float, str], None] = lambda ratio, message: No
             services.job_finish(job=job, status=Job.Status.CANCELLED, now=timezone.now())
         except Exception:
             logger.exception("job %s failed", job.pk)
-            surprise = PlatformError("INTERNAL_ERROR", f"Something unexpected went wrong; see the log of job {job.pk}.")
+            surprise = PlatformError(
+                "INTERNAL_ERROR", say("Something unexpected went wrong; see the log of job %(pk)s.", pk=job.pk)
+            )
             services.job_finish(job=job, status=Job.Status.FAILED, now=timezone.now(), error=surprise)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from apps.core.errors import PlatformError
+from apps.core.sentences import say
 from apps.discovery.models import Phase
 from apps.training import queries, sampling, splits
 from apps.training.models import Model
@@ -19,7 +20,11 @@ def phases_check(recipe: Recipe) -> None:
         followed = Phase.objects.filter(interval_seconds__gt=0).order_by("id").values_list("id", flat=True)
         raise PlatformError(
             "UNKNOWN_PHASE",
-            f"There is no phase {strangers[0]}: take some of {', '.join(map(str, followed))} (Discovery, Phases).",
+            say(
+                "There is no phase %(strangers)s: take some of %(followed)s (Discovery, Phases).",
+                strangers=strangers[0],
+                followed=", ".join(map(str, followed)),
+            ),
         )
 
 

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, PlatformError
+from apps.core.sentences import say
 from apps.training import (
     artifacts,
     clusters,
@@ -217,7 +218,9 @@ def _store(job: Job, model: Model, result: dict[str, Any]) -> None:
             Job.objects.filter(pk=job.pk).update(model=model)
             complete(job, {**result, "model_id": model.pk})
     except IntegrityError:
-        raise ConflictError("MODEL_NAME_TAKEN", f"There is already a model named {model.name!r}.") from None
+        raise ConflictError(
+            "MODEL_NAME_TAKEN", say("There is already a model named %(name)r.", name=model.name)
+        ) from None
 
 
 def complete(job: Job, result: dict[str, Any]) -> None:

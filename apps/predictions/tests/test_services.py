@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
-from apps.predictions import champions, services
+from apps.predictions import champions, on_request, services
 from apps.predictions.models import ActiveModel, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at, at_work, trained
@@ -87,7 +87,7 @@ def test_a_coin_scored_on_request_gets_what_the_scorer_gave_it() -> None:
         feed.run_to(seconds)
         scorer.refresh()
         scorer.step()
-    asked = services.coin_predict(mint=mint)
+    asked = on_request.coin_predict(mint=mint)
     newest = Prediction.objects.filter(mint=mint, as_of=asked["as_of"]).order_by("active_model_id")
     assert [(one["probability"], one["tag"]) for one in asked["scores"]] == [
         (one.probability, one.tag) for one in newest
@@ -96,10 +96,10 @@ def test_a_coin_scored_on_request_gets_what_the_scorer_gave_it() -> None:
 
 def test_asking_for_an_unknown_coin_or_without_a_model_says_so() -> None:
     feed = Feed()
-    assert code_of(services.coin_predict, mint="nothing") == "COIN_UNKNOWN"
+    assert code_of(on_request.coin_predict, mint="nothing") == "COIN_UNKNOWN"
     mint = feed.coin(1)
     feed.run_to(20)
-    assert code_of(services.coin_predict, mint=mint) == "NO_ACTIVE_MODEL"
+    assert code_of(on_request.coin_predict, mint=mint) == "NO_ACTIVE_MODEL"
 
 
 def job_of(model: Model, minutes: int) -> Job:
