@@ -29,7 +29,7 @@ KEYWORDS = {
     **dict.fromkeys(["ngettext", "ngettext_lazy"], WITH_PLURAL),
     **dict.fromkeys(["pgettext", "pgettext_lazy"], WITH_CONTEXT),
     **dict.fromkeys(["npgettext", "npgettext_lazy"], ((1, "c"), 2, 3)),
-    "say": None,  # apps.core.sentences
+    "worded": None,  # apps.core.sentences
     **dict.fromkeys(["PlatformError", "NotFoundError", "ConflictError"], (2,)),  # shown by apps.core.display.error_text
 }
 

@@ -14,7 +14,7 @@ class Sentence(str):
     values: Mapping[str, Any]
 
 
-def say(template: str, /, **values: Any) -> Sentence:
+def worded(template: str, /, **values: Any) -> Sentence:
     """A sentence for a PlatformError; bin/messages.py collects its template."""
     sentence = Sentence(template % values)
     sentence.template, sentence.values = template, values

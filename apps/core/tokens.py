@@ -21,7 +21,7 @@ from ninja.utils import check_csrf
 
 from apps.core.errors import PlatformError
 from apps.core.models import ApiToken
-from apps.core.sentences import say
+from apps.core.sentences import worded
 
 PREFIX = "pp_"
 LONGEST_DAYS = 366
@@ -81,7 +81,7 @@ def token_create(*, user: Any, name: str, scopes: Iterable[str], days: int, now:
     if not 1 <= days <= LONGEST_DAYS:
         raise PlatformError(
             "EXPIRY_OUT_OF_RANGE",
-            say("A token lives between 1 and %(longest_days)s days.", longest_days=LONGEST_DAYS),
+            worded("A token lives between 1 and %(longest_days)s days.", longest_days=LONGEST_DAYS),
             days=days,
         )
     text = PREFIX + secrets.token_urlsafe(32)
@@ -148,7 +148,7 @@ class ScopeAuth(AuthBase):
     def __call__(self, request: HttpRequest) -> Caller:
         caller = caller_of(request)
         if self.scope not in caller.scopes:
-            message = say("This needs the scope '%(scope)s', which you do not hold.", scope=self.scope)
+            message = worded("This needs the scope '%(scope)s', which you do not hold.", scope=self.scope)
             raise PlatformError("SCOPE_MISSING", message, status=403, needed=self.scope, held=sorted(caller.scopes))
         request.user = caller.user
         return caller

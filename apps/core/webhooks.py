@@ -16,7 +16,7 @@ from apps.core.errors import ConflictError, PlatformError
 from apps.core.models import WebhookAttempt, WebhookEndpoint, WebhookKind, WebhookMessage
 from apps.core.outbound import endpoint_of
 from apps.core.sender import letters_send
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.webhook_secrets import SealedError, header_set, receiver_of, secret_set, secrets_lock
 from apps.core.webhook_urls import SETTINGS, endpoints_allowed, url_check
 
@@ -80,7 +80,7 @@ def endpoint_create(
     if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
         raise ConflictError(
             "WEBHOOK_TOO_MANY",
-            say("There are %(most_endpoints)s endpoints already: delete one first.", most_endpoints=MOST_ENDPOINTS),
+            worded("There are %(most_endpoints)s endpoints already: delete one first.", most_endpoints=MOST_ENDPOINTS),
         )
     endpoint = WebhookEndpoint(name=name.strip() or urlsplit(url).netloc[:100])
     _fill(endpoint, {"url": url, "kinds": kinds, "model_ids": model_ids})
@@ -109,7 +109,7 @@ def _fill(endpoint: WebhookEndpoint, fields: dict[str, Any]) -> None:
         if endpoint.setting:
             raise ConflictError(
                 "WEBHOOK_OF_SETTING",
-                say("Its address is the setting %(setting)s: change it there.", setting=endpoint.setting),
+                worded("Its address is the setting %(setting)s: change it there.", setting=endpoint.setting),
             )
         if len(fields["url"]) > 500:
             raise PlatformError("WEBHOOK_URL_REFUSED", "The address has more than 500 characters.")
@@ -124,7 +124,9 @@ def _fill(endpoint: WebhookEndpoint, fields: dict[str, Any]) -> None:
     if unknown := set(fields.get("kinds", ())) - set(WebhookKind.values):
         raise PlatformError(
             "WEBHOOK_KIND_UNKNOWN",
-            say("%(unknown)r is none of %(values)s.", unknown=sorted(unknown)[0], values=", ".join(WebhookKind.values)),
+            worded(
+                "%(unknown)r is none of %(values)s.", unknown=sorted(unknown)[0], values=", ".join(WebhookKind.values)
+            ),
         )
     for name in ("kinds", "model_ids"):
         if name in fields:
@@ -154,7 +156,7 @@ def endpoint_enable(*, endpoint: WebhookEndpoint) -> None:
     if endpoint.setting and not getattr(settings, endpoint.setting):
         raise ConflictError(
             "WEBHOOK_OF_SETTING",
-            say("Its address is the setting %(setting)s, which is empty.", setting=endpoint.setting),
+            worded("Its address is the setting %(setting)s, which is empty.", setting=endpoint.setting),
         )
     fresh = {"enabled": True, "off_reason": "", "off_at": None, "failures": 0, "failing_since": None}
     fresh |= {"paused_until": None, "last_error": ""}
@@ -176,7 +178,7 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
     if endpoint.setting and getattr(settings, endpoint.setting):
         raise ConflictError(
             "WEBHOOK_OF_SETTING",
-            say("Empty the setting %(setting)s first, or switch it off.", setting=endpoint.setting),
+            worded("Empty the setting %(setting)s first, or switch it off.", setting=endpoint.setting),
         )
     # Off first: then nobody waits for the lock while its messages go, and nobody writes more of them.
     endpoint_disable(endpoint=endpoint, reason=WebhookEndpoint.Off.PERSON, now=timezone.now())
@@ -191,7 +193,7 @@ def secret_rotate(*, endpoint: WebhookEndpoint, secret: str = "", keep_hours: in
     if not 0 <= keep_hours <= LONGEST_KEEP_HOURS:
         raise PlatformError(
             "WEBHOOK_KEEP_WRONG",
-            say("Keep the old secret for 0 to %(longest_keep_hours)s hours.", longest_keep_hours=LONGEST_KEEP_HOURS),
+            worded("Keep the old secret for 0 to %(longest_keep_hours)s hours.", longest_keep_hours=LONGEST_KEEP_HOURS),
         )
     keep = timedelta(hours=keep_hours)
     with transaction.atomic():

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.patterns import Pattern, PatternError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.units import LAMPORTS_PER_SOL
 from apps.discovery.lifecycle import Phases, Rules
 from apps.discovery.models import CoinStream, DiscoverySetting, Phase
@@ -69,22 +69,22 @@ def config_write(*, changes: dict[str, Any]) -> RuntimeConfig:
 
 def _check(name: str, value: Any) -> None:
     if name not in {item.name for item in fields(RuntimeConfig)}:
-        raise PlatformError("SETTING_UNKNOWN", say("There is no setting %(name)s.", name=name), name=name)
+        raise PlatformError("SETTING_UNKNOWN", worded("There is no setting %(name)s.", name=name), name=name)
     if name == "bad_names_pattern":
         try:
             Pattern(value)
         except PatternError as error:
             raise PlatformError(
-                "PATTERN_INVALID", say("bad_names_pattern is no regular expression: %(why)s.", why=error)
+                "PATTERN_INVALID", worded("bad_names_pattern is no regular expression: %(why)s.", why=error)
             ) from None
     elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
         raise PlatformError(
             "SETTING_OUT_OF_RANGE",
-            say("%(name)s must be a number from 0 to %(most_seconds)s.", name=name, most_seconds=_MOST_SECONDS),
+            worded("%(name)s must be a number from 0 to %(most_seconds)s.", name=name, most_seconds=_MOST_SECONDS),
             name=name,
         )
     elif name in ("whale_threshold_sol", "koth_market_cap_sol", "spam_burst_coins") and value <= 0:
-        raise PlatformError("SETTING_OUT_OF_RANGE", say("%(name)s must be above 0.", name=name), name=name)
+        raise PlatformError("SETTING_OUT_OF_RANGE", worded("%(name)s must be above 0.", name=name), name=name)
 
 
 def stream_config_load() -> Config:
@@ -132,7 +132,7 @@ def phase_save(
         for other in others:
             if min_age_minutes < other.max_age_minutes and other.min_age_minutes < max_age_minutes:
                 raise ConflictError(
-                    "PHASE_OVERLAP", say("These ages overlap with the phase %(name)s.", name=other.name), id=other.id
+                    "PHASE_OVERLAP", worded("These ages overlap with the phase %(name)s.", name=other.name), id=other.id
                 )
         values = {
             "name": name,
@@ -150,13 +150,15 @@ def _phase_store(phase_id: int | None, values: dict[str, Any], others: list[Phas
             raise ConflictError("PHASES_FULL", "There is no free number for another phase.")
         phase_id = free[0]
     elif not Phase.objects.filter(id=phase_id).exists():
-        raise NotFoundError("PHASE_NOT_FOUND", say("There is no phase %(phase_id)s.", phase_id=phase_id), id=phase_id)
+        raise NotFoundError(
+            "PHASE_NOT_FOUND", worded("There is no phase %(phase_id)s.", phase_id=phase_id), id=phase_id
+        )
     try:
         with transaction.atomic():
             phase, _ = Phase.objects.update_or_create(id=phase_id, defaults=values)
     except IntegrityError:
         raise ConflictError(
-            "PHASE_NAME_TAKEN", say("There is a phase named %(name)s already.", name=values["name"])
+            "PHASE_NAME_TAKEN", worded("There is a phase named %(name)s already.", name=values["name"])
         ) from None
     return phase
 
@@ -172,7 +174,7 @@ def phase_delete(*, phase_id: int) -> int:
         phase = Phase.objects.select_for_update().filter(id=phase_id).first()
         if phase is None:
             raise NotFoundError(
-                "PHASE_NOT_FOUND", say("There is no phase %(phase_id)s.", phase_id=phase_id), id=phase_id
+                "PHASE_NOT_FOUND", worded("There is no phase %(phase_id)s.", phase_id=phase_id), id=phase_id
             )
         rest = Phase.objects.filter(interval_seconds__gt=0).exclude(id=phase_id)
         if not rest.exists():

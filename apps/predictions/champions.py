@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.predictions import championship, evidence, metrics, queries, services
 from apps.predictions.championship import Gate
 from apps.predictions.evidence import Held
@@ -39,7 +39,7 @@ def active_get(*, active_id: int) -> ActiveModel:
     if place is None:
         raise NotFoundError(
             "ACTIVE_MODEL_NOT_FOUND",
-            say("There is no model %(active_id)s at work: see GET models.", active_id=active_id),
+            worded("There is no model %(active_id)s at work: see GET models.", active_id=active_id),
         )
     return place
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.core import webhooks
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint, WebhookMessage
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.predictions.models import ActiveModel
 from apps.predictions.webhooks import url_of
 
@@ -55,7 +55,7 @@ def endpoint_delete(*, endpoint: WebhookEndpoint) -> None:
     for active in models_of(endpoint):
         raise ConflictError(
             "WEBHOOK_IN_USE",
-            say(
+            worded(
                 "The model %(custom_name)s sends to it: take the address out there first.",
                 custom_name=active.custom_name,
             ),
@@ -74,5 +74,5 @@ def _check(fields: dict[str, Any]) -> None:
     if unknown := set(fields.get("model_ids", ())) - known:
         raise PlatformError(
             "MODEL_UNKNOWN",
-            say("No model at work has the id %(unknown)s: see GET server/models.", unknown=sorted(unknown)[0]),
+            worded("No model at work has the id %(unknown)s: see GET server/models.", unknown=sorted(unknown)[0]),
         )

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from apps.core.errors import ConflictError, NotFoundError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.discovery.models import Coin, CoinMetric
 from apps.predictions import inference, queries, rules
 from apps.predictions.models import ActiveModel
@@ -96,12 +96,13 @@ def _chosen_workers(ids: Sequence[int] | None) -> Sequence[inference.Worker]:
     if missing := set(ids) - set(found.values_list("pk", flat=True)):
         raise NotFoundError(
             "ACTIVE_MODEL_NOT_FOUND",
-            say("There is no model %(missing)s at work: see GET models.", missing=min(missing)),
+            worded("There is no model %(missing)s at work: see GET models.", missing=min(missing)),
         )
     workers = _workers(found)
     if broken := set(ids) - {worker.id for worker in workers}:
         raise ConflictError(
-            "MODEL_UNUSABLE", say("The artifact of model %(broken)s cannot be used: see the log.", broken=min(broken))
+            "MODEL_UNUSABLE",
+            worded("The artifact of model %(broken)s cannot be used: see the log.", broken=min(broken)),
         )
     return workers
 

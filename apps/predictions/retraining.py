@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.predictions import champions
 from apps.predictions.models import ActiveModel, RetrainingPlan
 from apps.training import queries as training_queries
@@ -34,7 +34,7 @@ def plan_set(*, place: ActiveModel, fields: Mapping[str, Any]) -> RetrainingPlan
         if name in fields and not least <= fields[name] <= most:
             raise PlatformError(
                 "PLAN_OUT_OF_RANGE",
-                say("`%(name)s` goes from %(least)s to %(most)s.", name=name, least=f"{least:,}", most=f"{most:,}"),
+                worded("`%(name)s` goes from %(least)s to %(most)s.", name=name, least=f"{least:,}", most=f"{most:,}"),
                 field=name,
             )
     plan, _created = RetrainingPlan.objects.update_or_create(active_model=place, defaults=dict(fields))
@@ -50,7 +50,7 @@ def retrain(*, place: ActiveModel) -> Job:
     if plan.job and plan.job.status in _OPEN:
         raise ConflictError(
             "RETRAINING_RUNS",
-            say("Job %(job_id)s already trains the next challenger: wait for it.", job_id=plan.job_id),
+            worded("Job %(job_id)s already trains the next challenger: wait for it.", job_id=plan.job_id),
         )
     start, end = window(place, plan)
     job = training_services.retrain_request(model=place.model, start=start, end=end, priority=PRIORITY)

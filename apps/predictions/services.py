@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from apps.core import live, outbox
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.models import WebhookEndpoint, WebhookKind, WebhookMessage
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.webhooks import settings_follow
 from apps.discovery.metrics import N8N_BATCHES
 from apps.discovery.models import Phase
@@ -76,7 +76,7 @@ def place_check(active: ActiveModel) -> None:
     if active.shadow_of_id:
         raise ConflictError(
             "PLACE_IS_SHADOW",
-            say(
+            worded(
                 "This is the shadow of the model %(shadow_of_id)s at work: ask for that one.",
                 shadow_of_id=active.shadow_of_id,
             ),
@@ -134,7 +134,7 @@ def _save(active: ActiveModel, fields: Sequence[str] | None) -> None:
 def _name_taken(active: ActiveModel) -> ConflictError:
     return ConflictError(
         "NAME_TAKEN",
-        say("Another model at work is named %(custom_name)r: choose another name.", custom_name=active.custom_name),
+        worded("Another model at work is named %(custom_name)r: choose another name.", custom_name=active.custom_name),
     )
 
 
@@ -160,17 +160,17 @@ def model_check(*, active: ActiveModel) -> None:
         raise PlatformError("THRESHOLD_OUT_OF_RANGE", "The threshold is a probability between 0 and 1.")
     if unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True)):
         raise PlatformError(
-            "PHASE_UNKNOWN", say("There is no phase %(unknown)s: see GET find/phases.", unknown=sorted(unknown)[0])
+            "PHASE_UNKNOWN", worded("There is no phase %(unknown)s: see GET find/phases.", unknown=sorted(unknown)[0])
         )
     if len(active.whitelist) > MOST_LISTED:
         raise PlatformError(
             "WHITELIST_TOO_LONG",
-            say("A whitelist holds at most %(most_listed)s coins.", most_listed=f"{MOST_LISTED:,}"),
+            worded("A whitelist holds at most %(most_listed)s coins.", most_listed=f"{MOST_LISTED:,}"),
         )
     if unknown_tags := set(active.max_log_entries) - set(rules.TAGS):
         raise PlatformError(
             "TAG_UNKNOWN",
-            say(
+            worded(
                 "%(unknown_tags)r is none of %(tags)s.",
                 unknown_tags=sorted(unknown_tags)[0],
                 tags=", ".join(rules.TAGS),
@@ -180,7 +180,7 @@ def model_check(*, active: ActiveModel) -> None:
     if not all(isinstance(limit, int) and 0 <= limit <= MOST_LOGGED for limit in limits):
         raise PlatformError(
             "LIMIT_OUT_OF_RANGE",
-            say("Keep between 0 (no limit) and %(most_logged)s scores of a tag.", most_logged=f"{MOST_LOGGED:,}"),
+            worded("Keep between 0 (no limit) and %(most_logged)s scores of a tag.", most_logged=f"{MOST_LOGGED:,}"),
         )
     if active.webhook_enabled and not webhooks.url_of(active):
         raise PlatformError("WEBHOOK_URL_MISSING", "Give the address to send to, or set N8N_SERVER_WEBHOOK_URL.")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop as _
 from solders.pubkey import Pubkey
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading.models import SavedAddress
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def address_add(*, name: str, address: str, typed: str, added_by: str, now: date
     """
     _require_address(address)
     if typed.strip() != address[-CONFIRMED_DIGITS:]:
-        message = say(
+        message = worded(
             "Confirm the address: type its last %(confirmed_digits)s characters.", confirmed_digits=CONFIRMED_DIGITS
         )
         raise PlatformError("CONFIRMATION_WRONG", message)
@@ -57,7 +57,7 @@ def address_find(name: str) -> SavedAddress:
     """The saved address called `name`. Raises ADDRESS_NOT_FOUND."""
     row = SavedAddress.objects.filter(name=name, removed_at=None).first()
     if row is None:
-        message = say("There is no saved address called %(name)s: save it in the address book first.", name=name)
+        message = worded("There is no saved address called %(name)s: save it in the address book first.", name=name)
         raise NotFoundError("ADDRESS_NOT_FOUND", message, name=name)
     return row
 

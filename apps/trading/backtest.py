@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading import backtest_figures, engine, entries
 from apps.trading.backtest_equity import deepest_fall
 from apps.trading.backtest_extras import history_extend
@@ -65,7 +65,7 @@ def strategy_get(name: str) -> Strategy:
     """The strategy with its wallet. Raises STRATEGY_NOT_FOUND."""
     strategy = Strategy.objects.select_related("wallet").filter(name=name).first()
     if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", say("There is no strategy called %(name)s.", name=name), name=name)
+        raise NotFoundError("STRATEGY_NOT_FOUND", worded("There is no strategy called %(name)s.", name=name), name=name)
     return strategy
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Sum
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading.backtest_runs import run_get
 from apps.trading.models import Backtest
 from apps.training.models import Job
@@ -25,7 +25,7 @@ def runs_chosen(ids: Sequence[int]) -> list[Backtest]:
     chosen = list(dict.fromkeys(ids))
     if not LEAST <= len(chosen) <= MOST:
         raise PlatformError(
-            "BACKTEST_NUMBER", say("Choose %(least)s to %(most)s different backtests.", least=LEAST, most=MOST)
+            "BACKTEST_NUMBER", worded("Choose %(least)s to %(most)s different backtests.", least=LEAST, most=MOST)
         )
     runs = [run_get(backtest_id=pk) for pk in chosen]
     if unfinished := [run.pk for run in runs if run.job.status != Job.Status.COMPLETED]:

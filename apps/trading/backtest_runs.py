@@ -17,7 +17,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading import backtest, backtest_coverage
 from apps.trading.backtest import Task
 from apps.trading.book import Terms
@@ -84,7 +84,7 @@ def wish_check(wish: Wish) -> Task:
     if wish.since < EARLIEST or wish.until > LATEST:  # a stored moment that Python cannot read breaks every list
         raise PlatformError(
             "RANGE_INVALID",
-            say(
+            worded(
                 "Choose a range between %(earliest)s and %(latest)s.",
                 earliest=f"{EARLIEST:%Y-%m-%d}",
                 latest=f"{LATEST:%Y-%m-%d}",
@@ -101,7 +101,9 @@ def wish_check(wish: Wish) -> Task:
     if not 0 <= wish.alert_delay_ms <= LONGEST_LATENCY_MS:
         raise PlatformError("DELAY_OUT_OF_RANGE", "Choose a delay of alerts between 0 and ten minutes.")
     if not 0 <= wish.seed <= MOST_SEED:
-        raise PlatformError("SEED_OUT_OF_RANGE", say("Choose a seed between 0 and %(most_seed)s.", most_seed=MOST_SEED))
+        raise PlatformError(
+            "SEED_OUT_OF_RANGE", worded("Choose a seed between 0 and %(most_seed)s.", most_seed=MOST_SEED)
+        )
     balance = wish.strategy.wallet.deposited_lamports if wish.balance_lamports is None else wish.balance_lamports
     if balance > MOST_LAMPORTS:
         raise PlatformError("AMOUNT_OUT_OF_RANGE", "Begin with at most a billion SOL.")
@@ -214,7 +216,7 @@ def seen_check(strategy: Strategy, since: datetime, until: datetime, scores: str
     """Raises BACKTEST_OVERLAPS_TRAINING where a model would trade on what it was made from."""
     if seen := seen_by_training(strategy, since, until, scores):
         names = ", ".join(f"{one['name']} (trained until {one['train_to']})" for one in seen)
-        why = say(
+        why = worded(
             "The range lies in the training data of %(names)s, or before them: such a result says nothing of what is "
             "to come. Begin later, or allow the overlap; the result is then marked in red.",
             names=names,
@@ -239,7 +241,7 @@ def run_get(*, backtest_id: int) -> Backtest:
     if run is None:
         raise NotFoundError(
             "BACKTEST_NOT_FOUND",
-            say("There is no backtest %(backtest_id)s.", backtest_id=backtest_id),
+            worded("There is no backtest %(backtest_id)s.", backtest_id=backtest_id),
             backtest_id=backtest_id,
         )
     return run

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading import gate_queries, queries
 from apps.trading.models import Blocked, RiskLimits, Wallet
 
@@ -47,7 +47,7 @@ def require_limits(changes: dict[str, Any]) -> None:
         if most is None or not name.startswith(("max_", "cooldown_")):
             continue
         if not isinstance(value, int) or not 0 <= value <= most:
-            message = say("%(name)s must be a whole number from 0 (no limit) to %(most)s.", name=name, most=most)
+            message = worded("%(name)s must be a whole number from 0 (no limit) to %(most)s.", name=name, most=most)
             raise PlatformError("LIMIT_OUT_OF_RANGE", message, field=name)
 
 
@@ -91,7 +91,9 @@ def wallet_reset(*, alias: str) -> Wallet:
     """Forget the losing streak, cool-down and peak of a wallet. Raises WALLET_NOT_FOUND."""
     wallet = Wallet.objects.select_for_update().filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
+        raise NotFoundError(
+            "WALLET_NOT_FOUND", worded("There is no wallet called %(alias)s.", alias=alias), alias=alias
+        )
     wallet.consecutive_losses, wallet.cooldown_until, wallet.peak_equity_lamports = 0, None, None
     wallet.save(update_fields=["consecutive_losses", "cooldown_until", "peak_equity_lamports"])
     _changed()

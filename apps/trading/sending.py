@@ -24,7 +24,7 @@ from solders.system_program import transfer as system_transfer
 from solders.transaction import VersionedTransaction
 
 from apps.core.errors import PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading import queries, unlocking, wallet_keys
 from apps.trading.bookings import transfer_book
 from apps.trading.models import TradingState, TransferLog, Wallet
@@ -116,7 +116,7 @@ def _send(row: TransferLog, rpc: Rpc) -> None:
         transfer_end(row.pk, Status.EXPIRED, error.code, f"Nothing was sent: {error}")
         return
     if outcome.error is not None:
-        message = say("Nothing was sent: the node says that it would fail (%(why)s).", why=outcome.error)
+        message = worded("Nothing was sent: the node says that it would fail (%(why)s).", why=outcome.error)
         transfer_end(row.pk, Status.EXPIRED, "SIMULATION_FAILED", message)
         return
     if not transfer_sign(row.pk, signed, recent):

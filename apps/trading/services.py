@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.units import LAMPORTS_PER_SOL
 from apps.trading import limits, queries, strategies
 from apps.trading.bookings import deposit_book
@@ -79,7 +79,9 @@ def wallet_get(*, alias: str) -> Wallet:
     """The wallet called `alias`. Raises WALLET_NOT_FOUND."""
     wallet = Wallet.objects.filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
+        raise NotFoundError(
+            "WALLET_NOT_FOUND", worded("There is no wallet called %(alias)s.", alias=alias), alias=alias
+        )
     return wallet
 
 
@@ -121,7 +123,7 @@ def wallet_create(*, alias: str, wallet_type: str = "TEST", balance_lamports: in
                 deposit_book(wallet, balance_lamports, feed_now())
     except IntegrityError as error:
         raise ConflictError(
-            "ALIAS_TAKEN", say("There is a wallet called %(alias)s already.", alias=alias), alias=alias
+            "ALIAS_TAKEN", worded("There is a wallet called %(alias)s already.", alias=alias), alias=alias
         ) from error
     changed()
     return wallet

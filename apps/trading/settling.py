@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_noop as _
 
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.discovery import curve
 from apps.trading import dispatch, sending
 from apps.trading.book import TABLES
@@ -159,7 +159,7 @@ def _answer_of(order: Order, verdict: Verdict, message: str) -> Answer:
     try:
         return Filled(fill_told(ticket, told, curve.fees_at(order.decided_at), tip), signature)
     except ImpossibleError as error:
-        raise PlatformError("AMOUNT_IMPOSSIBLE", say("This cannot have happened: %(why)s.", why=error)) from None
+        raise PlatformError("AMOUNT_IMPOSSIBLE", worded("This cannot have happened: %(why)s.", why=error)) from None
 
 
 def transfer_settle_by_hand(
@@ -224,7 +224,7 @@ def _require_text(verdict: Verdict, phrase: str) -> None:
     if not 10 <= len(verdict.reason.strip()) <= 500:
         raise PlatformError("REASON_MISSING", "Write in 10 to 500 characters how you know: it is kept for ever.")
     if verdict.typed.strip() != phrase:
-        raise PlatformError("CONFIRMATION_WRONG", say("Type exactly: %(phrase)s", phrase=phrase))
+        raise PlatformError("CONFIRMATION_WRONG", worded("Type exactly: %(phrase)s", phrase=phrase))
 
 
 def _require_waiting(is_test: bool, in_flight: bool, signature: str | None, kind: str) -> None:
@@ -252,7 +252,7 @@ def _require_settleable(chain: Chain, outcome: str, age: timedelta) -> None:
         raise ConflictError("CHAIN_SILENT", message)
     allowed = {Chain.LANDED: Outcome.DONE, Chain.FAILED: Outcome.FAILED, Chain.NEVER: Outcome.NEVER}
     if (said := allowed.get(chain)) is not None and outcome != said:
-        message = say(
+        message = worded(
             "The chain says otherwise: only '%(said)s' is possible. The running trader books it by itself.", said=said
         )
         raise ConflictError("CHAIN_SAYS_OTHERWISE", message, chain=str(chain))

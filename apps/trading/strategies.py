@@ -18,7 +18,7 @@ from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading import queries, rows
 from apps.trading.conditions import features_of
 from apps.trading.definitions import Definition, definition_parse
@@ -36,7 +36,7 @@ def strategy_get(name: str) -> Strategy:
     """The strategy with its wallet. Raises STRATEGY_NOT_FOUND."""
     strategy = Strategy.objects.select_related("wallet").filter(name=name).first()
     if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", say("There is no strategy called %(name)s.", name=name), name=name)
+        raise NotFoundError("STRATEGY_NOT_FOUND", worded("There is no strategy called %(name)s.", name=name), name=name)
     return strategy
 
 
@@ -121,7 +121,9 @@ def _changed() -> None:
 def _wallet(alias: str) -> Wallet:
     wallet = Wallet.objects.filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
+        raise NotFoundError(
+            "WALLET_NOT_FOUND", worded("There is no wallet called %(alias)s.", alias=alias), alias=alias
+        )
     return wallet
 
 
@@ -134,7 +136,7 @@ def strategy_make(
     """
     if name in RESERVED:
         raise PlatformError(
-            "STRATEGY_NAME_RESERVED", say("No strategy can be called %(name)s: choose another name.", name=name)
+            "STRATEGY_NAME_RESERVED", worded("No strategy can be called %(name)s: choose another name.", name=name)
         )
     require_known(definition)
     strategy = Strategy(name=name, wallet=_wallet(wallet_alias), is_active=is_active)
@@ -146,7 +148,7 @@ def strategy_make(
             _version_add(strategy, definition, note)
     except IntegrityError as error:
         raise ConflictError(
-            "STRATEGY_EXISTS", say("There is a strategy called %(name)s already.", name=name), name=name
+            "STRATEGY_EXISTS", worded("There is a strategy called %(name)s already.", name=name), name=name
         ) from error
     _changed()
     return strategy
@@ -169,7 +171,7 @@ def _locked(name: str) -> Strategy:
     """
     strategy = Strategy.objects.select_for_update(no_key=True).filter(name=name).first()
     if strategy is None:
-        raise NotFoundError("STRATEGY_NOT_FOUND", say("There is no strategy called %(name)s.", name=name), name=name)
+        raise NotFoundError("STRATEGY_NOT_FOUND", worded("There is no strategy called %(name)s.", name=name), name=name)
     return strategy
 
 
@@ -202,7 +204,7 @@ def version_get(name: str, number: int) -> StrategyVersion:
     if version is None:
         raise NotFoundError(
             "VERSION_NOT_FOUND",
-            say("The strategy %(name)s has no version %(number)s.", name=name, number=number),
+            worded("The strategy %(name)s has no version %(number)s.", name=name, number=number),
             number=number,
         )
     return version
@@ -268,7 +270,7 @@ def strategy_take(*, file: StrategyFile, name: str | None = None, wallet_alias: 
     if there is None:
         return strategy_make(name=name, wallet_alias=alias, definition=file.definition, is_active=False, note=file.note)
     if there.wallet.alias != alias:
-        message = say(
+        message = worded(
             "The strategy %(name)s trades for %(alias)s and keeps its wallet: choose another name.",
             name=name,
             alias=there.wallet.alias,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from apps.core.errors import NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.trading.definitions import Definition, definition_parse
 
 OWN = ("name", "wallet", "note")
@@ -37,11 +37,11 @@ def strategy_read(text: str, numbers: Mapping[str, int] = MappingProxyType({})) 
     try:
         source = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the parser itself: no TOML, endless digits, endless brackets
-        raise PlatformError("STRATEGY_UNREADABLE", say("This is no TOML: %(why)s.", why=error)) from None
+        raise PlatformError("STRATEGY_UNREADABLE", worded("This is no TOML: %(why)s.", why=error)) from None
     own = {name: source.pop(name, "") for name in OWN}
     if wrong := [name for name, value in own.items() if not isinstance(value, str) or "\0" in value]:
         raise PlatformError(
-            "STRATEGY_INVALID", say("%(wrong)s: must be a text without U+0000.", wrong=wrong[0]), field=wrong[0]
+            "STRATEGY_INVALID", worded("%(wrong)s: must be a text without U+0000.", wrong=wrong[0]), field=wrong[0]
         )
     return StrategyFile(definition_parse(_models_changed(source, lambda name: _number_of(name, numbers))), **own)
 
@@ -50,7 +50,7 @@ def _number_of(model: Any, numbers: Mapping[str, int]) -> Any:
     if not isinstance(model, str):
         return model  # a number, or what the definition refuses
     if model not in numbers:
-        message = say(
+        message = worded(
             "There is no model called %(model)s at work: put one to work under this name, or name another.", model=model
         )
         raise NotFoundError("ACTIVE_MODEL_NOT_FOUND", message, models=[model])

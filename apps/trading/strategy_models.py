@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import connection
 
 from apps.core.errors import ConflictError, NotFoundError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.predictions.models import ActiveModel
 from apps.trading.definitions import Definition, Kelly
 
@@ -31,14 +31,14 @@ def require_models(definition: Definition) -> None:
     if missing := sorted(named - names_by_number().keys()):
         raise NotFoundError(
             "ACTIVE_MODEL_NOT_FOUND",
-            say(
+            worded(
                 "There is no model %(missing)s at work: see Predictions, or GET /api/server/models.", missing=missing[0]
             ),
             models=missing,
         )
     if isinstance(definition.sizing, Kelly) and (wrong := _uncalibrated(definition.entry.models)):
         names = ", ".join(wrong)
-        why = say(
+        why = worded(
             "Kelly needs calibrated probabilities, and %(names)s has none: choose other models or another stake.",
             names=names,
         )

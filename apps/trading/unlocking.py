@@ -18,7 +18,7 @@ from django.utils.translation import gettext_noop as _
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.tokens import scopes_of_user
 from apps.trading import identity
 from apps.trading.models import Position, RealUnlock, Wallet
@@ -91,7 +91,7 @@ def wallet_unlock(*, alias: str, user: Any, code: str, phrase: str, caps: str, n
     with transaction.atomic():
         _require_caps(_real_wallet_locked(alias), caps)
     if " ".join(phrase.split()) != phrase_of(alias):
-        raise PlatformError("PHRASE_WRONG", say("Type exactly: %(alias)s.", alias=phrase_of(alias)))
+        raise PlatformError("PHRASE_WRONG", worded("Type exactly: %(alias)s.", alias=phrase_of(alias)))
     identity.second_factor_require(user, code, now)
     with transaction.atomic():
         wallet = _real_wallet_locked(alias)
@@ -147,7 +147,9 @@ def _require_allowed(user: Any) -> None:
 def _real_wallet_locked(alias: str) -> Wallet:
     wallet = Wallet.objects.select_for_update().filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
+        raise NotFoundError(
+            "WALLET_NOT_FOUND", worded("There is no wallet called %(alias)s.", alias=alias), alias=alias
+        )
     if wallet.is_test:
         raise ConflictError("WALLET_NOT_REAL", "This is a test wallet: it needs no unlocking.", alias=alias)
     return wallet
@@ -155,7 +157,7 @@ def _real_wallet_locked(alias: str) -> Wallet:
 
 def _require_caps(wallet: Wallet, seen: str) -> None:
     if missing := [name for name in CAPS if getattr(wallet, name) <= 0]:
-        message = say("Set these caps of the wallet above 0 first: %(missing)s.", missing=", ".join(missing))
+        message = worded("Set these caps of the wallet above 0 first: %(missing)s.", missing=", ".join(missing))
         raise ConflictError("CAPS_MISSING", message, caps=missing)
     if seen != caps_text(wallet):
         raise ConflictError("CAPS_CHANGED", "The caps have changed since you saw them: look at them again.")

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 from apps.core import live, sealing
 from apps.core.envelope import SealedError
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.core.tokens import scopes_of_user
 from apps.trading import identity, keys
 from apps.trading.models import KeyEvent, Wallet
@@ -67,7 +67,7 @@ def _wallet_make(alias: str, key: bytes, kind: str, user: Any, now: datetime) ->
         if "wallet_address_once" in str(error):
             raise ConflictError("ADDRESS_TAKEN", "There is a wallet with this key already.") from None
         raise ConflictError(
-            "ALIAS_TAKEN", say("There is a wallet called %(alias)s already.", alias=alias), alias=alias
+            "ALIAS_TAKEN", worded("There is a wallet called %(alias)s already.", alias=alias), alias=alias
         ) from None
     logger.warning("real wallet %s (%s): key %s by %s", alias, wallet.address, kind.lower(), user.get_username())
     live.publish("trading")
@@ -112,7 +112,9 @@ def key_show(*, alias: str, user: Any, password: str, code: str, now: datetime) 
     _require_admin(user)
     wallet = Wallet.objects.filter(alias=alias).first()
     if wallet is None:
-        raise NotFoundError("WALLET_NOT_FOUND", say("There is no wallet called %(alias)s.", alias=alias), alias=alias)
+        raise NotFoundError(
+            "WALLET_NOT_FOUND", worded("There is no wallet called %(alias)s.", alias=alias), alias=alias
+        )
     if wallet.is_test:
         raise ConflictError("WALLET_NOT_REAL", "This is a test wallet: it has no key.", alias=alias)
     try:

@@ -21,7 +21,7 @@ import zlib
 from pydantic import ValidationError
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.training import artifact_check
 from apps.training.manifest import FORMAT, VERSION, Manifest
 from apps.training.models import Model
@@ -54,7 +54,7 @@ def pack(model: Model) -> bytes:
         )
     except ValidationError as error:
         raise ConflictError(
-            "MODEL_NOT_EXPORTABLE", say("What is stored is no whole model: %(why)s", why=_first(error))
+            "MODEL_NOT_EXPORTABLE", worded("What is stored is no whole model: %(why)s", why=_first(error))
         ) from None
     text = json.dumps(
         manifest.model_dump(mode="json", exclude_unset=True, by_alias=True),
@@ -102,7 +102,7 @@ def _members(data: bytes) -> dict[str, bytes]:
     if len(data) > MOST_FILE_BYTES:
         raise PlatformError(
             "MODEL_FILE_TOO_LARGE",
-            say(
+            worded(
                 "A model file has at most %(most_file_bytes)s MB; this one has %(data)s B.",
                 most_file_bytes=MOST_FILE_BYTES >> 20,
                 data=f"{len(data):,}",
@@ -132,7 +132,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(data) > MOST_BYTES[name]:
         raise PlatformError(
             "MODEL_FILE_TOO_LARGE",
-            say("%(name)s has more than %(name2)s MB unpacked.", name=name, name2=MOST_BYTES[name] >> 20),
+            worded("%(name)s has more than %(name2)s MB unpacked.", name=name, name2=MOST_BYTES[name] >> 20),
         )
     return data
 
@@ -148,13 +148,13 @@ def _manifest(text: bytes) -> Manifest:
         raise _foreign(f"{MANIFEST} does not say that it is one")
     if source.get("version") != VERSION:
         raise PlatformError(
-            "MODEL_FILE_INVALID", say("This release reads version %(version)s of model files only.", version=VERSION)
+            "MODEL_FILE_INVALID", worded("This release reads version %(version)s of model files only.", version=VERSION)
         )
     try:
         return Manifest.model_validate(source)
     except ValidationError as error:
         raise PlatformError(
-            "MODEL_FILE_INVALID", say("%(manifest)s, %(why)s", manifest=MANIFEST, why=_first(error))
+            "MODEL_FILE_INVALID", worded("%(manifest)s, %(why)s", manifest=MANIFEST, why=_first(error))
         ) from None
 
 
@@ -182,20 +182,20 @@ def _check_artifact(manifest: Manifest, data: bytes) -> None:
     if _sha256(data) != manifest.artifact_sha256:
         raise PlatformError(
             "MODEL_FILE_DAMAGED",
-            say("%(artifact)s is not the one that %(manifest)s names.", artifact=ARTIFACT, manifest=MANIFEST),
+            worded("%(artifact)s is not the one that %(manifest)s names.", artifact=ARTIFACT, manifest=MANIFEST),
         )
     found = artifact_check.look(data)
     if problem := found.get("error"):
         raise PlatformError(
             "MODEL_FILE_INVALID",
-            say("%(artifact)s is not a readable XGBoost model: %(problem)s.", artifact=ARTIFACT, problem=problem),
+            worded("%(artifact)s is not a readable XGBoost model: %(problem)s.", artifact=ARTIFACT, problem=problem),
         )
     if found["features"] != manifest.feature_names:
         raise PlatformError("MODEL_FILE_INVALID", "The features inside the model differ from its list or their order.")
     if found["objective"] != OBJECTIVE:
         raise PlatformError(
             "MODEL_FILE_INVALID",
-            say(
+            worded(
                 "Only models of %(objective)s give probabilities: %(objective2)s.",
                 objective=OBJECTIVE,
                 objective2=found["objective"],
@@ -204,7 +204,7 @@ def _check_artifact(manifest: Manifest, data: bytes) -> None:
 
 
 def _foreign(why: str) -> PlatformError:
-    return PlatformError("MODEL_FILE_FOREIGN", say("This is not a model file of this product (%(why)s).", why=why))
+    return PlatformError("MODEL_FILE_FOREIGN", worded("This is not a model file of this product (%(why)s).", why=why))
 
 
 def _sha256(data: bytes) -> str:

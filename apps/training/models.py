@@ -66,11 +66,17 @@ class Job(models.Model):
 class Models(models.QuerySet["Model"]):
     BRIEF = """(SELECT coalesce(jsonb_object_agg(key, value - %s::text[]), '{}') FROM jsonb_each("ml_models"."scores")
                 WHERE jsonb_typeof(value) = 'object')"""
+    LATER = """(SELECT t.scores - %s::text[] FROM ml_test_results t
+                WHERE t.model_id = "ml_models"."id" AND NOT t.overlaps_training AND t.test_from >= "ml_models"."train_to"
+                ORDER BY t.rows DESC, t.id DESC LIMIT 1)"""
 
     def light(self) -> Models:
-        """For lists: without what is bulky; `brief` are the scores of the judged parts without their tables."""
-        brief = RawSQL(self.BRIEF, (list(TABLES_OF_SCORES),), output_field=models.JSONField())
-        return self.defer(*BULKY, "scores").annotate(brief=brief)
+        """For lists: without what is bulky; `brief` are the scores of the judged parts without their tables, `later`
+        those of the largest test on what came after the model's data (None: there is none)."""
+        brief, later = (
+            RawSQL(sql, (list(TABLES_OF_SCORES),), output_field=models.JSONField()) for sql in (self.BRIEF, self.LATER)
+        )
+        return self.defer(*BULKY, "scores").annotate(brief=brief, later=later)
 
 
 class Model(models.Model):

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from psycopg.errors import UniqueViolation
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.training.models import Job, Model
 from apps.training.recipes import name_possible
 
@@ -38,5 +38,5 @@ def model_save(model: Model, fields: Sequence[str] | None = None) -> None:
 
 def _taken(name: str) -> ConflictError:
     return ConflictError(
-        "MODEL_NAME_TAKEN", say("There is a model or a job named %(name)r: choose another name.", name=name)
+        "MODEL_NAME_TAKEN", worded("There is a model or a job named %(name)r: choose another name.", name=name)
     )

@@ -52,8 +52,11 @@ def model_detail_rows() -> QuerySet[Model]:
 
 
 def model_row(model: Model) -> dict[str, Any]:
-    """A row of the table of models; the scores are those of the test part, else of the validation part."""
-    part, scores = best_part(model.brief if hasattr(model, "brief") else model.scores)
+    """A row of the table of models; the scores are those of the test part, else of a later test where the list knows
+    one (`Models.light`), else of the validation part."""
+    known = model.brief if hasattr(model, "brief") else model.scores
+    later = getattr(model, "later", None)
+    part, scores = best_part({"test": later, **known} if later else known)
     return {
         "id": model.pk,
         "name": model.name,

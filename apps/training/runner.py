@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from apps.core.errors import PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.training import elsewhere, services
 from apps.training.models import Job
 from apps.training.report import AWAY, JobStopped, Report
@@ -39,7 +39,7 @@ def run(job: Job, show: Callable[[float, str], None] = lambda ratio, message: No
         except Exception:
             logger.exception("job %s failed", job.pk)
             surprise = PlatformError(
-                "INTERNAL_ERROR", say("Something unexpected went wrong; see the log of job %(pk)s.", pk=job.pk)
+                "INTERNAL_ERROR", worded("Something unexpected went wrong; see the log of job %(pk)s.", pk=job.pk)
             )
             services.job_finish(job=job, status=Job.Status.FAILED, now=timezone.now(), error=surprise)
 

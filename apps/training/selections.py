@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from apps.core.errors import PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.discovery.models import Phase
 from apps.training import queries, sampling, splits
 from apps.training.models import Model
@@ -20,7 +20,7 @@ def phases_check(recipe: Recipe) -> None:
         followed = Phase.objects.filter(interval_seconds__gt=0).order_by("id").values_list("id", flat=True)
         raise PlatformError(
             "UNKNOWN_PHASE",
-            say(
+            worded(
                 "There is no phase %(strangers)s: take some of %(followed)s (Discovery, Phases).",
                 strangers=strangers[0],
                 followed=", ".join(map(str, followed)),

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from apps.core import live
 from apps.core.errors import ConflictError, NotFoundError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.training import containers, metrics, names, selections
 from apps.training.models import Comparison, Job, Lineage, Model, TestResult, Trial
 from apps.training.recipes import Recipe, Tune, recipe_parse
@@ -71,7 +71,7 @@ def test_request(*, model: Model, start: datetime, end: datetime, priority: int 
 def compare_request(*, models: Sequence[Model], start: datetime, end: datetime, priority: int = 5) -> Job:
     """Queue a comparison of two to four models on the same rows. Raises COMPARE_NUMBER, COMPARE_LABELS_DIFFER."""
     if not COMPARE_LEAST <= len({model.pk for model in models}) <= COMPARE_MOST:
-        message = say("Choose %(least)s to %(most)s different models.", least=COMPARE_LEAST, most=COMPARE_MOST)
+        message = worded("Choose %(least)s to %(most)s different models.", least=COMPARE_LEAST, most=COMPARE_MOST)
         raise PlatformError("COMPARE_NUMBER", message)
     if len({_question(model) for model in models}) > 1:
         raise PlatformError(
@@ -257,7 +257,7 @@ def model_get(*, model_id: int) -> Model:
     """A model that is not deleted. Raises NotFoundError MODEL_NOT_FOUND."""
     model = Model.objects.filter(pk=model_id, is_deleted=False).first()
     if model is None:
-        raise NotFoundError("MODEL_NOT_FOUND", say("There is no model %(id)s.", id=model_id))
+        raise NotFoundError("MODEL_NOT_FOUND", worded("There is no model %(id)s.", id=model_id))
     return model
 
 
@@ -386,10 +386,10 @@ def name_next(*, name: str) -> str:
 def test_result_delete(*, result_id: int) -> None:
     """Remove a test result. Raises NotFoundError TEST_RESULT_NOT_FOUND."""
     if TestResult.objects.filter(pk=result_id).delete()[0] == 0:
-        raise NotFoundError("TEST_RESULT_NOT_FOUND", say("There is no test result %(id)s.", id=result_id))
+        raise NotFoundError("TEST_RESULT_NOT_FOUND", worded("There is no test result %(id)s.", id=result_id))
 
 
 def comparison_delete(*, comparison_id: int) -> None:
     """Remove a comparison. Raises NotFoundError COMPARISON_NOT_FOUND."""
     if Comparison.objects.filter(pk=comparison_id).delete()[0] == 0:
-        raise NotFoundError("COMPARISON_NOT_FOUND", say("There is no comparison %(id)s.", id=comparison_id))
+        raise NotFoundError("COMPARISON_NOT_FOUND", worded("There is no comparison %(id)s.", id=comparison_id))

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.core.sentences import say
+from apps.core.sentences import worded
 from apps.training import (
     artifacts,
     clusters,
@@ -219,7 +219,7 @@ def _store(job: Job, model: Model, result: dict[str, Any]) -> None:
             complete(job, {**result, "model_id": model.pk})
     except IntegrityError:
         raise ConflictError(
-            "MODEL_NAME_TAKEN", say("There is already a model named %(name)r.", name=model.name)
+            "MODEL_NAME_TAKEN", worded("There is already a model named %(name)r.", name=model.name)
         ) from None
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.utils import translation
 
 from apps.core import display
-from apps.core.sentences import say
+from apps.core.sentences import worded
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_errors_are_said_in_the_language_of_the_reader() -> None:
 
 
 def test_values_of_a_sentence_stand_in_each_language() -> None:
-    found = say("There is no wallet called %(alias)s.", alias="100 % mine")
+    found = worded("There is no wallet called %(alias)s.", alias="100 % mine")
     assert (found, display.error_text(found)) == ("There is no wallet called 100 % mine.",) * 2
     with translation.override("de"):
         assert display.error_text(found) == "Es gibt kein Wallet namens 100 % mine."

@@ -95,6 +95,17 @@ def test_full_pages_answer_with_few_queries(page, judged, django_assert_max_num_
         assert german(page, *address).status_code == 200
 
 
+def test_a_model_without_a_test_part_is_listed_with_the_figures_of_a_later_test(page, judged):
+    for model in Model.objects.all():
+        Model.objects.filter(pk=model.pk).update(scores={"validation": model.scores["validation"]})
+    rows = {row["name"]: row for row in page("overview").context["page"].items}
+    assert rows["second"]["caution"] and str(rows["second"]["part"]) == "Validation"
+    assert not rows["first"]["caution"] and str(rows["first"]["part"]) == "Test"
+    assert rows["first"]["sample_rows"] == f"{judged.test_results.get().rows:,}"
+    judged.test_results.update(overlaps_training=True)
+    assert {row["name"] for row in page("overview").context["page"].items if row["caution"]} == {"first", "second"}
+
+
 def test_the_overview_answers_htmx_with_its_fragment(page, judged):
     response = page("overview", headers={"hx-request": "true"})
     assert response.content.lstrip().startswith(b'<div class="stack" id="training"')
