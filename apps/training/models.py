@@ -67,7 +67,8 @@ class Models(models.QuerySet["Model"]):
     BRIEF = """(SELECT coalesce(jsonb_object_agg(key, value - %s::text[]), '{}') FROM jsonb_each("ml_models"."scores")
                 WHERE jsonb_typeof(value) = 'object')"""
     LATER = """(SELECT t.scores - %s::text[] FROM ml_test_results t
-                WHERE t.model_id = "ml_models"."id" AND NOT t.overlaps_training AND t.test_from >= "ml_models"."train_to"
+                WHERE t.model_id = "ml_models"."id" AND NOT t.overlaps_training
+                    AND t.test_from >= "ml_models"."train_to"
                 ORDER BY t.rows DESC, t.id DESC LIMIT 1)"""
 
     def light(self) -> Models:
