@@ -28,7 +28,7 @@ def restore(*only: str) -> None:
         written = {*_filled(cursor, [table for table in others if table not in chunked]), *chunked, *changed}
         if not written:
             return
-        truncated = written if only else {*chunked, *_large(cursor, written)}
+        truncated = written if _referred(cursor, wanted) else {*chunked, *_large(cursor, written)}
         if truncated:
             cursor.execute(f"TRUNCATE {', '.join(sorted(map(_quoted, truncated)))} CASCADE")
         for table in sorted(written - truncated):
@@ -80,6 +80,16 @@ def _large(cursor: CursorWrapper, tables: set[str]) -> list[str]:
         [list(tables)],
     )
     return [name for (name,) in cursor.fetchall()]
+
+
+def _referred(cursor: CursorWrapper, tables: list[str]) -> list[str]:
+    """Filled tables besides these whose rows refer to theirs: truncating empties them too."""
+    cursor.execute(
+        "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
+        " WHERE contype = 'f' AND relname <> ALL(%s) AND confrelid = ANY(%s::regclass[])",
+        [tables, list(map(_quoted, tables))],
+    )
+    return _filled(cursor, [name for (name,) in cursor.fetchall()])
 
 
 def _changed(cursor: CursorWrapper) -> list[str]:

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.discovery.tests import tables
 from apps.discovery.tests.site import Site, open_site
 
 
 @pytest.fixture
-def feed_tables(transactional_db: None) -> Iterator[None]:
+def feed_tables(transactional_db: None) -> None:
     """The tables of discovery, empty but for their seed; every commit is a real one."""
-    tables.reset()
-    yield
 
 
 @pytest.fixture
