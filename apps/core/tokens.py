@@ -7,14 +7,16 @@ Operations declare `auth=read`, `auth=trade` or `auth=admin`; `request.auth` is 
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
@@ -26,6 +28,7 @@ from apps.core.sentences import worded
 PREFIX = "pp_"
 LONGEST_DAYS = 366
 USED_AT_STEP = timedelta(minutes=1)
+PageView = Callable[..., HttpResponse]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _IMPLIED: dict[str, frozenset[str]] = {
     "read": frozenset({"read"}),
@@ -132,6 +135,21 @@ def caller_of(request: HttpRequest) -> Caller:
     if request.method not in SAFE_METHODS and check_csrf(request):
         raise PlatformError("CSRF_FAILED", "Send the CSRF token of the session as X-CSRFToken.", status=403)
     return Caller(request.user, scopes_of_user(request.user))
+
+
+def changes_need(scope: str) -> Callable[[PageView], PageView]:
+    """For a page's view: who changes something by it needs the scope that the API asks for; looking needs none."""
+
+    def decorator(view: PageView) -> PageView:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method not in SAFE_METHODS and scope not in scopes_of_user(request.user):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorator
 
 
 class ScopeAuth(AuthBase):

@@ -8,11 +8,13 @@ from django.views.decorators.http import require_POST
 
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
+from apps.core.tokens import changes_need
 from apps.training import services
 from apps.training.forms import ImportForm, saved
 from apps.training.models import Job, Model
 
 
+@changes_need("admin")
 @require_POST
 def alias(request: HttpRequest, model_id: int) -> HttpResponse:
     """Give a model an alias, or take it away."""
@@ -25,6 +27,7 @@ def alias(request: HttpRequest, model_id: int) -> HttpResponse:
     return redirect("training:model", model_id)
 
 
+@changes_need("admin")
 @require_POST
 def retrain(request: HttpRequest, model_id: int) -> HttpResponse:
     """Queue the model's recipe on all the data there is."""
@@ -36,6 +39,7 @@ def retrain(request: HttpRequest, model_id: int) -> HttpResponse:
         return redirect("training:model", model_id)
 
 
+@changes_need("admin")
 @require_POST
 def restore(request: HttpRequest, model_id: int) -> HttpResponse:
     """Bring a deleted model back under its own name."""
@@ -48,6 +52,7 @@ def restore(request: HttpRequest, model_id: int) -> HttpResponse:
         return redirect("training:overview")
 
 
+@changes_need("admin")
 def import_file(request: HttpRequest) -> HttpResponse:
     """Store a model from its file."""
     form = ImportForm(request.POST or None, request.FILES or None)
@@ -57,6 +62,7 @@ def import_file(request: HttpRequest) -> HttpResponse:
     return render(request, "training/import.html", {"form": form})
 
 
+@changes_need("admin")
 @require_POST
 def train_best(request: HttpRequest, job_id: int) -> HttpResponse:
     """Queue the training of a study's best recipe."""

@@ -184,7 +184,7 @@ def name_possible(name: str) -> bool:
 def recipe_load(path: Path) -> Recipe:
     """A recipe from a TOML file. Raises PlatformError RECIPE_UNREADABLE or RECIPE_INVALID."""
     try:
-        return recipe_parse(tomllib.loads(path.read_text(encoding="utf-8")))
+        return recipe_parse(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PlatformError("RECIPE_UNREADABLE", f"{path}: {error}") from None
 

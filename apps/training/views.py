@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import page_of, render_page
+from apps.core.tokens import changes_need
 from apps.training import data_pages, judged_pages, lineage_pages, outlook, pages, services, study_pages
 from apps.training.forms import CompareForm, ModelForm, ModelTestForm, saved
 from apps.training.models import Comparison, Job, Model, TestResult
@@ -33,6 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render_page(request, "training/overview.html", "training/_overview.html", context)
 
 
+@changes_need("admin")
 def new(request: HttpRequest) -> HttpResponse:
     """The form of a recipe."""
     form = RecipeForm(request.POST or None)
@@ -60,6 +62,7 @@ def data(request: HttpRequest) -> HttpResponse:
     return render(request, "training/data.html", {"data": data_pages.data_facts()})
 
 
+@changes_need("admin")
 def model(request: HttpRequest, model_id: int) -> HttpResponse:
     """One model: scores, plots, importances, recipe; tests it, renames it."""
     found = get_object_or_404(pages.model_detail_rows(), pk=model_id)
@@ -76,6 +79,7 @@ def model(request: HttpRequest, model_id: int) -> HttpResponse:
     return render(request, "training/model.html", context)
 
 
+@changes_need("admin")
 @require_POST
 def model_delete(request: HttpRequest, model_id: int) -> HttpResponse:
     """Take a model out of sight."""
@@ -106,6 +110,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     return render_page(request, "training/job.html", "training/_job.html", context)
 
 
+@changes_need("admin")
 @require_POST
 def job_cancel(request: HttpRequest, job_id: int) -> HttpResponse:
     """Cancel a waiting job, ask a running one to stop."""
@@ -135,6 +140,7 @@ def test(request: HttpRequest, result_id: int) -> HttpResponse:
     return render(request, "training/test.html", {"test": facts})
 
 
+@changes_need("admin")
 @require_POST
 def test_delete(request: HttpRequest, result_id: int) -> HttpResponse:
     """Remove a test."""
@@ -143,6 +149,7 @@ def test_delete(request: HttpRequest, result_id: int) -> HttpResponse:
     return redirect("training:tests")
 
 
+@changes_need("admin")
 def comparisons(request: HttpRequest) -> HttpResponse:
     """Models judged on the same rows, and the form for another comparison."""
     form = CompareForm(pages.model_choices(), pages.newest_training_end(), request.POST or None)
@@ -161,6 +168,7 @@ def comparison(request: HttpRequest, comparison_id: int) -> HttpResponse:
     return render(request, "training/comparison.html", {"comparison": judged_pages.comparison_facts(found)})
 
 
+@changes_need("admin")
 @require_POST
 def comparison_delete(request: HttpRequest, comparison_id: int) -> HttpResponse:
     """Remove a comparison."""

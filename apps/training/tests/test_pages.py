@@ -22,7 +22,7 @@ MOST_QUERIES = 25
 @pytest.fixture
 def page(client, db):
     """Opens a page as a signed-in user: `page("overview")`, `page("model", 3)`."""
-    client.force_login(get_user_model().objects.create_user("person"))
+    client.force_login(get_user_model().objects.create_user("person", is_staff=True))
     return lambda name, *args, **options: client.get(reverse(f"training:{name}", args=args), **options)
 
 
@@ -30,6 +30,21 @@ def page(client, db):
 def send(page, client):
     """Posts a form."""
     return lambda address, *args, **fields: client.post(reverse(f"training:{address}", args=args), fields)
+
+
+CHANGES = {
+    "new": (), "model": (1,), "import": (), "model_delete": (1,), "model_restore": (1,), "model_alias": (1,),
+    "model_retrain": (1,), "train_best": (1,), "job_cancel": (1,), "test_delete": (1,), "comparisons": (),
+    "comparison_delete": (1,),
+}  # fmt: skip
+
+
+def test_who_may_not_by_the_api_changes_nothing_by_the_pages(client, db):
+    client.force_login(get_user_model().objects.create_user("reader"))
+    for name, args in CHANGES.items():
+        assert client.post(reverse(f"training:{name}", args=args)).status_code == 403, name
+    assert client.get(reverse("training:new")).status_code == 200
+    assert client.post(reverse("training:preview"), recipe_fields()).status_code == 200
 
 
 def german(response_of, *args):
