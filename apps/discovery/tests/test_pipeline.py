@@ -90,8 +90,8 @@ def test_tables_are_the_same_wherever_the_stream_is_cut_killed_or_restarted(seed
 
 
 def test_tables_are_the_same_when_every_single_frame_is_a_restart() -> None:
-    entries = SmallMarket(4711, late=True).entries(150)
-    assert run(entries, dict.fromkeys(range(1, 150), "restart")) == run(entries, {})
+    entries = SmallMarket(4711, late=True).entries(100)
+    assert run(entries, dict.fromkeys(range(1, 100), "restart")) == run(entries, {})
 
 
 def test_windows_of_a_coin_never_overlap_and_hold_every_trade_of_their_phase() -> None:
@@ -226,11 +226,11 @@ def test_oddities_are_counted_exactly_over_restarts() -> None:
 def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
     tmp_path: Path, refusing: str, other: str
 ) -> None:
-    owed, entries = Owed(tmp_path), SmallMarket(31).entries(160)
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(100)
     whole = run(entries, {})
     tables.reset()
     pipeline = started()
-    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 160, 160))
+    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 100, 100))
     batch = pipeline.take()
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {refusing} ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
@@ -248,17 +248,17 @@ def test_table_that_refuses_does_not_stop_the_other_and_nothing_is_lost(
 
 
 def test_restart_while_a_table_refuses_folds_the_owed_trades_into_their_windows(tmp_path: Path) -> None:
-    owed, entries = Owed(tmp_path), SmallMarket(31).entries(160)
+    owed, entries = Owed(tmp_path), SmallMarket(31).entries(100)
     whole = run(entries, {})
     tables.reset()
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE coin_transactions ADD CONSTRAINT refuse CHECK (mint = '') NOT VALID")
     try:
-        for begin in range(0, 160, 40):
+        for begin in range(0, 100, 25):
             config = stream_config_load()
             assert pay_owed(owed) == 0
             pipeline = Pipeline(config, DatabaseStore(), load_snapshot(config, owed))
-            pipeline.feed(entries[begin : begin + 40], Cursor("0000000000000000.jsonl", begin + 40, begin + 40))
+            pipeline.feed(entries[begin : begin + 25], Cursor("0000000000000000.jsonl", begin + 25, begin + 25))
             write(pipeline.take(), STATUS, owed)
     finally:
         with connection.cursor() as cursor:
