@@ -1,8 +1,7 @@
-"""Exports: every row once, exact, in pieces; trades come back in by import_trades as they went out."""
+"""Exports: every row once, exact, in pieces."""
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -16,34 +15,26 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.test import AsyncClient, Client
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
 
 from apps.core.tokens import token_create
 from apps.discovery import exports, formats
 from apps.discovery.candles import candles
 from apps.discovery.exports import COLUMNS, Wanted
 from apps.discovery.models import Coin, CoinStream, CoinTransaction
-from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket
-from apps.discovery.tests.test_importer import ROWS, history, imported
 from apps.discovery.tests.test_pipeline import run
 
-pytestmark = pytest.mark.usefixtures("feed_tables")
-
-SEED = 12
+pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def market(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A market that has run, exported in many chunks; the mint of its busiest coin."""
-    monkeypatch.setattr(exports, "CHUNK_ROWS", 37)
-    run(SmallMarket(SEED).entries(900), {})
+def market_run() -> str:
+    run(SmallMarket(12).entries(900), {})
     return str(CoinStream.objects.order_by("-trades_total", "coin_id").values_list("coin_id", flat=True)[0])
 
 
@@ -56,6 +47,36 @@ def parquet_rows(wanted: Wanted) -> list[dict[str, Any]]:
     data = b"".join(formats.pieces("parquet", COLUMNS[wanted.kind], exports.chunks(wanted)))
     found: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
     return found
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_names_never_become_formulas_in_a_csv_and_stay_as_they_are_in_parquet(start: str) -> None:
+    name = f'{start}HYPERLINK("x")'
+    Coin.objects.create(mint="M" * 44, name=name, symbol=start, first_seen_at=timezone.now())
+    row = csv_rows(Wanted("coins"))[0]
+    assert (row["name"], row["symbol"]) == ("'" + name, "'" + start)
+    assert parquet_rows(Wanted("coins"))[0]["name"] == name
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", exports.KINDS)
+def test_nothing_to_export_is_a_file_without_rows(kind: str, form: str) -> None:
+    read = csv_rows if form == "csv" else parquet_rows
+    assert read(Wanted(kind)) == []
+
+
+@pytest.fixture(scope="module")
+def market_of_module(module_db: DjangoDbBlocker) -> str:
+    """A market that has run, from here on; the mint of its busiest coin."""
+    with module_db.unblock():
+        return market_run()
+
+
+@pytest.fixture
+def market(market_of_module: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The market of the module, exported in many chunks."""
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 37)
+    return market_of_module
 
 
 def test_every_trade_goes_out_once_in_order_and_exact(market: str) -> None:
@@ -94,59 +115,12 @@ def test_filters_choose_coin_and_time(market: str) -> None:
     assert [row["mint"] for row in csv_rows(Wanted("coins", market))] == [market]
 
 
-def test_exported_trades_can_be_imported_again(tmp_path: Path) -> None:
-    imported(history(tmp_path, ROWS))
-    names = ("coin_transactions", "coin_metrics", "coin_streams")
-    before, file = tables.dump(*names), tmp_path / "again.csv"
-    call_command("export", "trades", "--output", str(file))
-    tables.reset()
-    assert imported(file).trades == len(ROWS)
-    assert tables.dump(*names) == before
-
-
-def test_real_trades_can_be_imported_again(tmp_path: Path, recordings: Path) -> None:
-    from apps.discovery.tests.test_importer import real_rows
-
-    imported(history(tmp_path, real_rows(recordings, 3_000)))
-    before, file = tables.dump("coin_transactions", "coin_metrics"), tmp_path / "again.csv"
-    call_command("export", "trades", "--output", str(file))
-    tables.reset()
-    imported(file)
-    assert tables.dump("coin_transactions", "coin_metrics") == before
-
-
-def test_a_market_of_any_coins_can_be_imported_again(market: str, tmp_path: Path) -> None:
-    amounts = ("mint", "tx_type", "sol_amount", "token_amount")
-    before, file = list(CoinTransaction.objects.order_by("timestamp", "seq").values_list(*amounts)), tmp_path / "a.csv"
-    call_command("export", "trades", "--output", str(file))
-    tables.reset()
-    imported(file)
-    after = list(CoinTransaction.objects.order_by("timestamp", "seq").values_list(*amounts))
-    assert sorted(after) == sorted(before)
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
-def test_names_never_become_formulas_in_a_csv_and_stay_as_they_are_in_parquet(start: str) -> None:
-    name = f'{start}HYPERLINK("x")'
-    Coin.objects.create(mint="M" * 44, name=name, symbol=start, first_seen_at=timezone.now())
-    row = csv_rows(Wanted("coins"))[0]
-    assert (row["name"], row["symbol"]) == ("'" + name, "'" + start)
-    assert parquet_rows(Wanted("coins"))[0]["name"] == name
-
-
 def test_an_export_reads_one_chunk_at_a_time(market: str) -> None:
     parts = formats.pieces("csv", COLUMNS["trades"], exports.chunks(Wanted("trades")))
     next(parts)
     assert next(parts).count(b"\n") == exports.CHUNK_ROWS
     CoinTransaction.objects.all().delete()
     assert list(parts) == []
-
-
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-@pytest.mark.parametrize("kind", exports.KINDS)
-def test_nothing_to_export_is_a_file_without_rows(kind: str, form: str) -> None:
-    read = csv_rows if form == "csv" else parquet_rows
-    assert read(Wanted(kind)) == []
 
 
 def test_command_writes_whole_files_only(market: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,17 +181,3 @@ def test_api_streams_files_to_who_may_read(client: Client, market: str) -> None:
     assert cut.count(b"\n") == 1 + CoinTransaction.objects.filter(timestamp__lt=first).count()
     assert Client().get("/api/find/export/secrets", headers=headers).status_code == 422
     assert Client().get(path, {"mint": "a\x00"}, headers=headers).status_code == 422
-
-
-def test_under_asgi_the_file_comes_in_pieces(client: Client, market: str) -> None:
-    async def read() -> list[bytes]:
-        reader = AsyncClient()
-        reader.cookies = client.cookies
-        answer = await reader.get(reverse("discovery:export"), {"kind": "trades", "format": "csv"})
-        found = [part async for part in answer.streaming_content]
-        await sync_to_async(connections.close_all)()
-        return found
-
-    parts = asyncio.run(read())
-    assert len(parts) > 3
-    assert b"".join(parts).count(b"\n") == 1 + CoinTransaction.objects.count()
