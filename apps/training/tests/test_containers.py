@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apps.core.errors import ConflictError, PlatformError
-from apps.training import artifacts, containers, services, tasks
+from apps.training import artifact_check, artifacts, containers, services, tasks
 from apps.training.models import Model
 from apps.training.tests import remembered
 
@@ -234,3 +234,62 @@ def test_a_file_that_is_too_large_is_not_even_opened(monkeypatch):
     with pytest.raises(PlatformError) as caught:
         containers.unpack(b"x" * 11)
     assert caught.value.code == "MODEL_FILE_TOO_LARGE"
+
+
+def learner(**tree: Any) -> dict[str, Any]:
+    """XGBoost's JSON of one tree with two splits on two features, parts of which are replaced."""
+    whole = {
+        "left_children": [1, 3, -1, -1, -1], "right_children": [2, 4, -1, -1, -1], "split_indices": [0, 1, 0, 0, 0],
+        "split_conditions": [0.5, 1.5, 0.1, -0.1, 0.2], "split_type": [0] * 5,
+    }  # fmt: skip
+    trees = {"trees": [{**whole, **tree}], "tree_info": [0], "iteration_indptr": [0, 1]}
+    shape = {"num_feature": "2", "num_class": "0", "num_target": "1"}
+    booster = {"name": "gbtree", "model": trees}
+    return {"learner_model_param": shape, "feature_names": ["a", "b"], "gradient_booster": booster}
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({}, ""),
+        ({"left_children": [0, 3, -1, -1, -1]}, "circle"),
+        ({"left_children": [1, 1, -1, -1, -1]}, "circle"),
+        ({"right_children": [2, 5, -1, -1, -1]}, "outside"),
+        ({"left_children": [-5, 3, -1, -1, -1]}, "outside"),
+        ({"right_children": [2, -1, -1, -1, -1]}, "half a node"),
+        ({"split_indices": [0, 2, 0, 0, 0]}, "a feature that there is not"),
+        ({"split_type": [0, 1, 0, 0, 0]}, "a feature that there is not"),
+        ({"split_conditions": [0.5, 1.5, float("nan"), -0.1, 0.2]}, "no number"),
+        ({"split_conditions": [0.5]}, "half a node"),
+    ],
+)
+def test_trees_that_would_crash_who_uses_them_are_found(tree, said):
+    fault = artifact_check.fault_of(learner(**tree))
+    assert (said in fault) if said else fault == ""
+
+
+def test_trees_that_add_up_to_anything_else_than_one_probability_are_found():
+    for part, name, value in (
+        ("learner_model_param", "num_class", "3"),
+        ("learner_model_param", "num_feature", "5"),
+        ("gradient_booster", "name", "dart"),
+    ):
+        one = learner()
+        one[part] = {**one[part], name: value}
+        assert artifact_check.fault_of(one), name
+    one = learner()
+    one["gradient_booster"]["model"]["tree_info"] = [7]
+    assert "one a round" in artifact_check.fault_of(one)
+
+
+def test_a_model_that_predicts_no_probability_is_not_believed(model):
+    import xgboost
+
+    booster = artifacts.load(model)
+    trees = json.loads(bytes(booster.save_raw("json")))
+    leaves = trees["learner"]["gradient_booster"]["model"]["trees"][0]
+    leaves["split_conditions"] = [1e38 if left == -1 else 0.0 for left in leaves["left_children"]]
+    broken = xgboost.Booster(model_file=bytearray(json.dumps(trees), "utf-8"))
+    assert artifact_check.describe(bytes(model.artifact))["features"] == model.feature_names
+    with pytest.raises(ValueError, match="no probability"):
+        artifact_check.describe(bytes(broken.save_raw("ubj")))
