@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
+from apps.core.tokens import changes_need
 from apps.discovery import pages_coin, pages_creator, pages_health, pages_list
 from apps.discovery.forms import ConfigForm, FilterForm, PhaseForm
 from apps.discovery.models import Coin
@@ -112,6 +113,7 @@ def _bucket(request: HttpRequest) -> int:
     return int(text)
 
 
+@changes_need("admin")
 def phases(request: HttpRequest) -> HttpResponse:
     """The phases, each with its form."""
     form = PhaseForm(request.POST or None)
@@ -130,6 +132,7 @@ def feed(request: HttpRequest) -> HttpResponse:
     return render_page(request, "discovery/feed.html", "discovery/_feed.html", pages_health.feed_page(request))
 
 
+@changes_need("admin")
 def settings(request: HttpRequest) -> HttpResponse:
     """What may be changed while the stream runs."""
     form = ConfigForm(request.POST or None)

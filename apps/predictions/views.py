@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.htmx import render_page
+from apps.core.tokens import changes_need
 from apps.predictions import champions, coin_page, pages, pages_alerts, services
 from apps.predictions.forms import ActiveForm, FileForm, ImportForm
 from apps.predictions.models import ActiveModel
@@ -27,6 +28,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render_page(request, "predictions/overview.html", "predictions/_overview.html", context)
 
 
+@changes_need("admin")
 def model(request: HttpRequest, active_id: int) -> HttpResponse:
     """One model at work: how it does, and its settings."""
     active = get_object_or_404(_active_models(), pk=active_id)
@@ -39,6 +41,7 @@ def model(request: HttpRequest, active_id: int) -> HttpResponse:
     return render_page(request, "predictions/model.html", "predictions/_model.html", context)
 
 
+@changes_need("admin")
 @require_POST
 def model_switch(request: HttpRequest, active_id: int) -> HttpResponse:
     """On becomes off, off becomes on."""
@@ -50,6 +53,7 @@ def model_switch(request: HttpRequest, active_id: int) -> HttpResponse:
     return redirect("predictions:overview")
 
 
+@changes_need("admin")
 @require_POST
 def model_delete(request: HttpRequest, active_id: int) -> HttpResponse:
     """Take a stopped model out of the list."""
@@ -114,6 +118,7 @@ def coin_marks(request: HttpRequest, mint: str) -> JsonResponse:
     return JsonResponse({"items": coin_page.marks(mint)})
 
 
+@changes_need("admin")
 def put_to_work(request: HttpRequest) -> HttpResponse:
     """The trained models, and the form that puts one to work."""
     chosen = pages.model_asked(request)
@@ -124,6 +129,7 @@ def put_to_work(request: HttpRequest) -> HttpResponse:
     return _put_to_work_page(request, form, chosen, FileForm())
 
 
+@changes_need("admin")
 @require_POST
 def import_file(request: HttpRequest) -> HttpResponse:
     """Store a model from a file; it is then chosen in the form that puts one to work."""

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.core.display import error_text
 from apps.core.errors import NotFoundError, PlatformError
 from apps.core.htmx import render_page
+from apps.core.tokens import changes_need
 from apps.predictions import champions, pages_champions, pages_life, retraining
 from apps.predictions.forms_champions import ChallengeForm, PlanForm
 from apps.predictions.models import ActiveModel
@@ -33,6 +34,7 @@ def drift(request: HttpRequest, active_id: int) -> HttpResponse:
     return render(request, "predictions/drift.html", {"drift": pages_life.drift_page(_active(active_id))})
 
 
+@changes_need("admin")
 def champion(request: HttpRequest, active_id: int) -> HttpResponse:
     """Champion and challenger, the gate, the history and the plan of a place."""
     place = _active(active_id)
@@ -56,12 +58,14 @@ def _posted(request: HttpRequest, action: str) -> Any:
     return request.POST if request.method == "POST" and request.POST.get("action") == action else None
 
 
+@changes_need("admin")
 @require_POST
 def retrain(request: HttpRequest, active_id: int) -> HttpResponse:
     """Train the champion's recipe on the newest data."""
     return _do(request, active_id, lambda place, who: retraining.retrain(place=place), _("The training is queued."))
 
 
+@changes_need("admin")
 @require_POST
 def promote(request: HttpRequest, active_id: int) -> HttpResponse:
     """Let the challenger take the place."""
@@ -69,6 +73,7 @@ def promote(request: HttpRequest, active_id: int) -> HttpResponse:
     return _do(request, active_id, lambda place, who: champions.promote(place=place, by=who), text)
 
 
+@changes_need("admin")
 @require_POST
 def roll_back(request: HttpRequest, active_id: int) -> HttpResponse:
     """Give the place back to its former model."""
@@ -76,6 +81,7 @@ def roll_back(request: HttpRequest, active_id: int) -> HttpResponse:
     return _do(request, active_id, lambda place, who: champions.roll_back(place=place, by=who), text)
 
 
+@changes_need("admin")
 @require_POST
 def challenge_end(request: HttpRequest, active_id: int) -> HttpResponse:
     """Send the challenger away."""

@@ -18,6 +18,7 @@ from apps.core import webhooks
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.core.models import WebhookEndpoint, WebhookMessage
+from apps.core.tokens import changes_need
 from apps.predictions import endpoints, webhook_pages
 from apps.predictions.webhook_forms import EndpointForm, SecretForm
 from apps.training.forms import saved
@@ -25,6 +26,7 @@ from apps.training.forms import saved
 REPLAY_DAYS = 30
 
 
+@changes_need("admin")
 @never_cache
 def endpoints_page(request: HttpRequest) -> HttpResponse:
     """Where webhooks go, and a form for one more; its secret is shown once, on the answer to it."""
@@ -37,6 +39,7 @@ def endpoints_page(request: HttpRequest) -> HttpResponse:
     return render(request, "predictions/webhooks.html", context)
 
 
+@changes_need("admin")
 def endpoint_page(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """One endpoint: state, log and settings."""
     endpoint = _get(endpoint_id)
@@ -61,6 +64,7 @@ def _endpoint(request: HttpRequest, endpoint: WebhookEndpoint, context: dict[str
 
 
 @never_cache
+@changes_need("admin")
 @require_POST
 def endpoint_secret(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """A new secret, shown on the answer and never again."""
@@ -73,6 +77,7 @@ def endpoint_secret(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     return _endpoint(request, endpoint, {"secret": shown, "secret_form": SecretForm() if shown else form})
 
 
+@changes_need("admin")
 @require_POST
 def endpoint_test(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """Send a test and show what was answered."""
@@ -85,6 +90,7 @@ def endpoint_test(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     return _endpoint(request, endpoint, {"test": webhook_pages.attempt_facts(attempt)})
 
 
+@changes_need("admin")
 @require_POST
 def endpoint_switch(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """On becomes off, off becomes on."""
@@ -96,6 +102,7 @@ def endpoint_switch(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     return redirect("predictions:webhook", endpoint_id)
 
 
+@changes_need("admin")
 @require_POST
 def endpoint_replay(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """Send again what was given up."""
@@ -110,6 +117,7 @@ def endpoint_replay(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     return redirect("predictions:webhook", endpoint_id)
 
 
+@changes_need("admin")
 @require_POST
 def endpoint_delete(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """Forget it with its log."""
@@ -129,6 +137,7 @@ def message_page(request: HttpRequest, message_id: int) -> HttpResponse:
     return render(request, "predictions/webhook_message.html", {"message": webhook_pages.message_facts(message)})
 
 
+@changes_need("admin")
 @require_POST
 def message_replay(request: HttpRequest, message_id: int) -> HttpResponse:
     """Send it again."""

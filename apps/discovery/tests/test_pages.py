@@ -37,7 +37,7 @@ Page = Callable[..., Any]
 @pytest.fixture
 def page(client: Client, db: None) -> Page:
     """Opens a page as a signed-in user: `page("overview")`, `page("coin", mint)`."""
-    client.force_login(get_user_model().objects.create_user("person"))
+    client.force_login(get_user_model().objects.create_user("person", is_staff=True))
     return lambda name, *args, **options: client.get(reverse(f"discovery:{name}", args=args), **options)
 
 
@@ -387,3 +387,10 @@ def test_the_chart_is_told_the_gaps_beside_its_candles(page: Page, market: str) 
     ]
     rows = page("coin", market).context["candles"].rows
     assert any(row.cells[0].pills for row in rows) and not all(row.cells[0].pills for row in rows)
+
+
+def test_only_staff_changes_phases_and_settings(client: Client, db: None) -> None:
+    client.force_login(get_user_model().objects.create_user("reader"))
+    for name in ("phases", "settings"):
+        address = reverse(f"discovery:{name}")
+        assert (client.post(address).status_code, client.get(address).status_code) == (403, 200)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import escape
 from pytest_django.plugin import DjangoDbBlocker
 
-from apps.predictions import pages_alerts, services, wording
+from apps.predictions import pages_alerts, services, urls, wording
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.scorer import Scorer
 from apps.predictions.tests.feed import Feed, at_work, mint_of, trained
@@ -25,7 +25,7 @@ MOST_QUERIES = 25
 @pytest.fixture
 def page(client, db):
     """Opens a page as a signed-in user: `page("overview")`, `page("model", 3)`."""
-    client.force_login(get_user_model().objects.create_user("person"))
+    client.force_login(get_user_model().objects.create_user("person", is_staff=True))
     return lambda name, *args, **options: client.get(reverse(f"predictions:{name}", args=args), **options)
 
 
@@ -204,3 +204,13 @@ def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, djang
     assert page("alert", scored.pk, alert.mint, us + 1).status_code == 404
     assert page("alert", scored.pk, alert.mint, 10**30).status_code == 404
     assert escape(first["title"]) in page("coin", alert.mint).content.decode()
+
+
+def test_only_staff_changes_anything(client, db):
+    client.force_login(get_user_model().objects.create_user("reader"))
+    found = {}
+    for pattern in urls.urlpatterns:
+        values = {name: 1 for name in pattern.pattern.converters}
+        found[pattern.name] = client.post(reverse(f"predictions:{pattern.name}", kwargs=values)).status_code
+    assert set(found.values()) == {403, 405}
+    assert [found[name] for name in ("model_switch", "promote", "import", "webhook_secret")] == [403] * 4
