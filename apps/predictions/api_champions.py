@@ -149,7 +149,7 @@ def model_life(request: HttpRequest, active_id: int) -> dict[str, Any]:
     """What the model keeps of its promise, over the last days."""
     place = _place(active_id)
     row = ModelDay.objects.filter(active_model_id=place.pk, model_id=place.model_id, day=None).first()
-    promise = living.promise_of(place.model.scores)
+    promise = living.promise_of(place.model.promising_scores())
     return {
         "active_model_id": place.pk,
         "model_id": place.model_id,

@@ -119,8 +119,9 @@ def _intervals(alerted: Alerted, resamples: int) -> tuple[list[float] | None, li
 
 
 def promise_of(scores: Mapping[str, Any]) -> Promise:
-    """The promise in a model's scores: of the test part, else of the validation part on which it chose itself."""
-    part = next((name for name in ("test", "validation") if scores.get(name)), "")
+    """The promise in a model's scores (`Model.promising_scores`): of the test part, else of a later test, else of the
+    validation part on which it chose itself."""
+    part = next((name for name in ("test", "later", "validation") if scores.get(name)), "")
     found = scores.get(part) or {}
     intervals = found.get("intervals") or {}
     return Promise(

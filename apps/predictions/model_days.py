@@ -68,7 +68,7 @@ def _is_final(held: Held, day: date, now: datetime) -> bool:
 def _life_write(held: Held, day: date | None, span: Span) -> int:
     place = ActiveModel.objects.get(pk=held.active_model_id)
     model = Model.objects.defer("artifact").get(pk=held.model_id)
-    promise = living.promise_of(model.scores)
+    promise = living.promise_of(model.promising_scores())
     try:
         life = _life_of(held, model, promise, day, span)
     except PlatformError as error:
@@ -120,7 +120,8 @@ def _life_show(place: ActiveModel, life: Life, promise: Promise, state: str) -> 
 # --- Reading -----------------------------------------------------------------------------------------------
 def states_stored(place: ActiveModel, row: ModelDay) -> dict[str, State]:
     """How each measure of a stored life stands beside the promise of the place's model."""
-    return states_of(place, place.model, Life(**row.life), living.promise_of(place.model.scores)) if row.life else {}
+    promise = living.promise_of(place.model.promising_scores())
+    return states_of(place, place.model, Life(**row.life), promise) if row.life else {}
 
 
 def drift_row(place: ActiveModel, day: date | None = None) -> ModelDay | None:

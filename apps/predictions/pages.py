@@ -106,7 +106,7 @@ def live_counts(scores: Sequence[Any] | None, alerts: Sequence[Any] | None) -> d
 
 def promised(model: Model) -> dict[str, str]:
     """What the model's own judgement promised: precision at its threshold, and the base rate a guess would reach."""
-    part, scores = training_pages.best_part(model.scores)
+    part, scores = training_pages.best_part(model.promising_scores())
     return {
         "promise_caution": str(cautions.of_part(part)) if scores else "",
         "promised": display.ratio_pct(scores.get("precision")),

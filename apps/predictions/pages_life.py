@@ -59,7 +59,7 @@ def notes(places: Iterable[ActiveModel]) -> dict[int, tuple[str, str]]:
 
 
 def _note(place: ActiveModel, row: ModelDay) -> str:
-    life, promise = Life(**row.life), living.promise_of(place.model.scores)
+    life, promise = Life(**row.life), living.promise_of(place.model.promising_scores())
     states = model_days.states_of(place, place.model, life, promise)
     parts = [_beside(name, life, promise) for name, state in states.items() if state == row.state]
     said = {
@@ -98,7 +98,7 @@ def life_page(place: ActiveModel) -> dict[str, Any]:
         ModelDay.objects.filter(active_model_id=place.pk, model_id=place.model_id, day__isnull=False)[:DAYS_SHOWN]
     )
     week = ModelDay.objects.filter(active_model_id=place.pk, model_id=place.model_id, day=None).first()
-    promise = living.promise_of(place.model.scores)
+    promise = living.promise_of(place.model.promising_scores())
     life = Life(**week.life) if week and week.life else None
     return {
         "id": place.pk,

@@ -138,7 +138,7 @@ def _coins(selection: Selection, counts: Counts) -> list[Coin]:
         else:
             chosen.append((mint, rows, queries.to_us(first)))
     if not chosen:
-        raise PlatformError("NO_DATA", _nothing(selection), **counts.as_json())
+        raise PlatformError("NO_DATA", _nothing(selection), counts=counts.as_json())
     return chosen
 
 

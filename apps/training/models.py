@@ -151,6 +151,15 @@ class Model(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def promising_scores(self) -> dict[str, Any]:
+        """Its scores by part for those who quote them: where it kept no test part, under `later` those of its largest
+        test on what came after its data."""
+        if self.scores.get("test"):
+            return self.scores
+        after = self.test_results.filter(overlaps_training=False, test_from__gte=self.train_to)
+        later = after.order_by("-rows", "-pk").values_list("scores", flat=True).first()
+        return {**self.scores, "later": later} if later else self.scores
+
 
 class Trial(models.Model):
     """One fit of a study (a TUNE job). The rows are the study: a restarted job goes on from them."""

@@ -33,7 +33,11 @@ TYPES: dict[str, Title] = {
     Job.Type.TUNE: gettext_lazy("Study"),
     Job.Type.BACKTEST: gettext_lazy("Backtest"),
 }
-PARTS: dict[str, Title] = {"test": gettext_lazy("Test"), "validation": gettext_lazy("Validation")}
+PARTS: dict[str, Title] = {
+    "test": gettext_lazy("Test"),
+    "later": gettext_lazy("Later test"),
+    "validation": gettext_lazy("Validation"),
+}
 OPEN = (Job.Status.PENDING, Job.Status.RUNNING)
 # Messages that only repeat the status.
 ENDED = {str(status.label) for status in Job.Status} | {"waiting", "cancelled"}
@@ -56,7 +60,7 @@ def model_row(model: Model) -> dict[str, Any]:
     one (`Models.light`), else of the validation part."""
     known = model.brief if hasattr(model, "brief") else model.scores
     later = getattr(model, "later", None)
-    part, scores = best_part({"test": later, **known} if later else known)
+    part, scores = best_part({"later": later, **known} if later else known)
     return {
         "id": model.pk,
         "name": model.name,
@@ -73,8 +77,9 @@ def model_row(model: Model) -> dict[str, Any]:
 
 
 def best_part(scores: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The scores worth quoting: of the test part where there is one, else of the validation part."""
-    part = "test" if "test" in scores else "validation"
+    """The scores worth quoting: of the test part where there is one, else of a later test (`Model.promising_scores`),
+    else of the validation part."""
+    part = next((name for name in ("test", "later") if scores.get(name)), "validation")
     return part, scores.get(part, {})
 
 

@@ -16,6 +16,7 @@ import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from apps.core.clock import database_now
 from apps.training import services
 from apps.training.models import Job
 
@@ -58,7 +59,7 @@ class Report:
         if time.monotonic() - self._shown < SHOW_SECONDS:
             return
         self._shown = time.monotonic()
-        ours, cancelled = services.job_beat(job=self.job, now=timezone.now())
+        ours, cancelled = services.job_beat(job=self.job, now=database_now())
         if cancelled or not ours:
             self.stopped.set()
             raise JobStopped
@@ -94,7 +95,7 @@ class Report:
         if row is not None and row != (Job.Status.RUNNING, self.job.worker, False):
             return True
         if beat:
-            services.job_beat(job=self.job, now=timezone.now())
+            services.job_beat(job=self.job, now=database_now())
         return False
 
     def _stop(self) -> None:

@@ -132,7 +132,7 @@ _ALL_LEFT_OUT = {
 def known(data: Dataset) -> Dataset:
     """The dataset, unless it is empty: then NO_KNOWN_ROWS, with what took most of the rows."""
     if not len(data):
-        raise PlatformError("NO_KNOWN_ROWS", _all_left_out(data.counts), **data.counts.as_json())
+        raise PlatformError("NO_KNOWN_ROWS", _all_left_out(data.counts), counts=data.counts.as_json())
     return data
 
 

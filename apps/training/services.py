@@ -160,12 +160,14 @@ def job_finish(
     result: dict[str, Any] | None = None,
     error: PlatformError | None = None,
 ) -> bool:
-    """End a running job; False (and no change) where it is no longer this worker's."""
+    """End a running job; False (and no change) where it is no longer this worker's. The rows that an error
+    counted stay as its result."""
     fields: dict[str, Any] = {"status": status, "finished_at": now, "result": result, "message": status.label}
     if status == Job.Status.COMPLETED:
         fields["progress"] = 1.0
     if error is not None:
         fields |= {"error_code": error.code, "error": error.message, "message": error.message[:200]}
+        fields["result"] = {"counts": error.details["counts"]} if "counts" in error.details else None
     if _owned(job).update(**fields) != 1:
         return False
     _trials_break_off(job)

@@ -63,6 +63,7 @@ def test_nothing_judged_is_unknown_and_never_zero() -> None:
 def test_the_promise_is_the_test_part_and_only_without_one_the_validation() -> None:
     part = {"threshold": 0.7, "precision": 0.4, "expected_value": 0.02, "intervals": {"precision": [0.3, 0.5]}}
     assert living.promise_of({"validation": {}, "test": part}).part == "test"
+    assert living.promise_of({"validation": {}, "later": part}).part == "later"
     alone = living.promise_of({"validation": part})
     assert (alone.part, alone.threshold, alone.intervals["expected_value"]) == ("validation", 0.7, None)
     assert living.promise_of({}).part == ""

@@ -82,6 +82,20 @@ def test_a_model_without_a_test_is_not_judged() -> None:
     assert ModelDay.objects.get().state == "not_promised"
 
 
+@pytest.mark.parametrize(("later", "overlaps", "state"), [(1, False, "below"), (-1, False, ""), (1, True, "")])
+def test_a_model_without_a_test_part_is_held_to_what_a_later_test_found(later: int, overlaps: bool, state: str) -> None:
+    Feed().run_to(600)
+    place = place_with({"validation": {**TEST, "precision": None, "expected_value": None}})
+    alerts(place, [-0.5] * 60, 60)
+    start = place.model.train_to + timedelta(seconds=later)
+    place.model.test_results.create(
+        test_from=start, test_to=start + timedelta(hours=1), overlaps_training=overlaps,
+        rows=10, rows_unknown=0, coins=5, scores=TEST,
+    )  # fmt: skip
+    model_days.lives_update()
+    assert ModelDay.objects.get().state == (state or "not_promised")
+
+
 def scored_market(seconds: int = 300) -> ActiveModel:
     """A real model that scored some coins; nothing is late."""
     feed = Feed()

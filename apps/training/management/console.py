@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from apps.core.clock import database_now
 from apps.core.commands import FAILED, WRONG_USE, CommandStoppedError
 from apps.core.errors import PlatformError
 from apps.training import runner, services
@@ -26,7 +27,7 @@ def job_here(ask: Callable[[], Job]) -> Job:
     try:
         with transaction.atomic():
             job = ask()
-            services.job_take(job=job, worker=f"{socket.gethostname()}:{os.getpid()}:command", now=timezone.now())
+            services.job_take(job=job, worker=f"{socket.gethostname()}:{os.getpid()}:command", now=database_now())
     except PlatformError as error:
         raise stopped(error, status=WRONG_USE) from None
     try:

@@ -149,19 +149,27 @@ def test_models_with_different_questions_are_not_compared(filled, make_recipe):
 
 
 @pytest.mark.parametrize(
-    ("parts", "code", "advice"),
+    ("parts", "code", "advice", "counted"),
     [
-        ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES", "an easier target"),
-        ({"data": {"phases": [3]}}, "NO_DATA", "another time range"),
-        ({"label": {"change_pct": 10, "horizon_seconds": 7200}}, "NO_KNOWN_ROWS", "a shorter horizon"),
-        ({"data": {"phases": [1], "min_trades": 100_000}}, "NO_KNOWN_ROWS", "loosen them"),
+        ({"label": {"change_pct": 9000, "horizon_seconds": 60}}, "NOT_ENOUGH_POSITIVES", "an easier target", ""),
+        ({"data": {"phases": [3]}}, "NO_DATA", "another time range", "rows_found"),
+        (
+            {"label": {"change_pct": 10, "horizon_seconds": 7200}},
+            "NO_KNOWN_ROWS",
+            "a shorter horizon",
+            "rows_unknown_data_end",
+        ),
+        ({"data": {"phases": [1], "min_trades": 100_000}}, "NO_KNOWN_ROWS", "loosen them", "rows_found"),
     ],
 )
-def test_what_cannot_be_trained_fails_with_a_code(filled, make_recipe, parts, code, advice):
+def test_what_cannot_be_trained_fails_with_a_code_and_what_it_counted(
+    filled, make_recipe, parts, code, advice, counted
+):
     services.train_request(recipe=make_recipe(**parts))
     job = run_next()
     assert (job.status, job.error_code) == (Job.Status.FAILED, code)
     assert advice in job.error and Model.objects.count() == 0
+    assert counted in job.result["counts"] if counted else job.result is None
 
 
 def test_a_name_is_given_once(filled, make_recipe):
