@@ -229,7 +229,7 @@ class Pipeline:
             if at_us > tracker.now_us:
                 self.advance(at_us)
             coin = tracker.quiet_coin(mint)
-            if coin is None or token <= curve.TOKENS_AT_COMPLETION or off or not seq % CANARY_EVERY:
+            if coin is None or token <= curve.TOKENS_AT_COMPLETION or off:
                 trade = Trade(mint, is_buy, lamports, tokens, price, sol, token, trader, signature, "pump", True)
                 self._take_frame(Parsed(trade, _ODDITIES[rounded, off]), seq, block)
                 continue
@@ -238,6 +238,8 @@ class Pipeline:
             meter.trades += 1
             if rounded:
                 self._note("float_artefact", seq, block)
+            if not seq % CANARY_EVERY:
+                self._judge(Trade(mint, is_buy, lamports, tokens, price, sol, token, trader, signature, "pump", True))
             side, now_us = "buy" if is_buy else "sell", tracker.now_us
             key = signed_key(f"{signature} {mint} {trader} {side} {tokens}")
             if is_double(key, now_us):
