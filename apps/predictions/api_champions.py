@@ -153,8 +153,8 @@ def model_life(request: HttpRequest, active_id: int) -> dict[str, Any]:
     return {
         "active_model_id": place.pk,
         "model_id": place.model_id,
-        "state": row.state if row else "",
-        "states": model_days.states_stored(place, row) if row else {},
+        "state": model_days.state_stored(place, row),
+        "states": model_days.states_stored(place, row),
         "days": living.SPAN_DAYS,
         "promised": _promised(promise),
         "live": row.life if row else None,

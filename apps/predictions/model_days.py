@@ -43,17 +43,24 @@ def span_of(day: date) -> Span:
 
 # --- What is kept ----------------------------------------------------------------------------------------
 def lives_update() -> int:
-    """Count again what today's and yesterday's judged scores say, and how each model at work stands; how many rows."""
+    """Count again what today's and yesterday's judged scores say, and how each model stands that is at work or of which
+    an outcome is still waited for; how many rows."""
     now = queries.feed_time()
     if now is None:
         return 0
     today, written = now.astimezone(UTC).date(), 0
-    for day in (today - DAY, today):
-        for held in evidence.held_between(span_of(day)):
-            if not _is_final(held, day, now):
-                written += _life_write(held, day, span_of(day))
-    for place in ActiveModel.objects.filter(is_active=True).order_by("pk"):
-        written += _life_write(Held.of(place), None, (now - SPAN, now))
+    open_days = [
+        (held, day)
+        for day in (today - DAY, today)
+        for held in evidence.held_between(span_of(day))
+        if not _is_final(held, day, now)
+    ]
+    for held, day in open_days:
+        written += _life_write(held, day, span_of(day))
+    still_judged = {held for held, _day in open_days}
+    for place in ActiveModel.objects.order_by("pk"):
+        if place.is_active or Held.of(place) in still_judged:
+            written += _life_write(Held.of(place), None, (now - SPAN, now))
     return written
 
 
@@ -118,10 +125,17 @@ def _life_show(place: ActiveModel, life: Life, promise: Promise, state: str) -> 
 
 
 # --- Reading -----------------------------------------------------------------------------------------------
-def states_stored(place: ActiveModel, row: ModelDay) -> dict[str, State]:
-    """How each measure of a stored life stands beside the promise of the place's model."""
+def states_stored(place: ActiveModel, row: ModelDay | None) -> dict[str, State]:
+    """How each measure of a stored life stands beside the promise of the place's model, by the place's settings now."""
+    if row is None or not row.life:
+        return {}
     promise = living.promise_of(place.model.promising_scores())
-    return states_of(place, place.model, Life(**row.life), promise) if row.life else {}
+    return states_of(place, place.model, Life(**row.life), promise)
+
+
+def state_stored(place: ActiveModel, row: ModelDay | None) -> State:
+    """The same for the model as a whole."""
+    return living.worst(list(states_stored(place, row).values()))
 
 
 def drift_row(place: ActiveModel, day: date | None = None) -> ModelDay | None:

@@ -16,7 +16,7 @@ from apps.core.svg import Axes, Line, Span, curves, spans
 from apps.core.tables import NUMBER, WIDE_NUMBER, Cell, Column, Row, Table, Text
 from apps.predictions import champions, drift, evidence, living, model_days
 from apps.predictions.evidence import Held
-from apps.predictions.living import Life, Promise
+from apps.predictions.living import Life, Promise, State
 from apps.predictions.models import ActiveModel, ModelDay
 from apps.training.plots import calibration_of
 
@@ -53,20 +53,21 @@ def notes(places: Iterable[ActiveModel]) -> dict[int, tuple[str, str]]:
     found = {}
     for row in rows:
         place = held[row.active_model_id]
-        if row.model_id == place.model_id and row.state in ("below", "above"):
-            found[place.pk] = ("bad" if row.state == "below" else "warn-edge", _note(place, row))
+        states = model_days.states_stored(place, row) if row.model_id == place.model_id else {}
+        state = living.worst(list(states.values()))
+        if state in ("below", "above"):
+            found[place.pk] = ("bad" if state == "below" else "warn-edge", _note(place, row, states, state))
     return found
 
 
-def _note(place: ActiveModel, row: ModelDay) -> str:
+def _note(place: ActiveModel, row: ModelDay, states: Mapping[str, State], worst: State) -> str:
     life, promise = Life(**row.life), living.promise_of(place.model.promising_scores())
-    states = model_days.states_of(place, place.model, life, promise)
-    parts = [_beside(name, life, promise) for name, state in states.items() if state == row.state]
+    parts = [_beside(name, life, promise) for name, state in states.items() if state == worst]
     said = {
         "below": _("This model lives below its backtest: %(what)s. Do not rely on it before you know why."),
         "above": _("This model lives above its backtest: %(what)s. Its promise says too little of this market."),
     }
-    return said[row.state] % {"what": "; ".join(parts)}
+    return said[worst] % {"what": "; ".join(parts)}
 
 
 def _beside(name: str, life: Life, promise: Promise) -> str:
@@ -106,7 +107,7 @@ def life_page(place: ActiveModel) -> dict[str, Any]:
         "model": place.model,
         "is_shadow": place.shadow_of_id is not None,
         "note": notes([place]).get(place.pk),
-        "state": STATES[week.state if week else ""],
+        "state": STATES[model_days.state_stored(place, week)],
         "span": living.SPAN_DAYS,
         "part": promise.part,
         "tiles": _tiles(life, promise),

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.predictions import champions, model_days, services
-from apps.predictions.models import AlertEvaluation, ChampionEvent, ModelDay, Prediction, RetrainingPlan
+from apps.predictions.models import ActiveModel, AlertEvaluation, ChampionEvent, ModelDay, Prediction, RetrainingPlan
 from apps.predictions.tests.feed import START, Feed, at, mint_of
 from apps.predictions.tests.matches import Match, fresh, plain_model, values
 from apps.predictions.tests.matches import match as match
@@ -170,6 +170,14 @@ def test_the_api_tells_life_days_and_drift(staff: Client, below: Match) -> None:
         ("score", "none"), ("wild", "much"), ("calm", "none"),
     ]  # fmt: skip
     assert api(staff, "get", "drift?day=2020-01-01", below.place.pk)[1]["count"] == 0
+
+
+def test_who_sets_a_model_otherwise_than_it_was_tested_reads_so_at_once(staff: Client, below: Match) -> None:
+    assert "lives below its backtest" in text(staff, "life", below.place.pk)
+    ActiveModel.objects.filter(pk=below.place.pk).update(threshold=0.99)
+    page = text(staff, "life", below.place.pk)
+    assert "lives below its backtest" not in page and "not comparable" in page
+    assert api(staff, "get", "life", below.place.pk)[1]["state"] == "not_comparable"
 
 
 def test_the_api_challenges_promotes_and_rolls_back(staff: Client, match: Match) -> None:

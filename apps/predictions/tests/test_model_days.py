@@ -60,6 +60,14 @@ def test_a_model_that_lives_off_its_backtest_is_told(value: float, failed: int, 
     assert OFF_BACKTEST.labels(place.pk)._value.get() == (state == "below")
 
 
+def test_what_is_still_judged_of_a_stopped_model_counts_for_its_last_days_too() -> None:
+    place = scored_market()
+    ActiveModel.objects.update(is_active=False)
+    assert model_days.lives_update() == 2
+    day, span = ModelDay.objects.get(day=START.date()), ModelDay.objects.get(day=None)
+    assert (span.active_model_id, span.life["scores"]) == (place.pk, day.life["scores"])
+
+
 @pytest.mark.parametrize(
     ("fields", "state"),
     [
