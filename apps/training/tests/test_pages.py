@@ -115,7 +115,7 @@ def test_a_model_without_a_test_part_is_listed_with_the_figures_of_a_later_test(
         Model.objects.filter(pk=model.pk).update(scores={"validation": model.scores["validation"]})
     rows = {row["name"]: row for row in page("overview").context["page"].items}
     assert rows["second"]["caution"] and str(rows["second"]["part"]) == "Validation"
-    assert not rows["first"]["caution"] and str(rows["first"]["part"]) == "Test"
+    assert not rows["first"]["caution"] and str(rows["first"]["part"]) == "Later test"
     assert rows["first"]["sample_rows"] == f"{judged.test_results.get().rows:,}"
     judged.test_results.update(overlaps_training=True)
     assert {row["name"] for row in page("overview").context["page"].items if row["caution"]} == {"first", "second"}
