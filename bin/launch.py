@@ -28,6 +28,7 @@ from honcho.environ import parse_procfile
 ROOT = Path(__file__).resolve().parent.parent
 STARTED = time.monotonic() - float(os.environ.pop("LAUNCH_SECONDS", "0"))
 STOP_SECONDS = 20
+GONE_SECONDS = 5
 WRONG_SETTINGS = 78
 LOG_BYTES, LOG_FILES = 20_000_000, 3
 LOUD = re.compile(
@@ -202,7 +203,8 @@ class Manager(honcho.manager.Manager):
 
 
 def stop_left_behind(pids: Path) -> None:
-    """End the process groups of an earlier start of this clone that was killed itself."""
+    """End the process groups of an earlier start of this clone that was killed itself: they hold its ports."""
+    ended = []
     for pid in pids.read_text().split() if pids.exists() else []:
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
@@ -211,7 +213,20 @@ def stop_left_behind(pids: Path) -> None:
         if f"{ROOT}/bin/keep" in command:
             say(f"      stopping a process that an earlier start left behind ({pid})")
             os.killpg(int(pid), signal.SIGKILL)
+            ended.append(int(pid))
+    patience = time.monotonic() + GONE_SECONDS
+    while any(map(group_alive, ended)) and time.monotonic() < patience:
+        time.sleep(0.05)
     pids.unlink(missing_ok=True)
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process of this group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def commands(mode: str) -> dict[str, str]:
@@ -228,7 +243,6 @@ def run(mode: str, runtime: Path) -> int:
     prometheus = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or runtime / "prom")
     shutil.rmtree(prometheus, ignore_errors=True)
     prometheus.mkdir(parents=True)
-    stop_left_behind(runtime / "processes")
     os.environ["STARTED_AT"] = str(time.time() - (time.monotonic() - STARTED))
     multiprocessing.set_start_method("fork")  # honcho's processes cannot be pickled
     manager = Manager(Printer(runtime / "log", sys.stderr, bool(os.environ.get("VERBOSE"))), runtime / "processes")
@@ -246,6 +260,7 @@ def main(mode: str) -> int:
     runtime = read_settings()
     if mode == "demo":
         os.environ["DEMO"] = "true"
+    stop_left_behind(runtime / "processes")
     step(4, "Database")
     migrate()
     first_user(mode)

@@ -174,6 +174,20 @@ def test_taken_port_of_the_user_ends_the_start_with_a_sentence(tmp_path, taken_p
     assert f"PORT is set to {taken_port}" in capsys.readouterr().err
 
 
+def test_what_a_killed_start_left_behind_gives_its_port_back(tmp_path, capsys):
+    listens = "import socket, sys, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
+    program = f"{listens}; sys.stdout.flush(); time.sleep(60)"
+    script = f'setsid "{ROOT}/bin/keep" web "{sys.executable}" -c "$0" & echo $!'
+    with subprocess.Popen(["sh", "-c", script, program], stdout=subprocess.PIPE, text=True) as started:
+        pid, port = (int(started.stdout.readline()) for _ in range(2))
+        (tmp_path / "processes").write_text(f"{pid}\n999999")
+        assert not launch.port_free("127.0.0.1", port)
+        launch.stop_left_behind(tmp_path / "processes")
+    assert launch.port_free("127.0.0.1", port)
+    assert f"left behind ({pid})" in capsys.readouterr().err
+    assert not (tmp_path / "processes").exists()
+
+
 def test_every_process_of_the_procfile_is_kept_running():
     procfile = [line.split(":")[0] for line in (ROOT / "Procfile").read_text().splitlines()]
     assert list(launch.commands("live")) == [*procfile, "announce"]
