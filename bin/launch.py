@@ -199,25 +199,33 @@ class Manager(honcho.manager.Manager):
     def _system_print(self, data: str) -> None:
         super()._system_print(data)
         known = [str(process["pid"]) for process in self._processes.values() if "pid" in process]
-        self.pids.write_text("\n".join(known))
+        readers = [str(process["process"].pid) for process in self._processes.values() if "process" in process]
+        self.pids.write_text("\n".join(known + readers))
 
 
 def stop_left_behind(pids: Path) -> None:
-    """End the process groups of an earlier start of this clone that was killed itself: they hold its ports."""
-    ended = []
-    for pid in pids.read_text().split() if pids.exists() else []:
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
-        except OSError:
-            continue
-        if f"{ROOT}/bin/keep" in command:
-            say(f"      stopping a process that an earlier start left behind ({pid})")
-            os.killpg(int(pid), signal.SIGKILL)
-            ended.append(int(pid))
+    """End what an earlier start of this clone left behind when it was killed, and what holds its ports: the process
+    groups of what is kept running, then those who read their output."""
+    found = [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
+    groups = [pid for pid in found if f"{ROOT}/bin/keep" in command_of(pid)]
+    for pid in groups:
+        say(f"      stopping a process that an earlier start left behind ({pid})")
+        os.killpg(pid, signal.SIGKILL)
+    for pid in found:
+        if "bin/launch.py" in command_of(pid) and Path(f"/proc/{pid}/cwd").resolve() == ROOT:
+            os.kill(pid, signal.SIGKILL)
     patience = time.monotonic() + GONE_SECONDS
-    while any(map(group_alive, ended)) and time.monotonic() < patience:
+    while any(map(group_alive, groups)) and time.monotonic() < patience:
         time.sleep(0.05)
     pids.unlink(missing_ok=True)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def group_alive(group: int) -> bool:

@@ -188,6 +188,18 @@ def test_what_a_killed_start_left_behind_gives_its_port_back(tmp_path, capsys):
     assert not (tmp_path / "processes").exists()
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_who_read_the_output_of_a_killed_start_ends_too(tmp_path, is_ours):
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "bin/launch.py", "demo"]
+    with subprocess.Popen(command, cwd=ROOT if is_ours else tmp_path) as reader:
+        (tmp_path / "processes").write_text(str(reader.pid))
+        launch.stop_left_behind(tmp_path / "processes")
+        try:
+            assert reader.wait(5) == -signal.SIGKILL if is_ours else reader.poll() is None
+        finally:
+            reader.kill()
+
+
 def test_every_process_of_the_procfile_is_kept_running():
     procfile = [line.split(":")[0] for line in (ROOT / "Procfile").read_text().splitlines()]
     assert list(launch.commands("live")) == [*procfile, "announce"]
