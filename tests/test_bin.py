@@ -190,8 +190,9 @@ def test_what_a_killed_start_left_behind_gives_its_port_back(tmp_path, capsys):
 
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_who_read_the_output_of_a_killed_start_ends_too(tmp_path, is_ours):
-    command = [sys.executable, "-c", "import time; time.sleep(60)", "bin/launch.py", "demo"]
-    with subprocess.Popen(command, cwd=ROOT if is_ours else tmp_path) as reader:
+    command = [sys.executable, "-uc", "import time; print(); time.sleep(60)", "bin/launch.py", "demo"]
+    with subprocess.Popen(command, cwd=ROOT if is_ours else tmp_path, stdout=subprocess.PIPE) as reader:
+        reader.stdout.readline()  # before it runs, its command line may not be there yet
         (tmp_path / "processes").write_text(str(reader.pid))
         launch.stop_left_behind(tmp_path / "processes")
         try:
