@@ -1,16 +1,25 @@
 """Admin of predictions: settings of models at work; scores, alerts and deliveries are only looked at."""
 
+import json
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from pydantic import StrictInt, TypeAdapter, ValidationError
 
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.display import error_text
 from apps.core.errors import PlatformError
 from apps.predictions import champions, services, webhooks
 from apps.predictions.models import ActiveModel, ScorerState
+
+SHAPES: dict[str, tuple[TypeAdapter[Any], Any]] = {
+    "phases": (TypeAdapter(list[StrictInt]), [1, 2]),
+    "whitelist": (TypeAdapter(list[str]), ["mint"]),
+    "max_log_entries": (TypeAdapter(dict[str, StrictInt]), {"negative": 10}),
+}
 
 
 class ActiveModelForm(forms.ModelForm):
@@ -40,13 +49,26 @@ class ActiveModelForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
+        for name, (shape, example) in SHAPES.items():
+            try:
+                cleaned[name] = shape.validate_python(cleaned.get(name) or type(example)())
+            except ValidationError:
+                self.add_error(name, _("Write it as JSON such as %(example)s.") % {"example": json.dumps(example)})
+        if self.errors:
+            return cleaned
         try:
-            services.model_check(active=ActiveModel(pk=self.instance.pk, **cleaned))
+            changed = changes(cleaned, self.initial) if self.instance.pk else None
+            services.model_check(active=ActiveModel(pk=self.instance.pk, **cleaned), changed=changed)
             if url := cleaned.get("webhook_url"):
                 webhooks.url_check(url)
         except PlatformError as error:
             raise forms.ValidationError(error_text(error.message), code=error.code) from error
         return cleaned
+
+
+def changes(cleaned: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
+    """What is other than it was when the form was shown; a form takes a list that was emptied for unchanged."""
+    return {name: value for name, value in cleaned.items() if value != initial.get(name)}
 
 
 @admin.register(ActiveModel)
@@ -60,6 +82,15 @@ class ActiveModelAdmin(admin.ModelAdmin):
     def get_queryset(self, request: Any) -> QuerySet[ActiveModel]:
         """Without shadows: they follow the model they challenge."""
         return super().get_queryset(request).filter(shadow_of=None)
+
+    def get_readonly_fields(self, request: Any, obj: ActiveModel | None = None) -> list[str]:
+        """The trained model of a place changes by a challenge alone."""
+        return ["model"] if obj else []
+
+    def save_model(self, request: Any, obj: ActiveModel, form: ActiveModelForm, change: bool) -> None:
+        """As everywhere else: the scorer hears of it and a shadow follows."""
+        fields = changes(form.cleaned_data, form.initial) if change else form.cleaned_data
+        services.model_configure(active=obj, fields=fields)
 
     def delete_model(self, request: Any, obj: ActiveModel) -> None:
         champions.place_delete(place=obj, by=request.user.get_username())

@@ -173,10 +173,12 @@ def place_delete(*, place: ActiveModel, by: str = "") -> None:
     place = _locked(place)
     if place.is_active:
         raise ConflictError("MODEL_IS_ACTIVE", "Deactivate the model before you delete it.")
+    shadow = shadow_of(place)
     if challenge_open(place):
         challenge_end(place=place, note="deleted", by=by)
-    elif shadow := shadow_of(place):
+    elif shadow:
         _shadow_rest(shadow)
+    _event(place, Kind.DELETED, by=by, figures={"shadow_id": shadow.pk} if shadow else None)
     place.delete()
     services.scorer_notify()
 
@@ -347,7 +349,7 @@ def _event(
     place: ActiveModel,
     kind: ChampionEvent.Kind,
     *,
-    challenger: Model,
+    challenger: Model | None = None,
     champion: Model | None = None,
     by: str = "",
     note: str = "",
@@ -357,8 +359,8 @@ def _event(
     champion = champion or place.model
     return ChampionEvent.objects.create(
         active_model_id=place.pk, kind=kind, at=now_of_market(), champion=champion, challenger=challenger,
-        champion_name=champion.name, challenger_name=challenger.name, verdict=verdict, figures=figures or {}, by=by,
-        note=note,
+        champion_name=champion.name, challenger_name=challenger.name if challenger else "", verdict=verdict,
+        figures=figures or {}, by=by, note=note,
     )  # fmt: skip
 
 

@@ -178,7 +178,7 @@ class RetrainingPlan(models.Model):
 
 
 class ChampionEvent(models.Model):
-    """The history of a place at work: challenges, looks of the gate, promotions, ways back. Append-only."""
+    """The history of a place at work: challenges, looks of the gate, promotions, ways back, its end. Append-only."""
 
     class Kind(models.TextChoices):
         CHALLENGED = "challenged"
@@ -186,6 +186,7 @@ class ChampionEvent(models.Model):
         PROMOTED = "promoted"
         ROLLED_BACK = "rolled_back"
         ENDED = "ended"
+        DELETED = "deleted"
 
     active_model_id = models.BigIntegerField()
     kind = models.CharField(max_length=12, choices=Kind)

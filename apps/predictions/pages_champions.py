@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, Text]] = {
     "promoted": ("good", gettext_lazy("promotion")),
     "rolled_back": ("bad", gettext_lazy("rolled back")),
     "ended": ("", gettext_lazy("challenge ended")),
+    "deleted": ("", gettext_lazy("taken out of the list")),
 }
 VERDICTS: dict[str, tuple[str, Text]] = {
     "": ("", ""),

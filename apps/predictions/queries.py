@@ -55,18 +55,17 @@ def shadow_ids() -> set[int]:
 
 
 RECIPES_OF_DELETED = """
-    SELECT DISTINCT ON (a.active_model_id) a.active_model_id, m.recipe::text
-    FROM alert_evaluations a
-    JOIN predictions p ON p.active_model_id = a.active_model_id AND p.mint = a.mint AND p.as_of = a.as_of
-    JOIN ml_models m ON m.id = p.model_id
-    WHERE a.status = 'pending' AND NOT EXISTS (SELECT FROM active_models w WHERE w.id = a.active_model_id)
-    ORDER BY a.active_model_id"""
+    SELECT DISTINCT ON (place.id) place.id, m.recipe::text
+    FROM champion_events e JOIN ml_models m ON m.id = e.champion_id
+    CROSS JOIN LATERAL (VALUES (e.active_model_id), ((e.figures->>'shadow_id')::bigint)) AS place(id)
+    WHERE e.kind = 'deleted' AND e.at > %s AND place.id IS NOT NULL
+    ORDER BY place.id"""
 
 
-def recipes_of_deleted() -> list[tuple[int, dict[str, Any]]]:
-    """Id and recipe of each model that is no longer at work but has alerts that wait for their outcome."""
+def recipes_of_deleted(since: datetime) -> list[tuple[int, dict[str, Any]]]:
+    """Id and recipe of each model taken from work since then, and of its shadow, which was asked the same."""
     with connection.cursor() as cursor:
-        cursor.execute(RECIPES_OF_DELETED)
+        cursor.execute(RECIPES_OF_DELETED, (since,))
         return [(pk, json.loads(recipe)) for pk, recipe in cursor.fetchall()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ JUDGE_AGAIN = timedelta(minutes=15)
 JUDGE_BACK = timedelta(days=2)
 HOPELESS_AFTER = timedelta(minutes=10)
 EXPIRE_AFTER = timedelta(days=1)
+DELETED_BACK = JUDGE_BACK + EXPIRE_AFTER  # longer than the longest horizon
 MOST_LISTED = 10_000
 MOST_LOGGED = 10**9
 # What a challenger in the shadow has in common with the model it challenges.
@@ -93,7 +94,7 @@ def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
             setattr(active, name, value)
         if active.is_active:
             _trained_hold(active)
-        model_check(active=active)
+        model_check(active=active, changed=fields if active.pk else None)
         _save(active, list(fields) if active.pk else None)  # its model may change meanwhile (champions)
         followed = {name: getattr(active, name) for name in FOLLOWED}
         ActiveModel.objects.filter(shadow_of=active).update(**followed)
@@ -150,15 +151,18 @@ def _tell_pages() -> None:
     live.publish("dashboard")
 
 
-def model_check(*, active: ActiveModel) -> None:
-    """Raise PlatformError where settings cannot be as they are."""
+def model_check(*, active: ActiveModel, changed: Collection[str] | None = None) -> None:
+    """Raise PlatformError where settings cannot be as they are; of those that lean on something else (a phase, a
+    setting) only where they are among the `changed` ones: what was taken away under a model must not keep it from
+    being stopped."""
     if not active.custom_name or len(active.custom_name) > 100:
         raise PlatformError("NAME_MISSING", "Give the model a name of 1 to 100 characters.")
     if ActiveModel.objects.filter(custom_name=active.custom_name).exclude(pk=active.pk).exists():
         raise _name_taken(active)
     if not 0 <= active.threshold <= 1:
         raise PlatformError("THRESHOLD_OUT_OF_RANGE", "The threshold is a probability between 0 and 1.")
-    if unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True)):
+    told = {"phases", "webhook_url", "webhook_enabled"} if changed is None else set(changed)
+    if "phases" in told and (unknown := set(active.phases) - set(Phase.objects.values_list("id", flat=True))):
         raise PlatformError(
             "PHASE_UNKNOWN", worded("There is no phase %(unknown)s: see GET find/phases.", unknown=sorted(unknown)[0])
         )
@@ -182,7 +186,7 @@ def model_check(*, active: ActiveModel) -> None:
             "LIMIT_OUT_OF_RANGE",
             worded("Keep between 0 (no limit) and %(most_logged)s scores of a tag.", most_logged=f"{MOST_LOGGED:,}"),
         )
-    if active.webhook_enabled and not webhooks.url_of(active):
+    if told & {"webhook_url", "webhook_enabled"} and active.webhook_enabled and not webhooks.url_of(active):
         raise PlatformError("WEBHOOK_URL_MISSING", "Give the address to send to, or set N8N_SERVER_WEBHOOK_URL.")
 
 
@@ -280,7 +284,7 @@ def outcomes_judge(*, limit: int = JUDGE_ROWS) -> Judged:
 
 
 def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[str], list[int]]:
-    targets = model_targets()
+    targets = model_targets(now)
     if not targets:
         return 0, 0, [], []
     judged_to = ScorerState.objects.filter(pk=1).values_list("judged_to", flat=True).first()
@@ -298,10 +302,10 @@ def _judge(now: datetime, until: datetime, limit: int) -> tuple[int, int, list[s
     )
 
 
-def model_targets() -> list[Target]:
-    """What each model at work is measured by, also a stopped one, and a deleted one while alerts of it are pending."""
+def model_targets(now: datetime) -> list[Target]:
+    """What each model at work is measured by, also a stopped one, and a deleted one while an outcome of it may come."""
     found = dict(ActiveModel.objects.values_list("id", "model__recipe"))
-    found |= dict(queries.recipes_of_deleted())
+    found |= dict(queries.recipes_of_deleted(now - DELETED_BACK))
     return [target_of(pk, Label.model_validate(found[pk]["label"]).rule()) for pk in sorted(found)]
 
 

@@ -245,8 +245,9 @@ def test_who_deletes_a_champion_ends_its_challenge(match: Match) -> None:
     services.model_deactivate(active=match.place)
     champions.place_delete(place=match.place, by="ann")
     assert not ActiveModel.objects.exists()
-    ended = ChampionEvent.objects.order_by("id").last()
-    assert (ended.kind, ended.note, ended.by, ended.active_model_id) == (Kind.ENDED, "deleted", "ann", match.place.pk)
+    ended, deleted = ChampionEvent.objects.filter(active_model_id=match.place.pk).order_by("id").reverse()[:2][::-1]
+    assert (ended.kind, ended.note, ended.by) == (Kind.ENDED, "deleted", "ann")
+    assert (deleted.kind, deleted.by, deleted.figures) == (Kind.DELETED, "ann", {"shadow_id": match.shadow.pk})
     assert set(Model.objects.values_list("name", "alias")) == {("old", ""), ("new", "")}
     assert queries.shadow_ids() == {match.shadow.pk}, "its scores are still those of a shadow"
     assert code_of(champions.place_delete, place=match.place) == "ACTIVE_MODEL_NOT_FOUND"

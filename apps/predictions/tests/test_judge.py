@@ -209,14 +209,16 @@ def test_an_alert_without_trades_waits_and_then_expires() -> None:
     assert (AlertEvaluation.objects.get().status, the_outcome().reason) == ("expired", "no_trades")
 
 
-def test_alerts_of_a_deleted_model_are_judged_like_any_other() -> None:
+def test_what_a_deleted_model_has_said_is_judged_like_any_other() -> None:
     feed = Feed()
     beating_heart(feed, 200)
     mint = feed.coin(1, trades=[trade(11, 1.0), trade(20, 1.2)])
     feed.run_to(100)
     active = services.model_deactivate(active=model_with(RISE))
+    active_id = active.pk
     predict(active, mint, 10)
     predict(active, mint, 80)
+    predict(active, mint, 85, tag="negative")
     champions.place_delete(place=active)
     training_services.model_delete(model=active.model)
     services.outcomes_judge()
@@ -225,7 +227,9 @@ def test_alerts_of_a_deleted_model_are_judged_like_any_other() -> None:
     feed.run_to(180)
     services.outcomes_judge()
     assert list(judged.all()) == ["success", "failed"]
-    assert services.model_targets() == []
+    assert ModelPrediction.objects.get(tag="negative").status == "failed", "every score has its outcome"
+    assert [target.active_model_id for target in services.model_targets(at(300))] == [active_id]
+    assert services.model_targets(at(4 * 86_400)) == []
 
 
 def test_alerts_of_which_no_score_is_left_expire_after_a_day() -> None:

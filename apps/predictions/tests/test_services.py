@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.errors import PlatformError
+from apps.discovery.models import Phase
 from apps.predictions import champions, on_request, services
 from apps.predictions.models import ActiveModel, Prediction
 from apps.predictions.scorer import Scorer
@@ -45,6 +46,18 @@ def test_settings_that_cannot_be_are_refused_and_nothing_changes(fields: dict[st
     active = at_work()
     assert code_of(services.model_configure, active=active, fields=fields) == code
     assert list(ActiveModel.objects.values()) == list(ActiveModel.objects.filter(threshold=0.5, phases=[]).values())
+
+
+def test_what_was_taken_away_under_a_model_does_not_keep_it_from_being_stopped(settings: Any) -> None:
+    Phase.objects.filter(id=2).get_or_create(id=2, defaults={"name": "Old Zone", "interval_seconds": 5})
+    settings.N8N_SERVER_WEBHOOK_URL = "http://n8n:5678/webhook"
+    active = at_work(phases=[2], webhook_enabled=True)
+    Phase.objects.filter(id=2).delete()
+    settings.N8N_SERVER_WEBHOOK_URL = ""
+    assert services.model_rename(active=active, custom_name="old").custom_name == "old"
+    assert not services.model_deactivate(active=active).is_active
+    assert code_of(services.model_configure, active=active, fields={"phases": [2]}) == "PHASE_UNKNOWN"
+    assert code_of(services.model_configure, active=active, fields={"webhook_enabled": True}) == "WEBHOOK_URL_MISSING"
 
 
 def test_names_are_unique() -> None:
