@@ -36,13 +36,15 @@ class AddressPrivateError(AddressRefusedError):
 
 
 def endpoint_of(url: str) -> Endpoint | None:
-    """Host and port of an http or https URL without credentials; None for anything else."""
+    """Host and port of an http or https URL without credentials; None for anything else, also where readers of URLs
+    differ (urlsplit drops a tab, the client refuses it)."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
-    if url != url.strip() or parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    readable = url == url.strip() and url.isprintable()
+    if not readable or parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
         return None
     return parts.hostname, port or _PORTS[parts.scheme]
 

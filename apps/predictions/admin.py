@@ -1,6 +1,7 @@
 """Admin of predictions: settings of models at work; scores, alerts and deliveries are only looked at."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -66,7 +67,7 @@ class ActiveModelForm(forms.ModelForm):
         return cleaned
 
 
-def changes(cleaned: dict[str, Any], initial: dict[str, Any]) -> dict[str, Any]:
+def changes(cleaned: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
     """What is other than it was when the form was shown; a form takes a list that was emptied for unchanged."""
     return {name: value for name, value in cleaned.items() if value != initial.get(name)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.utils import timezone
@@ -38,7 +39,7 @@ def endpoint_create(**fields: Any) -> tuple[WebhookEndpoint, str]:
 
 def endpoint_change(*, endpoint: WebhookEndpoint, **fields: Any) -> WebhookEndpoint:
     """Raises PlatformError."""
-    _check(fields)
+    _check(fields, held=endpoint.model_ids)
     return webhooks.endpoint_change(endpoint=endpoint, **fields)
 
 
@@ -69,8 +70,9 @@ def models_of(endpoint: WebhookEndpoint) -> list[ActiveModel]:
     return [active for active in enabled if url_of(active) == endpoint.url]
 
 
-def _check(fields: dict[str, Any]) -> None:
-    known = set(ActiveModel.objects.values_list("id", flat=True))
+def _check(fields: dict[str, Any], held: Collection[int] = ()) -> None:
+    """One that was chosen before may stay, although its model is gone."""
+    known = {*ActiveModel.objects.values_list("id", flat=True), *held}
     if unknown := set(fields.get("model_ids", ())) - known:
         raise PlatformError(
             "MODEL_UNKNOWN",

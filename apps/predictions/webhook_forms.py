@@ -52,7 +52,10 @@ class EndpointForm(StyledForm):
         if endpoint is None:
             self.fields["header_value"].help_text = _("Kept encrypted and never shown again.")
         models = ActiveModel.objects.filter(shadow_of=None).order_by("custom_name", "id")
-        choices = list(models.values_list("id", "custom_name"))
+        choices: list[tuple[int, Any]] = list(models.values_list("id", "custom_name"))
+        gone = set(endpoint.model_ids if endpoint else ()) - {pk for pk, _name in choices}
+        # Else who saves the rest would choose none of them, which means all.
+        choices += [(pk, _("No. %(id)s, no longer at work") % {"id": pk}) for pk in sorted(gone)]
         if choices:
             self.fields["model_ids"].choices = choices  # type: ignore[attr-defined]
         else:

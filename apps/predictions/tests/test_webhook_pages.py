@@ -197,6 +197,19 @@ def test_an_endpoint_that_moves_to_another_host_forgets_its_header(browser: Clie
     assert (moved["header_name"], WebhookEndpoint.objects.get().header_value) == ("", None)
 
 
+def test_who_was_told_of_one_model_is_not_told_of_all_when_it_is_gone(browser: Client, receiver: Receiver) -> None:
+    models = [employed(name) for name in ("gone", "stays")]
+    gone, stays = (one.pk for one in models)
+    pk = endpoint_create(url=receiver.url(), kinds=["alerts"], model_ids=[gone])[0].pk
+    models[0].delete()
+    page = browser.get(reverse("predictions:webhook", args=[pk])).content.decode()
+    assert f"No. {gone}, no longer at work" in page
+    post(browser, "webhook", pk, url=receiver.url("/moved"), kinds="alerts", model_ids=gone)
+    assert WebhookEndpoint.objects.values_list("url", "model_ids").get() == (receiver.url("/moved"), [gone])
+    assert call(browser, "patch", f"/{pk}", model_ids=[stays]).status_code == 200
+    assert call(browser, "patch", f"/{pk}", model_ids=[gone]).json()["code"] == "MODEL_UNKNOWN"
+
+
 def test_an_endpoint_in_use_is_not_deleted_nor_one_of_a_setting_moved(
     browser: Client, receiver: Receiver, settings: Any
 ) -> None:

@@ -51,6 +51,7 @@ def employed(name: str, **fields: Any) -> ActiveModel:
         "http://2130706433/", "http://100.64.0.1/", "http://a..b/", " http://8.8.8.8/", "http://224.0.0.1/",
         "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/",
         "http://[64:ff9b:1::7f00:1]/", "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/", "http://192.0.0.192/",
+        "http://8.8.8.8/\r\nX: y", "http://8.8.\t8.8/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127\u30020\u30020\u30021/",
     ],
 )  # fmt: skip
 def test_private_and_broken_addresses_are_refused(url: str) -> None:
