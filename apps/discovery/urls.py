@@ -1,18 +1,9 @@
 """Addresses of discovery."""
 
-from django.urls import path, register_converter
-from django.urls.converters import StringConverter
+from django.urls import path
 
+from apps.core import converters  # noqa: F401  # <mint:...>
 from apps.discovery import export_views, picture_views, views
-
-
-class MintConverter(StringConverter):
-    """Anything that may be a key of the table: a NUL may not."""
-
-    regex = r"[^/\x00]+"
-
-
-register_converter(MintConverter, "mint")
 
 app_name = "discovery"
 urlpatterns = [

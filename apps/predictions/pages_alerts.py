@@ -83,7 +83,7 @@ def alerts_page(request: HttpRequest) -> Page:
 def _of_model_and_coin(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
     if (number := number_asked(request.GET.get("model", ""))) is not None:
         rows = rows.filter(active_model_id=number)
-    if mint := request.GET.get("mint", "").strip():
+    if mint := request.GET.get("mint", "").replace("\0", "").strip():
         rows = rows.filter(mint=mint)
     return rows
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.core import converters  # noqa: F401  # <mint:...>
 from apps.predictions import views, views_champions, webhook_views
 
 app_name = "predictions"
@@ -18,11 +19,11 @@ urlpatterns = [
     path("models/<int:active_id>/roll-back/", views_champions.roll_back, name="roll_back"),
     path("models/<int:active_id>/retrain/", views_champions.retrain, name="retrain"),
     path("alerts/", views.alerts, name="alerts"),
-    path("alerts/<int:active_id>/<str:mint>/<int:as_of_us>/", views.alert, name="alert"),
+    path("alerts/<int:active_id>/<mint:mint>/<int:as_of_us>/", views.alert, name="alert"),
     path("log/", views.log, name="log"),
     path("statistics/", views.statistics, name="statistics"),
-    path("coins/<str:mint>/", views.coin, name="coin"),
-    path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
+    path("coins/<mint:mint>/", views.coin, name="coin"),
+    path("coins/<mint:mint>/marks/", views.coin_marks, name="marks"),
     path("import/", views.put_to_work, name="import"),
     path("import/file/", views.import_file, name="import_file"),
     path("webhooks/", webhook_views.endpoints_page, name="webhooks"),

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.core import converters  # noqa: F401  # <mint:...>
 from apps.trading import (
     backtest_views,
     views,
@@ -29,7 +30,7 @@ urlpatterns = [
     path("risk/<slug:kind>/", views_risk.risk, name="risk_of"),
     path("risk/<slug:kind>/reset/", views_risk.risk_reset, name="risk_reset"),
     path("positions/", views.positions, name="positions"),
-    path("positions/<slug:alias>/<str:mint>/sell/", views.position_sell, name="position_sell"),
+    path("positions/<slug:alias>/<mint:mint>/sell/", views.position_sell, name="position_sell"),
     path("trades/", views.trades, name="trades"),
     path("transfers/", views_real.transfers, name="transfers"),
     path("transfers/addresses/<slug:name>/remove/", views_real.address_remove, name="address_remove"),
@@ -40,8 +41,8 @@ urlpatterns = [
     path("real/orders/<int:order_id>/settle/", views_settle.order_settle, name="order_settle"),
     path("real/transfers/<int:transfer_id>/settle/", views_settle.transfer_settle, name="transfer_settle"),
     path("paper-against-live/", views_real.paper_against_live, name="against"),
-    path("coins/<str:mint>/", views.coin, name="coin"),
-    path("coins/<str:mint>/marks/", views.coin_marks, name="marks"),
+    path("coins/<mint:mint>/", views.coin, name="coin"),
+    path("coins/<mint:mint>/marks/", views.coin_marks, name="marks"),
     path("order/", views_order.order, name="order"),
     path("order/quote/", views_order.quote, name="order_quote"),
     path("backtests/", backtest_views.backtests, name="backtests"),

@@ -206,6 +206,15 @@ def test_the_page_of_an_alert_says_why_and_what_became_of_it(page, scored, djang
     assert escape(first["title"]) in page("coin", alert.mint).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("coins/%00/", 404), ("coins/a%00b/marks/", 404), ("alerts/1/a%00b/1/", 404), ("log/?mint=a%00b", 200),
+     ("alerts/?mint=%00", 200), (f"alerts/1/a/{10**25}/", 404)],
+)  # fmt: skip
+def test_what_no_table_can_hold_is_not_found(client, page, db, path, status):
+    assert client.get(f"/predictions/{path}").status_code == status
+
+
 def test_only_staff_changes_anything(client, db):
     client.force_login(get_user_model().objects.create_user("reader"))
     found = {}
