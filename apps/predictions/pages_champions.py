@@ -15,7 +15,7 @@ from apps.core.svg import Span, spans
 from apps.core.tables import Cell, Column, Row, Table, Text
 from apps.predictions import champions, championship
 from apps.predictions.championship import Gate
-from apps.predictions.models import ActiveModel, ChampionEvent
+from apps.predictions.models import ActiveModel, ChampionEvent, RetrainingPlan
 from apps.predictions.pages_life import percent, range_text
 
 KINDS: dict[str, tuple[str, Text]] = {
@@ -60,11 +60,18 @@ def champion_page(place: ActiveModel) -> dict[str, Any]:
         "gate": _gate(gate, passed) if gate else None,
         "passed": passed is not None,
         "back": back.champion_name if back else "",
-        "plan_note": plan.note,
+        "plan_note": _plan_note(plan),
         "plan_job": plan.job_id,
         "looks": championship.MOST_LOOKS,
         "on": place.is_active,
     }
+
+
+def _plan_note(plan: RetrainingPlan) -> str:
+    """What becomes of the last request, or why nothing came of it."""
+    if plan.job_id:
+        return _("Job %(id)s trains the next challenger.") % {"id": plan.job_id}
+    return display.error_text(plan.note)
 
 
 def _gate(gate: Gate, passed: ChampionEvent | None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _take_up(plan: RetrainingPlan) -> None:
         return
     if job.status == Job.Status.COMPLETED and job.model and not job.model.is_deleted:
         place = champions.place_get(active_id=plan.pk)
-        RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, note=f"{job.model.name} challenges"[:300])
+        RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, note="")  # the history says it
         champions.challenge_start(place=place, model=job.model)
         return
     RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, note=f"job {job.pk}: {job.error or job.status}"[:300])
