@@ -48,7 +48,7 @@ class EndpointChange(Body):
 class SecretIn(Body):
     """A new secret; for `keep_hours` messages carry a signature by the old one too."""
 
-    secret: str = Field(max_length=200, description=SECRET)
+    secret: str = Field(min_length=1, max_length=200, description=SECRET)
     keep_hours: int = Field(24, ge=0, le=webhooks.LONGEST_KEEP_HOURS)
 
 

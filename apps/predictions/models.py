@@ -62,6 +62,17 @@ class ActiveModel(models.Model):
     def __str__(self) -> str:
         return self.custom_name
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether a score can keep later alerts on its coin from being one."""
+        return bool(
+            self.ignore_bad_seconds
+            or self.ignore_positive_seconds
+            or self.ignore_alert_seconds
+            or self.min_scan_interval_seconds
+            or self.max_log_entries.get("alert")
+        )
+
 
 class Tag(models.TextChoices):
     """negative: below one half; positive: from one half, below the threshold; alert: at or above the threshold."""

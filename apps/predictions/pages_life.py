@@ -159,9 +159,16 @@ def _explained(place: ActiveModel, promise: Promise) -> str:
             "Its settings here alert elsewhere than its test did (a higher threshold, fewer phases or a list of coins),"
             " so the two are shown but not judged."
         )
+    said = []
     if promise.part == "validation":
-        return _("It had no test part: the promise is that of the rows on which it chose its threshold, so too good.")
-    return ""
+        said.append(
+            _("It had no test part: the promise is that of the rows on which it chose its threshold, so too good.")
+        )
+    if place.leaves_out:
+        said.append(
+            _("Its ignore times and limits leave out alerts that its test counted: part of a gap may come from them.")
+        )
+    return " ".join(said)
 
 
 def _plots(

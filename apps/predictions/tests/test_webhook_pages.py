@@ -193,6 +193,7 @@ def test_an_endpoint_that_moves_to_another_host_forgets_its_header(browser: Clie
     pk = endpoint_create(url=receiver.url("/a"), header_name="X-Key", header_value=VALUE)[0].pk
     assert call(browser, "patch", f"/{pk}", url=receiver.url("/b"), name="n").json()["header_name"] == "X-Key"
     assert WebhookEndpoint.objects.get().header_value is not None
+    assert call(browser, "post", f"/{pk}/secret", secret="").json()["code"] == "VALIDATION_FAILED"
     moved = call(browser, "patch", f"/{pk}", url="https://8.8.8.8/mine").json()
     assert (moved["header_name"], WebhookEndpoint.objects.get().header_value) == ("", None)
 
