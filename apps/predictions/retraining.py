@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from apps.core.errors import ConflictError, PlatformError
 from apps.core.sentences import worded
@@ -74,15 +75,26 @@ def window(place: ActiveModel, plan: RetrainingPlan) -> tuple[datetime, datetime
 
 def plans_run() -> None:
     """Take up finished jobs as challengers, and queue what is due. A place with an open challenge waits for its end."""
-    for plan in RetrainingPlan.objects.select_related("active_model", "job__model").order_by("pk"):
+    for pk, job_id in list(RetrainingPlan.objects.order_by("pk").values_list("pk", "job_id")):
         try:
-            if plan.job:
-                _take_up(plan)
-            elif _is_due(plan):
-                retrain(place=champions.place_get(active_id=plan.pk))
+            _turn(pk)
         except PlatformError as error:
-            logger.warning("retraining of model %s at work: %s %s", plan.pk, error.code, error.message)
-            _note(plan, error.message)
+            logger.warning("retraining of model %s at work: %s %s", pk, error.code, error.message)
+            _note(pk, job_id, error.message)
+
+
+@transaction.atomic
+def _turn(pk: int) -> None:
+    """One plan, read when nobody else changes it (the place is held first, as everywhere)."""
+    ActiveModel.objects.select_for_update(no_key=True).filter(pk=pk).first()
+    rows = RetrainingPlan.objects.select_for_update(of=("self",)).select_related("active_model", "job__model")
+    plan = rows.filter(pk=pk).first()
+    if plan is None:
+        return
+    if plan.job:
+        _take_up(plan)
+    elif _is_due(plan):
+        retrain(place=champions.place_get(active_id=pk))
 
 
 def _is_due(plan: RetrainingPlan) -> bool:
@@ -94,7 +106,6 @@ def _is_due(plan: RetrainingPlan) -> bool:
     return champions.challenge_open(plan.active_model) is None
 
 
-@transaction.atomic
 def _take_up(plan: RetrainingPlan) -> None:
     """Let the model of a job that has ended challenge, or say why there is none."""
     job = plan.job
@@ -108,6 +119,7 @@ def _take_up(plan: RetrainingPlan) -> None:
     RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, note=f"job {job.pk}: {job.error or job.status}"[:300])
 
 
-def _note(plan: RetrainingPlan, text: str) -> None:
-    """Say why nothing came of it, and let the plan wait for its next turn."""
-    RetrainingPlan.objects.filter(pk=plan.pk).update(job=None, requested_at=champions.now_of_market(), note=text[:300])
+def _note(pk: int, job_id: int | None, text: str) -> None:
+    """Say why nothing came of it, and let the plan wait for its next turn; a job asked for meanwhile stays."""
+    seen = RetrainingPlan.objects.filter(Q(job=None) if job_id is None else Q(job=job_id), pk=pk)
+    seen.update(job=None, requested_at=champions.now_of_market(), note=text[:300])

@@ -9,11 +9,11 @@ import pytest
 from django.db import connection, transaction
 
 from apps.core.errors import PlatformError
-from apps.predictions import champions, services
-from apps.predictions.models import ActiveModel
-from apps.predictions.tests.feed import at_work, trained
+from apps.predictions import champions, retraining, services
+from apps.predictions.models import ActiveModel, ChampionEvent, RetrainingPlan
+from apps.predictions.tests.feed import Feed, at_work, trained
 from apps.training import services as training
-from apps.training.models import Model
+from apps.training.models import Job, Model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,3 +99,18 @@ def test_a_place_that_is_taken_away_is_not_changed_and_changes_at_once_are_check
         lambda: services.model_activate(active=stale),
     )
     assert (found, ActiveModel.objects.exists()) == ("ACTIVE_MODEL_NOT_FOUND", False)
+
+
+def test_what_a_person_asks_for_while_plans_are_looked_at_is_not_lost() -> None:
+    feed = Feed()
+    feed.coin(1)
+    feed.run_to(300)
+    place = at_work("one")
+    retraining.plan_set(place=place, fields={"every_hours": 6})
+    assert at_once(lambda: retraining.retrain(place=place), retraining.plans_run) == ""
+    plan = RetrainingPlan.objects.get()
+    assert (Job.objects.count(), plan.job_id, plan.active_model_id) == (1, Job.objects.get().pk, place.pk)
+    Job.objects.update(status="COMPLETED", model=trained("two", seed=2))
+    assert at_once(retraining.plans_run, retraining.plans_run) == ""
+    events = ChampionEvent.objects.order_by("id").values_list("kind", "challenger_name")
+    assert list(events) == [("challenged", "two")]

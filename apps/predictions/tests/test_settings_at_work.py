@@ -79,8 +79,8 @@ def test_a_model_says_what_its_settings_let_it_say(seed: int) -> None:
             scorer = scorer_of_now()
         scorer.step()
         rows = Prediction.objects.filter(active_model_id=free.pk, as_of__gt=at(start)).order_by("as_of")
-        for as_of, mint, *score in rows.values_list("as_of", "mint", "probability", "phase_id"):
-            if tag := tag_of(held, said, mint, as_of, *score):
+        for as_of, mint, probability, phase in rows.values_list("as_of", "mint", "probability", "phase_id"):
+            if tag := tag_of(held, said, mint, as_of, probability, phase):
                 expected.append((as_of, mint, tag))
     found = Prediction.objects.filter(active_model_id=mine.pk)
     assert sorted(found.values_list("as_of", "mint", "tag")) == sorted(expected)
