@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
+from django.utils import timezone
 
 from apps.core.errors import PlatformError
 from apps.predictions import drift, evidence, living, metrics, queries
@@ -61,7 +62,19 @@ def lives_update() -> int:
     for place in ActiveModel.objects.order_by("pk"):
         if place.is_active or Held.of(place) in still_judged:
             written += _life_write(Held.of(place), None, (now - SPAN, now))
+    _gauges_quiet()
     return written
+
+
+def _gauges_quiet() -> None:
+    """A model that was stopped or taken away warns nobody any more: a gauge keeps what was last said."""
+    lately = ModelDay.objects.filter(updated_at__gt=timezone.now() - DAY).order_by()
+    quiet = lately.exclude(active_model_id__in=ActiveModel.objects.scoring().values("pk"))
+    for pk in quiet.values_list("active_model_id", flat=True).distinct():
+        metrics.OFF_BACKTEST.labels(pk).set(0)
+        gauges = [metrics.LIFE.labels(pk, name, side) for name in living.MEASURES for side in ("live", "promised")]
+        for gauge in (*gauges, metrics.FEATURE_PSI.labels(pk), metrics.SCORE_PSI.labels(pk)):
+            gauge.set(float("nan"))
 
 
 def _is_final(held: Held, day: date, now: datetime) -> bool:
@@ -176,7 +189,7 @@ def _drift_write(held: Held, day: date, now: datetime) -> int:
         active_model_id=held.active_model_id, model_id=held.model_id, day=day,
         defaults={"drift": {**found.as_json(), "to": now.isoformat()}},
     )  # fmt: skip
-    if day == now.astimezone(UTC).date():
+    if day == now.astimezone(UTC).date() and ActiveModel.objects.scoring().filter(pk=held.active_model_id).exists():
         highest = found.highest
         metrics.FEATURE_PSI.labels(held.active_model_id).set(float("nan") if highest is None else highest[1])
         metrics.SCORE_PSI.labels(held.active_model_id).set(float("nan") if found.score is None else found.score)

@@ -58,6 +58,9 @@ def test_a_model_that_lives_off_its_backtest_is_told(value: float, failed: int, 
     assert week.life["precision"] == pytest.approx(1 - failed / 100)
     assert week.life["expected_value"] == pytest.approx(value, abs=0.04)
     assert OFF_BACKTEST.labels(place.pk)._value.get() == (state == "below")
+    services.model_deactivate(active=place)
+    model_days.lives_update()
+    assert OFF_BACKTEST.labels(place.pk)._value.get() == 0, "who stopped it is not warned of it any more"
 
 
 def test_what_is_still_judged_of_a_stopped_model_counts_for_its_last_days_too() -> None:
