@@ -29,6 +29,13 @@ def _seconds(label: Any) -> forms.IntegerField:
     return forms.IntegerField(label=label, min_value=0, max_value=86_400, initial=0)
 
 
+def _limit(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, required=False, min_value=0, max_value=services.MOST_LOGGED, initial=0,
+        help_text=_("0: no limit. What is not kept does not alert."),
+    )  # fmt: skip
+
+
 class WorkForm(StyledForm):
     """When a model alerts, which coins it looks at, and whom it tells."""
 
@@ -54,6 +61,9 @@ class WorkForm(StyledForm):
     ignore_positive_seconds = _seconds(_("Leave alone after a positive score, seconds"))
     ignore_alert_seconds = _seconds(_("Leave alone after an alert, seconds"))
     min_scan_interval_seconds = _seconds(_("Between two scores at least, seconds"))
+    log_negative = _limit(_("Negative scores kept of a coin a day, at most"))
+    log_positive = _limit(_("Positive scores kept of a coin a day, at most"))
+    log_alert = _limit(_("Alerts kept of a coin a day, at most"))
     webhook_enabled = forms.BooleanField(label=_("Send to a webhook (n8n)"), required=False)
     webhook_url = forms.URLField(
         label=_("Address"),
@@ -66,16 +76,23 @@ class WorkForm(StyledForm):
 
     # The page shows them in these groups.
     QUIET = ("ignore_bad_seconds", "ignore_positive_seconds", "ignore_alert_seconds", "min_scan_interval_seconds")
+    LIMITS = {"negative": "log_negative", "positive": "log_positive", "alert": "log_alert"}
     HOOK = ("webhook_enabled", "webhook_url", "send_mode")
 
-    def __init__(self, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, data: Any = None, initial: dict[str, Any] | None = None, active: ActiveModel | None = None
+    ) -> None:
         super().__init__(data, initial=initial)
         phases = Phase.objects.filter(interval_seconds__gt=0).order_by("id")
-        self.fields["phases"].choices = [(phase.pk, phase.name) for phase in phases]  # type: ignore[attr-defined]
+        choices: list[tuple[int, Any]] = list(phases.values_list("id", "name"))
+        gone = set(active.phases if active else ()) - {pk for pk, _name in choices}
+        # Else who saves the rest would choose none of them, which means all.
+        choices += [(pk, _("No. %(id)s, which is gone") % {"id": pk}) for pk in sorted(gone)]
+        self.fields["phases"].choices = choices  # type: ignore[attr-defined]
 
     @property
     def quiet_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.QUIET]
+        return [self[name] for name in (*self.QUIET, *self.LIMITS.values())]
 
     @property
     def hook_fields(self) -> list[forms.BoundField]:
@@ -86,7 +103,8 @@ class WorkForm(StyledForm):
 
     def settings(self) -> dict[str, Any]:
         """The fields of ActiveModel but its name."""
-        return {name: self.cleaned_data[name] for name in PLAIN}
+        limits = {tag: self.cleaned_data[name] or 0 for tag, name in self.LIMITS.items()}
+        return {**{name: self.cleaned_data[name] for name in PLAIN}, "max_log_entries": limits}
 
 
 class ActiveForm(WorkForm):
@@ -94,9 +112,9 @@ class ActiveForm(WorkForm):
 
     def __init__(self, active: ActiveModel, data: Any = None) -> None:
         initial = {name: getattr(active, name) for name in (*PLAIN, "custom_name")}
-        super().__init__(
-            data, {**initial, "threshold": round(active.threshold, 4), "whitelist": "\n".join(active.whitelist)}
-        )
+        initial |= {name: active.max_log_entries.get(tag, 0) for tag, name in self.LIMITS.items()}
+        shown = {"threshold": round(active.threshold, 4), "whitelist": "\n".join(active.whitelist)}
+        super().__init__(data, {**initial, **shown}, active)
         self.active = active
 
     def save(self) -> ActiveModel:

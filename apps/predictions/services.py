@@ -85,16 +85,17 @@ def place_check(active: ActiveModel) -> None:
 
 
 def _change(active: ActiveModel, fields: Mapping[str, Any]) -> ActiveModel:
-    if fields.get("webhook_url"):
+    if fields.get("webhook_url") and (not active.pk or fields["webhook_url"] != active.webhook_url):
         webhooks.url_check(fields["webhook_url"])  # asks for the host's addresses, which may take its time
     with transaction.atomic():
         _hold(active)
         place_check(active)
+        changed = {name for name, value in fields.items() if not active.pk or getattr(active, name) != value}
         for name, value in fields.items():
             setattr(active, name, value)
         if active.is_active:
             _trained_hold(active)
-        model_check(active=active, changed=fields if active.pk else None)
+        model_check(active=active, changed=changed if active.pk else None)
         _save(active, list(fields) if active.pk else None)  # its model may change meanwhile (champions)
         followed = {name: getattr(active, name) for name in FOLLOWED}
         ActiveModel.objects.filter(shadow_of=active).update(**followed)

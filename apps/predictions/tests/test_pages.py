@@ -104,14 +104,25 @@ def test_settings_of_a_model_are_changed(send, db):
     Feed()
     active = at_work("model")
     fields = work_fields(phases=["1"], coin_filter="whitelist", whitelist=f"{mint_of(1)}\n{mint_of(2)} {mint_of(1)}")
-    assert send("model", active.pk, **fields).status_code == 302
+    assert send("model", active.pk, **fields, log_positive="", log_alert="3").status_code == 302
     active.refresh_from_db()
     assert (active.custom_name, active.threshold) == ("mine", 0.7)
+    assert active.max_log_entries == {"negative": 0, "positive": 0, "alert": 3}
     assert active.whitelist == [mint_of(1), mint_of(2)]
     refused = send("model", active.pk, **work_fields(webhook_enabled="on", webhook_url="http://127.0.0.1:9/x"))
     assert "refused" in refused.content.decode()
     active.refresh_from_db()
     assert active.threshold == 0.7 and not active.webhook_enabled
+
+
+def test_a_model_whose_phase_is_gone_does_not_turn_to_all_phases(send, page, db):
+    Feed()
+    active = at_work("model", phases=[1])
+    ActiveModel.objects.update(phases=[77])
+    assert "No. 77, which is gone" in page("model", active.pk).content.decode()
+    assert send("model", active.pk, **work_fields(phases=["77"])).status_code == 302
+    active.refresh_from_db()
+    assert (active.phases, active.threshold) == ([77], 0.7)
 
 
 def test_a_model_is_switched_off_and_deleted(send, page, db):

@@ -56,7 +56,9 @@ def test_what_was_taken_away_under_a_model_does_not_keep_it_from_being_stopped(s
     settings.N8N_SERVER_WEBHOOK_URL = ""
     assert services.model_rename(active=active, custom_name="old").custom_name == "old"
     assert not services.model_deactivate(active=active).is_active
-    assert code_of(services.model_configure, active=active, fields={"phases": [2]}) == "PHASE_UNKNOWN"
+    assert services.model_configure(active=active, fields={"phases": [2], "threshold": 0.7}).threshold == 0.7
+    assert code_of(services.model_configure, active=active, fields={"phases": [2, 99]}) == "PHASE_UNKNOWN"
+    services.model_configure(active=active, fields={"webhook_enabled": False})
     assert code_of(services.model_configure, active=active, fields={"webhook_enabled": True}) == "WEBHOOK_URL_MISSING"
 
 
