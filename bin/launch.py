@@ -90,7 +90,9 @@ def choose_port(name: str, host: str, first: int, remembered: Path) -> int:
             )
         return int(wanted)
     before = [int(remembered.read_text())] if remembered.exists() else []
-    port = next(port for port in [*before, *range(first, first + 500)] if port_free(host, port))
+    port = next((port for port in [*before, *range(first, first + 500)] if port_free(host, port)), None)
+    if port is None:
+        fail(f"no port from {first} on is free at {host}: HOST must be an address of this machine, such as 127.0.0.1.")
     remembered.write_text(f"{port}\n")
     return port
 

@@ -30,7 +30,7 @@ ALLOWED_HOSTS += ["localhost", "127.0.0.1"]  # health checks, and MCP calling th
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)
 # Failed logins are counted by the visitor's address, which proxies of ours tell in X-Forwarded-For.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 LOG_LEVEL = env.choice("LOG_LEVEL", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], default="INFO")
@@ -153,12 +153,17 @@ JOURNAL_SEGMENT_MINUTES = env.int("JOURNAL_SEGMENT_MINUTES", default=60)
 JOURNAL_KEEP_GB = env.int("JOURNAL_KEEP_GB", default=50)
 JOURNAL_KEEP_DAYS = env.int("JOURNAL_KEEP_DAYS", default=0)
 JOURNAL_RESERVE_MB = env.int("JOURNAL_RESERVE_MB", default=256)
+RETENTION_TRANSACTIONS_DAYS = env.int("RETENTION_TRANSACTIONS_DAYS", default=0)
+RETENTION_METRICS_DAYS = env.int("RETENTION_METRICS_DAYS", default=0)
+RETENTION_PREDICTIONS_DAYS = env.int("RETENTION_PREDICTIONS_DAYS", default=0)
+RETENTION_OUTCOMES_DAYS = env.int("RETENTION_OUTCOMES_DAYS", default=0)
+RETENTION_ALERTS_DAYS = env.int("RETENTION_ALERTS_DAYS", default=0)
 RETENTION_DAYS = {
-    "coin_transactions": env.int("RETENTION_TRANSACTIONS_DAYS", default=0),
-    "coin_metrics": env.int("RETENTION_METRICS_DAYS", default=0),
-    "predictions": env.int("RETENTION_PREDICTIONS_DAYS", default=0),
-    "model_predictions": env.int("RETENTION_OUTCOMES_DAYS", default=0),
-    "alert_evaluations": env.int("RETENTION_ALERTS_DAYS", default=0),
+    "coin_transactions": RETENTION_TRANSACTIONS_DAYS,
+    "coin_metrics": RETENTION_METRICS_DAYS,
+    "predictions": RETENTION_PREDICTIONS_DAYS,
+    "model_predictions": RETENTION_OUTCOMES_DAYS,
+    "alert_evaluations": RETENTION_ALERTS_DAYS,
 }
 FLUSH_ROWS = env.int("FLUSH_ROWS", default=5000)
 FLUSH_MS = env.int("FLUSH_MS", default=250)

@@ -174,6 +174,13 @@ def test_taken_port_of_the_user_ends_the_start_with_a_sentence(tmp_path, taken_p
     assert f"PORT is set to {taken_port}" in capsys.readouterr().err
 
 
+def test_host_that_is_not_this_machine_ends_the_start_with_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("PORT", raising=False)
+    with pytest.raises(SystemExit):
+        launch.choose_port("PORT", "192.0.2.1", 8000, tmp_path / "port")
+    assert "HOST must be an address of this machine" in capsys.readouterr().err
+
+
 def test_what_a_killed_start_left_behind_gives_its_port_back(tmp_path, capsys):
     listens = "import socket, sys, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
     program = f"{listens}; sys.stdout.flush(); time.sleep(60)"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -54,10 +55,11 @@ RULES = [
     ({"WS_URI": "pumpportal.fun"}, "WS_URI must be an address that begins with ws:// or wss://."),
     ({"N8N_FIND_WEBHOOK_URL": "ftp://x"}, "N8N_FIND_WEBHOOK_URL must be an address that begins with http://"),
     ({"WS_RETRY_DELAY": "9", "WS_MAX_RETRY_DELAY": "3"}, "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."),
-    ({"DEFAULT_SLIPPAGE_BPS": "10001"}, "DEFAULT_SLIPPAGE_BPS must be at most 10000 (100 %), not 10001."),
+    ({"DEFAULT_SLIPPAGE_BPS": "10001"}, "DEFAULT_SLIPPAGE_BPS must be between 0 and 10000 (100 %), not 10001."),
     ({"CSRF_TRUSTED_ORIGINS": "pump.example.org"}, "CSRF_TRUSTED_ORIGINS must hold addresses"),
     ({"DEBUG": "false", "SECRET_KEY": "short"}, "SECRET_KEY must have at least 50 random characters."),
 ]
+ANY_NUMBER = {"SIMULATOR_SEED"}
 WAYS_TO_START = {
     "web": ["daphne", "-p", "0", "pumpsite.asgi:application"],
     "worker": ["celery", "-A", "pumpsite", "worker", "-Q", "default", "--pool", "threads", "-c", "1"],
@@ -167,6 +169,21 @@ def test_value_against_a_rule_is_a_sentence_of_the_checks(settings, wrong, sente
     for name, text in wrong.items():
         setattr(settings, name, read(name, text))
     assert [line for line in settings_wrong() if sentence in line] == settings_wrong() != []
+
+
+def test_no_number_among_the_settings_may_be_just_anything(settings):
+    from apps.core.checks import settings_wrong
+
+    settings.DEBUG = True
+    read = re.findall(r'env\.(int|float)\("(\w+)"', (ROOT / "pumpsite" / "settings.py").read_text())
+    assert len(read) > 50
+    for kind, name in read:
+        before = getattr(settings, name)
+        for value in (-1, 10**19) if kind == "int" else (-1.0, float("nan"), float("inf")):
+            setattr(settings, name, value)
+            said = [line for line in settings_wrong() if line.startswith(f"{name} must")]
+            assert said or name in ANY_NUMBER, f"{name}={value}"
+        setattr(settings, name, before)
 
 
 @pytest.mark.parametrize("name", WAYS_TO_START)

@@ -39,6 +39,9 @@ ABOVE_ZERO = (
     "WEBHOOK_TIMEOUT_SECONDS",
     "SOLANA_TIMEOUT_SECONDS",
     "WEBHOOK_LOG_DAYS",
+    "WS_BAN_DELAY",
+    "ORDER_VALID_SECONDS",
+    "REAL_UNLOCK_HOURS",
 )
 NOT_NEGATIVE = (
     "THUMBNAILS_MB",
@@ -47,7 +50,6 @@ NOT_NEGATIVE = (
     "JOURNAL_KEEP_GB",
     "JOURNAL_KEEP_DAYS",
     "JOURNAL_RESERVE_MB",
-    "DEFAULT_SLIPPAGE_BPS",
     "DEFAULT_JITO_TIP_LAMPORTS",
     "JITO_TIP_CAP_LAMPORTS",
     "PRIORITY_FEE_CAP_LAMPORTS",
@@ -56,9 +58,20 @@ NOT_NEGATIVE = (
     "TRADING_LATENCY_MS",
     "TRADING_LATENCY_MAX_MS",
     "DATABASE_POOL_SIZE",
+    "TRUSTED_PROXY_COUNT",
+    "SUBSCRIPTION_CAP",
+    "DATASET_CACHE_MB",
+    "ADDRESS_WAIT_HOURS",
+    "TRANSFER_PRIORITY_FEE_LAMPORTS",
 )
 MOST = 10**9
-PORTS = ("PORT", "SIMULATOR_PORT")
+RETENTION = tuple(f"RETENTION_{what}_DAYS" for what in ("TRANSACTIONS", "METRICS", "PREDICTIONS", "OUTCOMES", "ALERTS"))
+RANGES = (
+    (("PORT", "SIMULATOR_PORT"), 1, 65535, "a port between 1 and 65535"),
+    (("PAPER_FAILURE_RATE", "FEED_EXACT_SHARE"), 0, 1, "a ratio between 0 and 1"),
+    (("DEFAULT_SLIPPAGE_BPS",), 0, 10_000, "between 0 and 10000 (100 %)"),
+    (RETENTION, 0, 36_500, "0 (for ever) or a number of days up to 36500"),
+)
 ADDRESSES = {
     "WS_URI": ("ws", "wss"),
     "N8N_FIND_WEBHOOK_URL": ("http", "https"),
@@ -79,21 +92,22 @@ def _at_most(name: str) -> str:
 
 
 def numbers_wrong() -> Iterator[str]:
+    """Numbers out of their range; NaN is in none."""
     for name in ABOVE_ZERO:
         if not 0 < _value(name) <= MOST:
             yield f"{name} must be above 0{_at_most(name)}, not {_value(name)}."
     for name in NOT_NEGATIVE:
         if not 0 <= _value(name) <= MOST:
             yield f"{name} must be 0 or above{_at_most(name)}, not {_value(name)}."
-    for name in PORTS:
-        if not 1 <= _value(name) <= 65535:
-            yield f"{name} must be a port between 1 and 65535, not {_value(name)}."
-    if not 0 <= settings.PAPER_FAILURE_RATE <= 1:
-        yield f"PAPER_FAILURE_RATE must be a ratio between 0 and 1, not {settings.PAPER_FAILURE_RATE}."
+    for names, least, most, what in RANGES:
+        for name in names:
+            if not least <= _value(name) <= most:
+                yield f"{name} must be {what}, not {_value(name)}."
+
+
+def numbers_disagree() -> Iterator[str]:
     if settings.WS_MAX_RETRY_DELAY < settings.WS_RETRY_DELAY:
         yield "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."
-    if settings.DEFAULT_SLIPPAGE_BPS > 10_000:
-        yield f"DEFAULT_SLIPPAGE_BPS must be at most 10000 (100 %), not {settings.DEFAULT_SLIPPAGE_BPS}."
 
 
 def addresses_wrong() -> Iterator[str]:
@@ -165,6 +179,7 @@ def folders_wrong() -> Iterator[str]:
 
 RULES: tuple[Callable[[], Iterator[str]], ...] = (
     numbers_wrong,
+    numbers_disagree,
     addresses_wrong,
     gateways_wrong,
     nodes_wrong,
