@@ -152,16 +152,37 @@ def test_lists_of_scores_and_alerts_are_paginated_and_filtered(api: Api, scored:
     assert api("get", "alerts?status=pending")["count"] == 0
 
 
-def test_statistics_add_up(api: Api, scored: ActiveModel) -> None:
+JUDGED = [  # second, status, change, highest and lowest in percent
+    (10, "success", 30.0, 40.0, -5.0), (20, "failed", -10.0, 5.0, -30.0), (30, "failed", -20.0, 0.0, -40.0),
+    (40, "pending", None, None, None), (50, "not_applicable", 99.0, 99.0, 99.0), (60, "expired", None, None, None),
+]  # fmt: skip
+
+
+def test_statistics_are_those_counted_by_hand(api: Api) -> None:
+    Feed().run_to(7_300)
+    active = ActiveModel.objects.create(model=trained("one"), custom_name="place", threshold=0.5)
+    for offset, first in ((7_200, 1), (0, 11)):  # the same once more, two hours before: too old for both figures
+        for number, (seconds, status, change, high, low) in enumerate(JUDGED):
+            alert = {"mint": mint_of(number % 2), "as_of": at(offset + seconds), "active_model_id": active.pk}
+            score = {"probability": (number + 1) / 10, "price_sol": 1e-8, "phase_id": 1}
+            AlertEvaluation.objects.create(
+                **alert, **score, alert_id=first + number, fired_at=at(0), horizon_at=at(0), status=status,
+                change_pct=change, highest_pct=high, lowest_pct=low,
+            )  # fmt: skip
+            tag, late = ("alert", "positive", "negative")[number % 3], number == 5
+            Prediction.objects.create(**alert, **score, scored_at=at(0), tag=tag, is_late=late, duration_ms=number)
     (figures,) = api("get", "alerts/statistics?hours=1")["items"]
-    assert figures["alerts"] == figures["success"] + figures["failed"] == AlertEvaluation.objects.count()
-    assert figures["precision"] == figures["success"] / figures["alerts"]
-    (stats,) = api("get", "stats")["models"]
-    assert (stats["predictions"], stats["coins"], stats["alert"]) == (
-        Prediction.objects.count(),
-        2,
-        stats["predictions"],
-    )
+    assert figures == {
+        "active_model_id": active.pk, "custom_name": "place", "alerts": 6, "pending": 1, "success": 1, "failed": 2,
+        "expired": 1, "not_applicable": 1, "precision": pytest.approx(1 / 3), "mean_change_pct": pytest.approx(0.0),
+        "mean_highest_pct": pytest.approx(15.0), "mean_lowest_pct": pytest.approx(-25.0),
+    }  # fmt: skip
+    (stats,) = api("get", "stats?hours=1")["models"]
+    assert stats == {
+        "active_model_id": active.pk, "is_shadow": False, "predictions": 6, "coins": 2, "negative": 2, "positive": 2,
+        "alert": 2, "mean_probability": pytest.approx(0.35), "mean_duration_ms": pytest.approx(2.5), "late": 1,
+        "newest_as_of": "2026-03-01T02:01:00Z",
+    }  # fmt: skip
 
 
 def test_health_says_how_far_the_scorer_is(api: Api, scored: ActiveModel) -> None:
