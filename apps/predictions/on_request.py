@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from apps.core.errors import ConflictError, NotFoundError
 from apps.core.sentences import worded
-from apps.discovery.models import Coin, CoinMetric
+from apps.discovery.models import Coin, CoinMetric, Phase
 from apps.predictions import inference, queries, rules
 from apps.predictions.models import ActiveModel
 from apps.predictions.services import scorer_notify
@@ -21,6 +21,7 @@ from apps.training.features import HISTORY_SECONDS, load_columns
 from apps.training.market_queries import MarketReader
 from apps.training.windowing import History
 
+UNTRADED_PHASES = (Phase.FINISHED, Phase.GRADUATED)  # as the scorer leaves them out
 _boosters = inference.Boosters()
 
 
@@ -28,8 +29,8 @@ def coin_predict(*, mint: str, active_model_ids: Sequence[int] | None = None) ->
     """What models at work say of a coin as of its newest window, and why: all that score now but those in the shadow,
     or the chosen ones.
 
-    Raises COIN_UNKNOWN, CURVE_NOT_STANDARD, COIN_HAS_NO_METRICS, NO_ACTIVE_MODEL, ACTIVE_MODEL_NOT_FOUND,
-    MODEL_UNUSABLE.
+    Raises COIN_UNKNOWN, CURVE_NOT_STANDARD, COIN_HAS_NO_METRICS, COIN_NOT_TRADED, NO_ACTIVE_MODEL,
+    ACTIVE_MODEL_NOT_FOUND, MODEL_UNUSABLE.
     """
     as_of = _newest_window(mint)
     workers = _chosen_workers(active_model_ids)
@@ -64,10 +65,13 @@ def _newest_window(mint: str) -> datetime:
         raise ConflictError(
             "CURVE_NOT_STANDARD", "This coin is not on the standard curve: no model was trained on such coins."
         )
-    newest = CoinMetric.objects.filter(mint=mint).order_by("-timestamp").values_list("timestamp", flat=True).first()
+    windows = CoinMetric.objects.filter(mint=mint).order_by("-timestamp")
+    newest = windows.values_list("timestamp", "phase_id_at_time").first()
     if newest is None:
         raise NotFoundError("COIN_HAS_NO_METRICS", "No window of this coin has closed yet: wait for a trade.")
-    return newest
+    if newest[1] in UNTRADED_PHASES:
+        raise ConflictError("COIN_NOT_TRADED", "This coin is finished or graduated: no model scores such coins.")
+    return newest[0]
 
 
 def _score_of(worker: inference.Worker, scores: inference.Scores) -> dict[str, Any]:

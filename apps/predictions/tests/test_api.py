@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.core.tokens import token_create
-from apps.discovery.models import CoinMetric
+from apps.discovery.models import CoinMetric, Phase
 from apps.predictions import champions, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction
 from apps.predictions.reasons import probability_of
@@ -226,6 +226,8 @@ def test_what_predict_cannot_answer_it_says(api: Api) -> None:
     Model.objects.filter(pk=broken.model_id).update(artifact=b"nothing")
     assert code(409, mint=known, active_model_ids=[broken.pk]) == "MODEL_UNUSABLE"
     assert api("post", "system/preload-models") == {"loaded": [], "unusable": ["model"]}
+    CoinMetric.objects.filter(mint=known).update(phase_id_at_time=Phase.GRADUATED)
+    assert code(409, mint=known) == "COIN_NOT_TRADED"
 
 
 def test_alerts_say_why_and_leave_out_shadows(api: Api, scored: ActiveModel) -> None:
