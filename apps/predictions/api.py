@@ -138,9 +138,8 @@ def model_max_log_entries(request: HttpRequest, active_id: int) -> dict[str, int
 @router.patch("/models/{active_id}/max-log-entries", response=LogLimits, auth=admin)
 def model_max_log_entries_change(request: HttpRequest, active_id: int, body: LogLimitsIn) -> dict[str, int]:
     """Change how many scores it keeps per coin; what is left out stays."""
-    active = _active(active_id)
-    limits = {**active.max_log_entries, **body.model_dump(exclude_unset=True)}
-    return services.model_configure(active=active, fields={"max_log_entries": limits}).max_log_entries
+    limits = body.model_dump(exclude_unset=True)
+    return services.log_limits_change(active=_active(active_id), limits=limits).max_log_entries
 
 
 @router.get("/models/{active_id}/n8n-status", response=N8nOut, auth=read)

@@ -72,6 +72,13 @@ def model_configure(*, active: ActiveModel, fields: Mapping[str, Any]) -> Active
     return _change(active, fields)
 
 
+def log_limits_change(*, active: ActiveModel, limits: Mapping[str, int]) -> ActiveModel:
+    """Change some limits of the log, by tag; the others stay, also those that somebody changes meanwhile."""
+    with transaction.atomic():
+        _hold(active)
+        return _change(active, {"max_log_entries": {**active.max_log_entries, **limits}})
+
+
 def place_check(active: ActiveModel) -> None:
     """Raise PLACE_IS_SHADOW for a shadow: it follows the model it challenges and has no settings of its own."""
     if active.shadow_of_id:

@@ -93,6 +93,11 @@ def test_a_place_that_is_taken_away_is_not_changed_and_changes_at_once_are_check
         lambda: services.model_configure(active=stale, fields={"webhook_enabled": True}),
     )
     assert (found, ActiveModel.objects.get().webhook_enabled) == ("WEBHOOK_URL_MISSING", False)
+    found = at_once(
+        lambda: services.log_limits_change(active=place, limits={"alert": 3}),
+        lambda: services.log_limits_change(active=stale, limits={"negative": 5}),
+    )
+    assert (found, ActiveModel.objects.get().max_log_entries) == ("", {"alert": 3, "negative": 5})
     services.model_deactivate(active=place)
     found = at_once(
         lambda: champions.place_delete(place=place),
