@@ -1,15 +1,18 @@
 """Numbers and times as people read them, in the reader's language. Formatted here, in Python, not in templates."""
 
 from datetime import datetime
+from functools import cache, lru_cache
 
 from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext as _
+from django.utils.translation.trans_real import catalog
 
-from apps.core.sentences import Sentence
+from apps.core.sentences import Reader, Sentence
 from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
 
 NONE = "–"
+LONGEST_SENTENCE = 1_000
 _GERMAN = str.maketrans(",.", ".,")
 
 
@@ -19,10 +22,23 @@ def localised(text: str) -> str:
 
 
 def error_text(message: str) -> str:
-    """The message of a PlatformError, in the reader's language where the catalogue has it."""
-    if isinstance(message, Sentence):
-        return gettext(message.template) % message.values
-    return gettext(message) if message else ""
+    """The message of a PlatformError, fresh or stored, in the reader's language where the catalogue has it."""
+    if not message:
+        return ""
+    sentence = message if isinstance(message, Sentence) else read_back(get_language() or "", message)
+    return gettext(message) if sentence is None else gettext(sentence.template) % sentence.values
+
+
+@lru_cache(maxsize=1_000)
+def read_back(language: str, message: str) -> Sentence | None:
+    """Which sentence with values a stored text is; None for others, and for what is too long to be one."""
+    return _reader(language).read(message) if len(message) <= LONGEST_SENTENCE else None
+
+
+@cache
+def _reader(language: str) -> Reader:
+    texts = catalog()._catalog  # type: ignore[attr-defined] # Django's JavaScriptCatalog reads it too
+    return Reader(text for text, _said in texts.items() if isinstance(text, str))
 
 
 def count(value: int | None) -> str:

@@ -317,7 +317,7 @@ def comparison_row(comparison: Comparison) -> dict[str, Any]:
         "models": sorted(model.name for model in comparison.compared.all()),
         "span": time_span(comparison.test_from, comparison.test_to),
         "winner": comparison.winner.name if comparison.winner else "",
-        "reason": comparison.reason,
+        "reason": display.error_text(comparison.reason),
         "created": display.clock(comparison.created_at),
     }
 

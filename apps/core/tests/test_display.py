@@ -4,7 +4,7 @@ import pytest
 from django.utils import translation
 
 from apps.core import display
-from apps.core.sentences import worded
+from apps.core.sentences import Reader, worded
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,32 @@ def test_values_of_a_sentence_stand_in_each_language() -> None:
     assert (found, display.error_text(found)) == ("There is no wallet called 100 % mine.",) * 2
     with translation.override("de"):
         assert display.error_text(found) == "Es gibt kein Wallet namens 100 % mine."
+        assert display.error_text(str(found)) == "Es gibt kein Wallet namens 100 % mine.", "as it was stored"
+
+
+TEMPLATES = (
+    "%(a)s: %(b)s",
+    "Give nothing",
+    "Give %(n)d coins or more",
+    "100 %% of %(n)s and %(n)s are lost for ever.",
+    "Give %(few)s coins, please.",
+    "Give %(low)s to %(high)s coins, please.",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "template"),
+    [
+        ("Give 3 to 5 coins, please.", "Give %(low)s to %(high)s coins, please."),
+        ("Give a to b to 5 coins, please.", "Give %(low)s to %(high)s coins, please."),
+        ("100 % of 7 and 7 are lost for ever.", "100 %% of %(n)s and %(n)s are lost for ever."),
+        ("100 % of 7 and 8 are lost for ever.", None),
+        ("Give 3 coins, please.", "Give %(few)s coins, please."),
+        ("Give nothing", None),
+        ("A: B", None),
+    ],
+)
+def test_a_stored_sentence_is_known_by_its_template(text: str, template: str | None) -> None:
+    found = Reader(TEMPLATES).read(text)
+    assert (found and found.template) == template
+    assert found is None or found == text

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.sentences import worded
 from apps.training.columns import Floats
-from apps.training.evaluation.bootstrap import LEAST_COINS, LEVEL, RESAMPLES, Draws, Step, draw, interval
+from apps.training.evaluation.bootstrap import LEAST_COINS, RESAMPLES, Draws, Step, draw, interval
 from apps.training.evaluation.report import OF_ALERTS
 from apps.training.evaluation.sample import Sample
 
-MEASURES = (("expected_value", "expected value per alert after costs"), ("pr_auc", "PR-AUC"))
+MEASURES = ("expected_value", "pr_auc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,18 @@ def decide(
 ) -> Verdict:
     """The verdict on two or more entrants, by the first of MEASURES that all of them have."""
     if seen := [entrant.name for entrant in entrants if entrant.has_seen]:
-        return Verdict(None, f"No winner: {', '.join(seen)} was trained on this time or on what came after.", [])
-    for measure, text in MEASURES:
+        return Verdict(
+            None,
+            worded("No winner: %(names)s was trained on this time or on what came after.", names=", ".join(seen)),
+            [],
+        )
+    for measure in MEASURES:
         values = [entrant.scores[measure] for entrant in entrants]
         if all(value is not None for value in values):
             ranked = sorted(range(len(values)), key=lambda place: (-values[place], place))
             draws = _draws(sample, entrants, seed, resamples, on_step)
-            return _verdict(entrants, values, ranked, measure, text, draws)
-    return Verdict(None, "No winner: no measure is defined for all models on these rows.", [])
+            return _verdict(entrants, values, ranked, measure, draws)
+    return Verdict(None, worded("No winner: no measure is defined for all models on these rows."), [])
 
 
 def _draws(sample: Sample, entrants: Sequence[Entrant], seed: int, resamples: int, on_step: Step) -> list[Draws] | None:
@@ -70,32 +75,70 @@ def _draws(sample: Sample, entrants: Sequence[Entrant], seed: int, resamples: in
 
 
 def _verdict(
-    entrants: Sequence[Entrant],
-    values: list[float],
-    ranked: list[int],
-    measure: str,
-    text: str,
-    draws: list[Draws] | None,
+    entrants: Sequence[Entrant], values: list[float], ranked: list[int], measure: str, draws: list[Draws] | None
 ) -> Verdict:
-    best, shown = ranked[0], ", ".join(f"{entrants[place].name} {values[place]:+.4f}" for place in ranked)
+    best = ranked[0]
+    shown = ", ".join(f"{entrants[place].name} {_value(measure, values[place])}" for place in ranked)
     if draws is None:
-        return Verdict(None, f"No winner: fewer than {LEAST_COINS} coins cannot tell chance from skill ({shown}).", [])
-    differences: list[dict[str, Any]] = []
-    for place in ranked[1:]:
-        few = measure in OF_ALERTS and min(entrants[p].scores["coins_alerted"] for p in (best, place)) < LEAST_COINS
-        ends = None if few else interval(draws[best].measures[measure] - draws[place].measures[measure])
-        row = {"measure": measure, "best": entrants[best].name, "other": entrants[place].name}
-        differences.append({**row, "difference": values[best] - values[place], "interval": ends})
+        few = worded(
+            "No winner: fewer than %(least)s coins cannot tell chance from skill (%(shown)s).",
+            least=LEAST_COINS,
+            shown=shown,
+        )
+        return Verdict(None, few, [])
+    differences = [
+        _difference(entrants, values, (best, place), measure, (draws[best], draws[place])) for place in ranked[1:]
+    ]
     open_ = [row for row in differences if row["interval"] is None or row["interval"][0] <= 0]
-    said = f"highest {text}: {shown}; lead over {differences[0]['other']} {_ends(differences[0])}"
     if open_:
-        doubt = "; ".join(f"over {row['other']} {_ends(row)}" for row in open_)
-        return Verdict(None, f"No winner: by {text} ({shown}) the lead could be chance: {doubt}.", differences)
-    loses = " It loses money all the same." if measure in OF_ALERTS and values[best] < 0 else ""
-    return Verdict(best, f"{said[0].upper()}{said[1:]}.{loses}", differences)
+        return Verdict(None, _by_chance(measure, shown, "; ".join(map(_lead, open_))), differences)
+    return Verdict(best, _won(measure, shown, _lead(differences[0]), values[best]), differences)
 
 
-def _ends(row: dict[str, Any]) -> str:
-    ends = row["interval"]
-    found = "without an interval" if ends is None else f"{LEVEL:.0%} interval {ends[0]:+.4f} to {ends[1]:+.4f}"
-    return f"{row['difference']:+.4f} ({found})"
+def _difference(
+    entrants: Sequence[Entrant], values: list[float], pair: tuple[int, int], measure: str, draws: tuple[Draws, Draws]
+) -> dict[str, Any]:
+    """The lead of the first of a pair over the second; an interval only where enough coins tell."""
+    best, other = pair
+    few = measure in OF_ALERTS and min(entrants[place].scores["coins_alerted"] for place in pair) < LEAST_COINS
+    ends = None if few else interval(draws[0].measures[measure] - draws[1].measures[measure])
+    row = {"measure": measure, "best": entrants[best].name, "other": entrants[other].name}
+    return {**row, "difference": values[best] - values[other], "interval": ends}
+
+
+# --- Why, in words: one sentence a case, values free of words, so that pages can say it in another language -----------
+def _by_chance(measure: str, shown: str, leads: str) -> str:
+    if measure in OF_ALERTS:
+        return worded(
+            "No winner: by expected value per alert after costs (%(shown)s) the lead could be chance: %(leads)s.",
+            shown=shown,
+            leads=leads,
+        )
+    return worded("No winner: by PR-AUC (%(shown)s) the lead could be chance: %(leads)s.", shown=shown, leads=leads)
+
+
+def _won(measure: str, shown: str, lead: str, value: float) -> str:
+    if measure not in OF_ALERTS:
+        return worded("Highest PR-AUC: %(shown)s; lead over %(lead)s.", shown=shown, lead=lead)
+    if value >= 0:
+        return worded(
+            "Highest expected value per alert after costs: %(shown)s; lead over %(lead)s.", shown=shown, lead=lead
+        )
+    return worded(
+        "Highest expected value per alert after costs: %(shown)s; lead over %(lead)s. It loses money all the same.",
+        shown=shown,
+        lead=lead,
+    )
+
+
+def _value(measure: str, value: float) -> str:
+    return f"{value * 100:+.2f} %" if measure in OF_ALERTS else f"{value:.4f}"
+
+
+def _lead(row: dict[str, Any]) -> str:
+    """Name and lead, with its interval at LEVEL where there is one."""
+    percent = row["measure"] in OF_ALERTS
+    scale, form, unit = (100, "+.2f", " %") if percent else (1, "+.4f", "")
+    low_high = [f"{end * scale:{form}}" for end in row["interval"] or ()]
+    ends = f" [{low_high[0]} .. {low_high[1]}{unit}]" if low_high else ""
+    return f"{row['other']} {row['difference'] * scale:{form}}{unit}{ends}"
