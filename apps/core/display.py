@@ -1,5 +1,6 @@
 """Numbers and times as people read them, in the reader's language. Formatted here, in Python, not in templates."""
 
+import re
 from datetime import datetime
 from functools import cache, lru_cache
 
@@ -14,6 +15,7 @@ from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
 NONE = "–"
 LONGEST_SENTENCE = 1_000
 _GERMAN = str.maketrans(",.", ".,")
+_NUMBER = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?|[+-]?\d+\.\d+")
 
 
 def localised(text: str) -> str:
@@ -26,7 +28,18 @@ def error_text(message: str) -> str:
     if not message:
         return ""
     sentence = message if isinstance(message, Sentence) else read_back(get_language() or "", message)
-    return gettext(message) if sentence is None else gettext(sentence.template) % sentence.values
+    if sentence is None:
+        return gettext(message)
+    return gettext(sentence.template) % {name: _said(name, value) for name, value in sentence.values.items()}
+
+
+def _said(name: str, value: object) -> object:
+    """A value as its reader writes it, where it is a number; one that is named `what` is a sentence itself."""
+    if not isinstance(value, str):
+        return value
+    if name == "what":
+        return error_text(value)
+    return localised(value) if _NUMBER.fullmatch(value) else value
 
 
 @lru_cache(maxsize=1_000)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LEAST_LETTERS = 12  # a template with fewer of its own would fit too much
+LEAST_LETTERS = 10  # a template with fewer of its own would fit too much
 _PLACE = re.compile(r"%\((\w+)\)s")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from apps.core.sentences import worded
 from apps.trading import backtest, backtest_coverage, backtest_runs
 from apps.trading.backtest import Run, Task
 from apps.trading.backtest_queries import history_load, signals_stored
@@ -48,14 +49,16 @@ def run(job: Job, report: Report) -> None:
         signals=found.signals,
         history=found.history,
         scores=found.scores,
-        progress=lambda share: report.progress(0.3 + (high - 0.3) * share, "trading"),
+        progress=lambda share: report.progress(0.3 + (high - 0.3) * share, worded("trading")),
     )
     seconds = time.perf_counter() - clock
     figures = _figures(row, done, found) | {"overlaps_training": seen}
     if row.terms["sensitivity"]:
         figures["sensitivity"] = backtest.sensitivity(
             task, signals=found.signals, history=found.history, scores=found.scores,
-            progress=lambda share: report.progress(0.5 + 0.45 * share, "other latencies and slippage limits"),
+            progress=lambda share: report.progress(
+                0.5 + 0.45 * share, worded("other latencies and slippage limits")
+            ),
         )  # fmt: skip
     _store(job, row, done, figures, seconds)
 
@@ -70,7 +73,7 @@ def _seen(row: Backtest, task: Task) -> backtest_coverage.Seen:
 
 def _load(row: Backtest, task: Task, report: Report) -> Found:
     """Signals, stored or recomputed, and all that is recorded of their coins."""
-    report.progress(0.0, "reading alerts")
+    report.progress(0.0, worded("reading alerts"))
     scores, recomputed = None, None
     if row.scores == Backtest.Scores.STORED:
         signals = signals_stored(task.strategy, task.since, task.until)
@@ -82,7 +85,7 @@ def _load(row: Backtest, task: Task, report: Report) -> Found:
         signals = [signal for signal in again.signals if concerns(task.strategy, signal)]
         scores, recomputed = again.scores, again.as_json()
         report.log(f"recomputed {len(again.signals):,} alerts from {again.counts['rows_scored']:,} windows")
-    report.progress(0.25, "reading trades")
+    report.progress(0.25, worded("reading trades"))
     history = history_load([signal.mint for signal in signals], task.since, task.until)
     return Found(signals, history, scores, recomputed)
 

@@ -72,7 +72,7 @@ def run_row(run: Backtest) -> dict[str, Any]:
         "tone": tone,
         "status": _("stopping") if run.job.cancel_requested and run.job.status == Job.Status.RUNNING else status,
         "progress": f"{run.job.progress * 100:.0f}",
-        "message": "" if run.job.message in ENDED else run.job.message,
+        "message": "" if run.job.message in ENDED else display.error_text(run.job.message),
         "is_open": run.job.status in OPEN,
         "is_done": run.job.status == Job.Status.COMPLETED,
         "is_seen": bool(figures.get("overlaps_training")),

@@ -21,6 +21,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from apps.core.errors import ConflictError
+from apps.core.sentences import worded
 from apps.predictions import rules
 from apps.predictions.inference import THREADS, Worker, score, worker_of
 from apps.predictions.models import ActiveModel
@@ -98,7 +99,7 @@ def signals_recomputed(
     found = Recomputed(scores={} if "model_below" in strategy.exits else None)
     signals: list[tuple[Any, ...]] = []
     for columns, mints, share in _batches(stretch):
-        progress(share, "scoring")
+        progress(share, worded("scoring"))
         signals += _alerts(workers, columns, mints, market, stretch, found)
     signals.sort(key=lambda one: (one[0], -one[1], one[2], one[3]))  # as scorer._soonest_then_surest
     found.signals = [

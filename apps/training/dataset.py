@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.core.errors import PlatformError
+from apps.core.sentences import worded
 from apps.training import dataset_cache, features, queries, sampling
 from apps.training.columns import Integers, MetricColumns
 from apps.training.labels import PRICE, Knowledge, Outcomes, Trades, outcomes
@@ -95,7 +96,10 @@ def read(selection: Selection, names: Sequence[str], on_progress: Progress = lam
     collector = _Collector(names, market, sum(rows for _, rows, _ in coins))
     for batch in _batches(selection, coins, counts):
         collector.add(batch)
-        on_progress(len(collector.mints) / len(coins), f"{counts.rows:,} rows of {len(collector.mints):,} coins")
+        read = worded(
+            "read %(rows)s rows of %(coins)s coins", rows=f"{counts.rows:,}", coins=f"{len(collector.mints):,}"
+        )
+        on_progress(len(collector.mints) / len(coins), read)
     return collector.dataset({mint: first for mint, _, first in coins}, counts)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
+from apps.core.sentences import worded
 from apps.training.content_queries import fingerprint
 from apps.training.samples import ARRAYS, Counts, Dataset, Selection, content_hash
 
@@ -53,7 +54,7 @@ def through(
     path = folder() / f"{key}.npz"
     found = opened(path)
     if found is not None:
-        on_progress(1.0, f"{len(found):,} rows from the cache")
+        on_progress(1.0, worded("read %(rows)s rows from the cache", rows=f"{len(found):,}"))
         return found
     data = fresh()
     if key_of(selection, names, state()) == key:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.core.sentences import worded
 from apps.training import features
 from apps.training.columns import Floats, Integers
 from apps.training.dataset import Dataset
@@ -89,7 +90,7 @@ def judge(
         threshold=threshold,
         seed=recipe.seed,
         judging=kept,
-        on_step=lambda share: on_progress(share, "judging"),
+        on_step=lambda share: on_progress(share, worded("judging")),
     )
 
 
@@ -116,7 +117,7 @@ def permutation(
         return {}
     falls: dict[str, float] = {}
     for name in sorted(importances, key=lambda one: (-importances[one], one))[:PERMUTED_FEATURES]:
-        on_progress(len(falls) / PERMUTED_FEATURES, "shuffling features")
+        on_progress(len(falls) / PERMUTED_FEATURES, worded("shuffling features"))
         column = sample[:, names.index(name)].copy()
         sample[:, names.index(name)] = column[rng.permutation(len(column))]
         falls[name] = before - (average_precision(wanted, _predict(booster, sample)) or 0.0)

@@ -164,7 +164,7 @@ def job_row(job: Job) -> dict[str, Any]:
         "tone": tone,
         "status": _("stopping") if job.cancel_requested and job.status == Job.Status.RUNNING else status,
         "progress": f"{job.progress * 100:.0f}",
-        "message": "" if job.message in ENDED else job.message,
+        "message": "" if job.message in ENDED else display.error_text(job.message),
         "priority": job.priority,
         "created": display.clock(job.created_at),
         "took": display.seconds(took),

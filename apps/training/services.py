@@ -128,7 +128,7 @@ def job_claim(*, worker: str, now: datetime) -> Job | None:
 
 def job_take(*, job: Job, worker: str, now: datetime) -> bool:
     """Let this worker have a waiting job, whatever else runs; False where another one has it."""
-    fields = {"worker": worker, "started_at": now, "heartbeat_at": now, "progress": 0.0, "message": "starting"}
+    fields = {"worker": worker, "started_at": now, "heartbeat_at": now, "progress": 0.0, "message": _("starting")}
     waiting = Job.objects.filter(pk=job.pk, status=Job.Status.PENDING)
     taken = waiting.update(status=Job.Status.RUNNING, **fields) == 1
     job.refresh_from_db()
@@ -221,7 +221,7 @@ def _reaped(job: Job, now: datetime) -> dict[str, Any]:
         return {"status": Job.Status.CANCELLED, "finished_at": now, "message": "cancelled"}
     if restarts < MAX_RESTARTS:
         params = {**job.params, "restarts": restarts + 1}
-        return {"status": Job.Status.PENDING, "worker": "", "message": "waiting again", "params": params}
+        return {"status": Job.Status.PENDING, "worker": "", "message": _("waiting again"), "params": params}
     text = _("The worker died while it ran this job. Look into the trainer's log, then start it anew.")
     return {"status": Job.Status.FAILED, "finished_at": now, "error_code": "WORKER_LOST", "error": text}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.core.sentences import worded
 from apps.training import artifacts, dataset, fitting, judging, selections, services
 from apps.training.columns import Floats
 from apps.training.dataset import Dataset
@@ -54,7 +55,9 @@ def compare(job: Job, report: Report) -> None:
         scores = _judge(model, recipe, sample, probability, report, low, low + share)
         seen = selections.overlaps(model, start, end) or selections.precedes(model, start, end)
         entrants.append(comparison.Entrant(model.name, probability, model.threshold, scores, has_seen=seen))
-    verdict = comparison.decide(sample, entrants, seed=recipe.seed, on_step=lambda: report.progress(0.97, "deciding"))
+    verdict = comparison.decide(
+        sample, entrants, seed=recipe.seed, on_step=lambda: report.progress(0.97, worded("deciding"))
+    )
     results = {
         "models": [
             {
@@ -92,7 +95,9 @@ def _judge(
         threshold=model.threshold,
         recipe=recipe,
         kept=model.judging,
-        on_progress=lambda share, _: report.progress(low + (high - low) * share, f"judging {model.name}"),
+        on_progress=lambda share, _: report.progress(
+            low + (high - low) * share, worded("judging the model %(name)s", name=model.name)
+        ),
     )
 
 

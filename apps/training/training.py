@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,19 +94,28 @@ def train(job: Job, report: Report) -> None:
     _store(job, _model(found, fitted, scores, kept), result)
 
 
-def _fit(found: Prepared, split: splits.Split, report: Report, low: float, high: float, what: str = "") -> Fitted:
+def _fit(
+    found: Prepared, split: splits.Split, report: Report, low: float, high: float, told: Callable[[str], str] = str
+) -> Fitted:
     """On the Dask cluster where one is set, else here. Progress goes from `low` to `high`."""
     total, rows = found.recipe.xgboost.n_estimators, (split.train, split.validation)
 
     def on_round(number: int, value: float) -> None:
-        text = f"round {number}, PR-AUC {value:.4f}" if number else "dealing out the rows"
-        report.progress(low + (high - low) * number / total, what + text)
+        text = worded("dealing out the rows")
+        if number:
+            text = worded("round %(number)s, PR-AUC %(value)s", number=number, value=f"{value:.4f}")
+        report.progress(low + (high - low) * number / total, told(text))
 
-    report.progress(low, f"{what}fitting")
+    report.progress(low, told(worded("fitting")))
     if address := settings.DASK_SCHEDULER_ADDRESS:
-        report.log(f"{what}fitting on the cluster {address}")
+        report.log(told(f"fitting on the cluster {address}"))
         return clusters.fit(found.data, *rows, found.recipe, value=found.value, address=address, on_round=on_round)
     return fitting.fit(found.data, *rows, found.recipe, value=found.value, threads=threads(), on_round=on_round)
+
+
+def _of_fold(number: int, folds: int, what: str) -> str:
+    """What is done, in words, with the fold that it is done for."""
+    return worded("walking forward, fold %(number)s of %(folds)s: %(what)s", number=number, folds=folds, what=what)
 
 
 def _walks(found: Prepared, report: Report) -> list[dict[str, Any]]:
@@ -122,7 +132,7 @@ def _walks(found: Prepared, report: Report) -> list[dict[str, Any]]:
         start, end = selections.fold_span(found.wide, fold)
         walk = {"from": start.isoformat(), "to": end.isoformat(), "rows_train": len(fold.train)}
         try:
-            fitted = _fit(found, fold, report, low, low + share, f"fold {number + 1} of {len(folds)}: ")
+            fitted = _fit(found, fold, report, low, low + share, partial(_of_fold, number + 1, len(folds)))
         except PlatformError as error:
             if error.code not in fitting.LACKING:
                 raise
@@ -143,7 +153,7 @@ def _walks(found: Prepared, report: Report) -> list[dict[str, Any]]:
 def _judged(found: Prepared, fitted: Fitted, report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scores of both parts that the fit did not learn from, and what later judging needs."""
     split, recipe = found.split, found.recipe
-    report.progress(0.9, "judging")
+    report.progress(0.9, worded("judging"))
     train, validation = (judging.sample_of(found.wide, found.value, rows) for rows in (split.train, split.validation))
     kept = judging.keep(train, validation, recipe)
     kept["permutation"] = judging.permutation(

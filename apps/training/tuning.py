@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.core import live
 from apps.core.errors import PlatformError
+from apps.core.sentences import worded
 from apps.training import evaluation, fitting, selections
 from apps.training.models import Job, Trial
 from apps.training.recipes import Booster, Recipe, Tune, recipe_parse
@@ -30,7 +31,7 @@ def tune(job: Job, report: Report) -> None:
     study = Study(plan, recipe.xgboost, recipe.seed)
     known = _resume(job, study, found.data.content_hash)
     report.log(f"{known} trials are known, {plan.trials} are asked for")
-    report.progress(LOADED, "binning")
+    report.progress(LOADED, worded("binning"))
     split = found.split
     rows = fitting.material(found.data, split.train, split.validation, recipe, value=found.value, threads=threads())
     end = _end(job, plan, began)

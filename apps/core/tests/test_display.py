@@ -53,6 +53,13 @@ def test_values_of_a_sentence_stand_in_each_language() -> None:
         assert display.error_text(str(found)) == "Es gibt kein Wallet namens 100 % mine.", "as it was stored"
 
 
+def test_numbers_and_the_sentence_in_a_sentence_are_said_too() -> None:
+    inner = worded("read %(rows)s rows of %(coins)s coins", rows="1,234", coins="5")
+    found = str(worded("walking forward, fold %(number)s of %(folds)s: %(what)s", number=1, folds=3, what=inner))
+    with translation.override("de"):
+        assert display.error_text(found) == "Vorwärts, Abschnitt 1 von 3: 1.234 Zeilen von 5 Coins gelesen"
+
+
 TEMPLATES = (
     "%(a)s: %(b)s",
     "Give nothing",
