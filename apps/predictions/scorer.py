@@ -40,6 +40,7 @@ from apps.training import queries as training_queries
 from apps.training.columns import Floats, Integers
 from apps.training.features import HISTORY_SECONDS
 from apps.training.market_queries import MarketReader
+from apps.training.models import BULKY
 from apps.training.queries import to_datetime, to_us
 from apps.training.sampling import passing
 from apps.training.windowing import History
@@ -50,6 +51,8 @@ SKIP_AFTER = timedelta(minutes=10)
 HISTORY = timedelta(seconds=HISTORY_SECONDS)
 TRIM_EVERY = timedelta(minutes=1)
 LONGEST_LIFE = timedelta(days=1)
+# Of a trained model: what a loaded booster makes needless; whoever loads one fetches its artifact.
+BULKY_OF_LOADED = (*(f"model__{name}" for name in BULKY if name != "feature_names"), "model__scores")
 UNTRADED_PHASES = (Phase.FINISHED, Phase.GRADUATED)
 MOST_UNEXPLAINED = 2_000
 EXPLAINED_AT_ONCE = 8  # some 20 ms, for so long a new window may wait
@@ -105,11 +108,12 @@ class Scorer:
         found = list(active.values())
         if found == self._settings:
             return
-        loaded = [(one, self._boosters.of(one)) for one in active.select_related("model")]
+        trained = active.select_related("model").defer(*BULKY_OF_LOADED)
+        loaded = [(one, self._boosters.of(one)) for one in trained]
         self._boosters.keep_only({one.model_id for one, _ in loaded})
+        reached = self._lookback()
         self.workers = [worker_of(one, booster) for one, booster in loaded if booster is not None]
-        self._watches = {worker.id: Watch() for worker in self.workers}
-        self._recall(self.memory.mints())
+        self._watch(anew=self._lookback() > reached)
         self._settings = found
         self._find_unexplained()
         metrics.ACTIVE_MODELS.set(sum(not worker.is_shadow for worker in self.workers))
@@ -166,19 +170,30 @@ class Scorer:
         self.memory.replace(mints, records, training_queries.highs_before(mints, after))
         self._recall(mints)
 
-    def _recall(self, mints: Sequence[str]) -> None:
-        """What the models have said of these coins, as far as it still counts."""
+    def _watch(self, *, anew: bool) -> None:
+        """A watch for each model: those that were there go on, unless more must be remembered than before."""
+        before = {} if anew else self._watches
+        self._watches = {worker.id: before.get(worker.id) or Watch() for worker in self.workers}
+        self._recall(self.memory.mints(), [worker for worker in self._watches if worker not in before])
+
+    def _lookback(self) -> timedelta:
+        """How far back what the models said of a coin still counts."""
+        return max((_memory_of(worker.rules) for worker in self.workers), default=timedelta(0))
+
+    def _recall(self, mints: Sequence[str], workers: Sequence[int] | None = None) -> None:
+        """What the models (by default all) have said of these coins, as far as it still counts."""
+        chosen = [*self._watches] if workers is None else workers
         slots = self.memory.slots(mints)
-        for watch in self._watches.values():
-            watch.reset(slots, self.memory.size)
-        memory = max((_memory_of(worker.rules) for worker in self.workers), default=timedelta(0))
-        feed_at = scorer_queries.state_read()[2]
-        if not memory or not mints or feed_at is None:
+        for worker in chosen:
+            self._watches[worker].reset(slots, self.memory.size)
+        feed_at, lookback = scorer_queries.state_read()[2], self._lookback()
+        if not lookback or not mints or not chosen or feed_at is None:
             return
         slot_of = dict(zip(mints, slots.tolist(), strict=True))
-        said = scorer_queries.said_before(mints, [*self._watches], feed_at - SKIP_AFTER - memory)
-        for worker_id, mint, tag, count, last_at in said:
-            self._watches[worker_id].recall(slot_of[mint], rules.TAGS.index(tag), count, last_at)
+        for worker, mint, tag, count, last_at in scorer_queries.said_before(
+            mints, chosen, feed_at - SKIP_AFTER - lookback
+        ):
+            self._watches[worker].recall(slot_of[mint], rules.TAGS.index(tag), count, last_at)
 
     def _rows(self, places: Integers, feed_at: datetime) -> Rows:
         held = self.memory.columns

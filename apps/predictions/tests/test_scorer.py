@@ -2,15 +2,17 @@
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from apps.core.models import WebhookMessage
 from apps.discovery.models import CoinMetric, ExchangeRate, Phase, StreamGap, StreamState
 from apps.discovery.windows import METRIC_COLUMNS
-from apps.predictions import inference, scorer_queries
+from apps.predictions import inference, scorer_queries, services
 from apps.predictions.models import ActiveModel, AlertEvaluation, Prediction, ScorerState
 from apps.predictions.reasons import probability_of
 from apps.predictions.scorer import Scorer
@@ -298,6 +300,30 @@ def test_a_changed_model_is_followed_without_a_restart() -> None:
     run(scorer)
     assert Prediction.objects.count() == before
     assert ScorerState.objects.get().last_row_id > 0
+
+
+def test_a_change_of_settings_asks_neither_for_artifacts_nor_for_what_is_known() -> None:
+    feed = Feed()
+    feed.coin(1)
+    one, other = at_work("one", ignore_alert_seconds=60), at_work("other")
+    feed.run_to(60)
+    scorer = Scorer()
+    scorer.refresh()
+    scorer.step()
+
+    def asked(**fields: Any) -> tuple[bool, bool]:
+        services.model_configure(active=one, fields=fields)
+        with CaptureQueriesContext(connection) as queries:
+            scorer.refresh()
+        said = [query["sql"] for query in queries]
+        return any('"artifact"' in sql for sql in said), any("FROM predictions" in sql for sql in said)
+
+    assert asked(threshold=0.7, ignore_alert_seconds=30) == (False, False)
+    assert asked(ignore_alert_seconds=90) == (False, True), "more is remembered than before"
+    services.model_deactivate(active=other)
+    assert asked(threshold=0.6) == (False, False)
+    services.model_activate(active=other)
+    assert asked(threshold=0.5) == (True, True), "one that comes"
 
 
 def test_rows_that_come_out_of_order_are_scored_on_the_history_of_their_time() -> None:
