@@ -124,7 +124,9 @@ def test_packed_segments_are_played_by_replay_as_they_lie_there(folder: Path) ->
 
 
 def test_one_changed_byte_is_told_by_every_command_that_reads_it(folder: Path, tmp_path: Path) -> None:
-    command(folder, "verify")
+    said = io.StringIO()
+    call_command("journal", "--dir", str(folder), "verify", stdout=io.StringIO(), stderr=said)
+    assert "of 1 only the lines were read" in said.getvalue(), "the open segment"
     path = segments(folder)[1]
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4
