@@ -17,7 +17,11 @@ from apps.discovery.receiver import BEHIND, FOREIGN, NO_DISK, OLDER
 
 SILENT_AFTER = timedelta(seconds=30)
 FEWEST_CHECKED = 50  # below so many checks of an hour their share says nothing
-STATES = {"running": gettext_lazy("running"), "creates_only": gettext_lazy("new coins only")}
+STATES = {
+    "starting": gettext_lazy("starting"),
+    "running": gettext_lazy("running"),
+    "creates_only": gettext_lazy("new coins only"),
+}
 REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
     "its name cannot be resolved": gettext_lazy("its name cannot be resolved"),
     "nothing listens there": gettext_lazy("nothing listens there"),

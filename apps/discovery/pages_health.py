@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -157,6 +158,11 @@ def _frames(now: datetime) -> dict[str, Any]:
     return {"drawing": drawing, "least": display.count(min(counts)), "most": display.count(max(counts))}
 
 
+def _joined(*parts: str | Promise) -> str:
+    """What there is of them."""
+    return " · ".join(str(part) for part in parts if part)
+
+
 def _connection(state: StreamState, health: dict[str, Any]) -> Facts:
     behind = (timezone.now() - state.feed_at).total_seconds() if state.feed_at and state.mode != "replay" else None
     since = health.get("owner_since")
@@ -164,7 +170,7 @@ def _connection(state: StreamState, health: dict[str, Any]) -> Facts:
         _("Connection"),
         [
             (_("Address"), _("built-in simulator") if state.mode == "simulator" else settings.WS_URI.split("?")[0]),
-            (_("State"), f"{STATES.get(state.state, state.state)} {REASONS.get(state.detail, state.detail)}"),
+            (_("State"), _joined(STATES.get(state.state, state.state), REASONS.get(state.detail, state.detail))),
             (_("Owner"), health.get("owner", display.NONE)),
             (_("Owner since"), display.moment(datetime.fromisoformat(since) if since else None)),
             (_("Reconnects since then"), display.count(health.get("reconnects"))),
