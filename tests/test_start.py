@@ -57,6 +57,8 @@ RULES = [
     ({"WS_RETRY_DELAY": "9", "WS_MAX_RETRY_DELAY": "3"}, "WS_MAX_RETRY_DELAY must not be below WS_RETRY_DELAY."),
     ({"DEFAULT_SLIPPAGE_BPS": "10001"}, "DEFAULT_SLIPPAGE_BPS must be between 0 and 10000 (100 %), not 10001."),
     ({"CSRF_TRUSTED_ORIGINS": "pump.example.org"}, "CSRF_TRUSTED_ORIGINS must hold addresses"),
+    ({"ALLOWED_HOSTS": "https://pump.example.org"}, "ALLOWED_HOSTS must hold names such as pump.example.org, without"),
+    ({"DASK_SCHEDULER_ADDRESS": "my cluster"}, "DASK_SCHEDULER_ADDRESS must be an address that begins with tcp://"),
     ({"DEBUG": "false", "SECRET_KEY": "short"}, "SECRET_KEY must have at least 50 random characters."),
 ]
 ANY_NUMBER = {"SIMULATOR_SEED"}

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,8 +80,11 @@ ADDRESSES = {
     "SOLANA_RPC_URL": ("http", "https"),
     "PUMPPORTAL_TRADE_URL": ("http", "https"),
     "JITO_BLOCK_ENGINE": ("http", "https"),
+    "DASK_SCHEDULER_ADDRESS": ("tcp", "tls", "ws", "wss"),
 }
-MAY_BE_EMPTY = ("N8N_FIND_WEBHOOK_URL", "N8N_SERVER_WEBHOOK_URL", "JITO_BLOCK_ENGINE")
+MAY_BE_EMPTY = ("N8N_FIND_WEBHOOK_URL", "N8N_SERVER_WEBHOOK_URL", "JITO_BLOCK_ENGINE", "DASK_SCHEDULER_ADDRESS")
+# A name, one that begins with a dot (all below it), an address, or *; what a browser's Host can match without its port
+HOST_NAME = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)
 
 
 def _value(name: str) -> Any:
@@ -166,6 +170,9 @@ def pattern_wrong() -> Iterator[str]:
 def hosts_wrong() -> Iterator[str]:
     if not settings.ALLOWED_HOSTS:
         yield "ALLOWED_HOSTS must name at least one host, separated by commas."
+    for host in settings.ALLOWED_HOSTS:
+        if not HOST_NAME.fullmatch(host):
+            yield f'ALLOWED_HOSTS must hold names such as pump.example.org, without https:// and port, not "{host}".'
     for origin in settings.CSRF_TRUSTED_ORIGINS:
         if not _is_address(origin, ("http", "https")):
             yield f'CSRF_TRUSTED_ORIGINS must hold addresses such as https://pump.example.org, not "{origin}".'
