@@ -147,6 +147,8 @@ def _any_integer(source: Table, row: int, column: str, decimals: int, empty: int
         value = Decimal(text).scaleb(decimals)
     except InvalidOperation:
         raise source.error(row, column, "is not a number") from None
+    if not text.isascii() or "_" in text:  # Decimal reads 1_000 and other scripts' digits too
+        raise source.error(row, column, "is not a number")
     if not value.is_finite() or not 0 <= value < 2**63 - 1:
         raise source.error(row, column, "is not a number from 0 to 2^63")
     return int(value.to_integral_value())

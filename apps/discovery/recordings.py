@@ -215,9 +215,7 @@ def _trades(source: Table) -> TradeChunk:
         received_at_ms=_times(source),
         mint=_mints(source),
         is_buy=_sides(source),
-        side_certain=delimited.integers(source, "side_certain", 0, empty=1) > 0
-        if "side_certain" in source.columns
-        else np.ones(source.rows, bool),
+        side_certain=_certain(source),
         sol_lamports=delimited.integers(source, "sol_amount", 9),
         token_base_units=delimited.integers(source, "token_amount", 6),
         virtual_sol_lamports=delimited.integers(source, "v_sol_in_bonding_curve", 9),
@@ -225,6 +223,16 @@ def _trades(source: Table) -> TradeChunk:
         market_cap_sol=_statistics(source, "market_cap_sol"),
         sol_usd=_statistics(source, "sol_usd"),
     )
+
+
+def _certain(source: Table) -> NDArray[np.bool_]:
+    """`side_certain`, 0 or 1; without it every side is certain."""
+    if "side_certain" not in source.columns:
+        return np.ones(source.rows, bool)
+    values = delimited.integers(source, "side_certain", 0, empty=1)
+    for row in np.flatnonzero(values > 1)[:1].tolist():
+        raise source.error(row, "side_certain", "is neither 0 nor 1")
+    return values > 0
 
 
 def _statistics(source: Table, column: str) -> NDArray[np.float64]:
