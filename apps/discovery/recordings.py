@@ -45,6 +45,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINT = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
 _ISO_MS = 24  # 2025-09-05T20:56:20.929Z
 _UNKNOWN = -1
+_LAST_SECOND = datetime(3000, 1, 1, tzinfo=UTC).timestamp()  # milliseconds taken for seconds lie behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ def _recorded(line: _JournalLine, text: bytes, number: int) -> RecordedLine:
     bare = line.raw is None and line.gap is None
     if bare and line.tx_type is None and line.message is None:
         raise msgspec.DecodeError("neither raw, gap, txType nor message")
+    if not 0 <= line.t_wall < _LAST_SECOND:
+        raise msgspec.DecodeError(f"t_wall is not a time in seconds since 1970: {line.t_wall:g}")
     raw = text.decode().strip() if bare else line.raw
     return RecordedLine(line.t_wall, raw, line.gap, number)
 

@@ -154,6 +154,8 @@ class FeedServer:
     async def __aenter__(self) -> Self:
         try:
             self._server = await self._open()
+        except OverflowError:
+            raise PortError(f"Port {self.port} cannot be used: ports go from 1 to 65535.") from None
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise PortError(f"Port {self.port} cannot be used: {reason}. Choose another one with --port.") from None

@@ -169,6 +169,13 @@ def test_torn_last_line_is_left_out_but_a_wrong_line_is_named(tmp_path: Path) ->
         list(files.read_frames(path))
 
 
+@pytest.mark.parametrize("moment", ["-5", "1e18", "1783089923111"])
+def test_frame_at_no_time_is_named(tmp_path: Path, moment: str) -> None:
+    path = _write(tmp_path, '{"t_wall":1,"raw":"a"}', f'{{"t_wall":{moment},"raw":"a"}}', name="frames.jsonl")
+    with pytest.raises(CsvError, match="line 2: not a recorded frame: t_wall is not a time in seconds since 1970"):
+        list(files.read_frames(path))
+
+
 @pytest.mark.recordings
 def test_three_days_of_real_trades_are_read_whole(recordings: Path) -> None:
     trades = 0

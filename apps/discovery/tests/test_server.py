@@ -217,6 +217,12 @@ async def test_taken_port_is_told_in_a_sentence(server: FeedServer) -> None:
             pass
 
 
+async def test_port_that_is_none_is_told_in_a_sentence() -> None:
+    with pytest.raises(PortError, match="Port 99999 cannot be used: ports go from 1 to 65535"):
+        async with FeedServer(port=99_999):
+            pass
+
+
 async def test_server_tells_what_it_sends_to_which_connection() -> None:
     told: list[tuple[int, str]] = []
     async with FeedServer(port=0, on_sent=lambda number, text: told.append((number, text))) as server:
