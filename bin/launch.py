@@ -3,6 +3,7 @@
 Called by bin/demo with `demo` or `live`, in the virtual environment, after packages, servers and secrets are there.
 """
 
+import contextlib
 import datetime
 import logging.handlers
 import multiprocessing
@@ -62,7 +63,8 @@ def done() -> None:
 # --- Settings -----------------------------------------------------------------------------------------
 def read_settings() -> Path:
     """Load .env and the embedded servers' addresses into the environment; the folder of this clone's data."""
-    environ.Env.read_env(os.environ.get("ENV_FILE") or ROOT / ".env")
+    with contextlib.suppress(UnicodeDecodeError):  # the first command says so
+        environ.Env.read_env(os.environ.get("ENV_FILE") or ROOT / ".env")
     runtime = Path(os.environ.setdefault("RUNTIME_DIR", str(ROOT / ".runtime")))
     environ.Env.read_env(runtime / "services.env")
     os.environ["PATH"] = f"{ROOT}/.venv/bin:{os.environ['PATH']}"
@@ -128,11 +130,17 @@ def manage(*arguments: str) -> Iterator[str]:
         say("".join(last).rstrip())
         fail("correct the settings named above (.env or the environment) and start again.")
     if process.returncode:
-        say("".join(last).rstrip())
+        say(cause("".join(last)))
         fail(
             f"manage.py {arguments[0]} failed (its last lines are above). "
             "Correct the cause and start again; nothing is lost."
         )
+
+
+def cause(said: str) -> str:
+    """What a failed command said, of a traceback only the error at its end."""
+    errors = list(re.finditer(r"^[\w.]+(Error|Exception)\b", said, re.MULTILINE))
+    return said[errors[-1].start() :].rstrip() if errors and "  File " in said else said.rstrip()
 
 
 def migrate() -> None:

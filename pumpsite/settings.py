@@ -7,7 +7,7 @@ A wrong value stops the start with one sentence (see `apps.core.checks`).
 import os
 from pathlib import Path
 
-from apps.core.environment import Env, stop_start
+from apps.core.environment import Env, require_lines, stop_start
 from apps.core.prometheus import multiprocess_start
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -16,6 +16,7 @@ env = Env()
 ENV_FILE = Path(env.str("ENV_FILE", default="") or BASE_DIR / ".env")
 if "ENV_FILE" in os.environ and not ENV_FILE.exists():
     stop_start(f"ENV_FILE names a file that does not exist: {ENV_FILE}.")
+require_lines(ENV_FILE)
 env.read_env(ENV_FILE)
 RUNTIME_DIR = Path(env.str("RUNTIME_DIR", default="") or BASE_DIR / ".runtime")
 env.read_env(RUNTIME_DIR / "services.env")

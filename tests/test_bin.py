@@ -151,6 +151,20 @@ def test_no_script_names_a_package_host():
     assert named == []
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Wrong settings: x\n", "Wrong settings: x"),
+        (
+            '  File "a.py"\nx.Error: first\n  File "b.py"\na.b.OperationalError: no\n\tis it up?\n',
+            "a.b.OperationalError: no\n\tis it up?",
+        ),
+    ],
+)
+def test_of_a_failed_command_its_error_is_shown_not_the_way_there(said: str, shown: str) -> None:
+    assert launch.cause(said) == shown
+
+
 # --- launch -------------------------------------------------------------------------------------------
 @pytest.fixture
 def taken_port():

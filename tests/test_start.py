@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from apps.core.environment import WRONG_SETTINGS
+from apps.core.environment import WRONG_SETTINGS, require_lines
 from pumpsite.listening import address_of, refusal, require_port
 from tests.servers import ROOT, free_port
 
@@ -150,6 +151,24 @@ def test_value_of_a_wrong_form_stops_any_command_with_one_sentence(start, wrong,
     assert status == WRONG_SETTINGS
     assert len(sentences(said)) == 1 and sentence in said
     assert "Traceback" not in said and "hidden-word" not in said
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (b"# a comment\n\n  # another\nexport PORT=8000\nSECRET_KEY='a b'\nHOST=\n", []),
+        (b"PORT = 8000\nHOST=x\nhidden-word\n LOG_LEVEL=INFO\n", [1, 3, 4]),
+        ("LOG_LEVEL=\u00e4".encode("latin-1"), None),
+    ],
+)
+def test_line_that_would_be_passed_over_is_named(tmp_path, capsys, data, wrong):
+    (file := tmp_path / ".env").write_bytes(data)
+    said = [f"{file} must be text in UTF-8."]
+    if wrong is not None:
+        said = [f"{file}, line {number} must be NAME=value, without blanks around the name." for number in wrong]
+    with pytest.raises(SystemExit) if said else nullcontext():
+        require_lines(file)
+    assert sentences(capsys.readouterr().err) == said
 
 
 def test_right_settings_stop_nothing(start):

@@ -4,8 +4,10 @@ Known before Django is: no imports of it here.
 """
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -17,6 +19,7 @@ _SHOULD_BE = {"int": "a whole number", "float": "a number", "bool": "true or fal
 _DATABASES = frozenset({"", *map(str, range(1024))})
 _TRUE = frozenset({"true", "on", "ok", "y", "yes", "1"})
 _FALSE = frozenset({"false", "off", "n", "no", "0", ""})
+_SETTING = re.compile(r"(export )?\w+=", re.ASCII)
 _SECRET = ("KEY", "TOKEN", "URL", "PASSWORD")
 
 
@@ -26,6 +29,23 @@ def stop_start(*sentences: str) -> NoReturn:
         sys.stderr.write(f"Wrong settings: {sentence}\n")
     sys.stderr.flush()
     sys.exit(WRONG_SETTINGS)
+
+
+def require_lines(file: Path) -> None:
+    """Stop the start where the file (it may be missing) has a line that is no setting: it would be passed over."""
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except OSError:
+        return
+    except UnicodeDecodeError:
+        stop_start(f"{file} must be text in UTF-8.")
+    wrong = [number for number, line in enumerate(lines, start=1) if _passed_over(line)]
+    if wrong:
+        stop_start(*(f"{file}, line {number} must be NAME=value, without blanks around the name." for number in wrong))
+
+
+def _passed_over(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#") and not _SETTING.match(line)
 
 
 class Env(environ.Env):
