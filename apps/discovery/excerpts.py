@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import zstandard
 
-from apps.discovery.inspection import read_entries
+from apps.discovery.inspection import SegmentInfo, describe_segment, read_entries
 from apps.discovery.segments import (
     DamagedSegmentError,
     first_seq,
@@ -82,6 +83,34 @@ def chosen(folder: Path, selection: Selection) -> list[Path]:
     found = segments(folder)
     pairs = zip(found, [*found[1:], None], strict=True)
     return [path for path, following in pairs if selection.may_be_in(path, following)]
+
+
+def holes(folder: Path, selection: Selection) -> list[tuple[int, int]]:
+    """First and last numbers of the lines between segments that are not there and may belong to a selection. What a
+    damaged segment has lost is not among them."""
+    found, missing = segments(folder), []
+    for path, following in pairwise(found):
+        if first_seq(following) <= selection.first or not _reaches(selection, path):
+            continue
+        before = describe_segment(path)
+        first, last = before.first_seq + before.lines, first_seq(following) - 1
+        if not before.problems and first <= last and _misses(selection, first, last, before, following):
+            missing.append((first, last))
+    return missing
+
+
+def _reaches(selection: Selection, path: Path) -> bool:
+    return selection.last is None or first_seq(path) <= selection.last
+
+
+def _misses(selection: Selection, first: int, last: int, before: SegmentInfo, following: Path) -> bool:
+    """Whether a selection may want lines `first` to `last`, which came between two segments."""
+    if last < selection.first or (selection.last is not None and first > selection.last):
+        return False
+    if selection.until_us is not None and before.last_us is not None and before.last_us >= selection.until_us:
+        return False
+    began = describe_segment(following).first_us if selection.since_us is not None else None
+    return selection.since_us is None or began is None or began >= selection.since_us
 
 
 def select(folder: Path, selection: Selection) -> Iterator[tuple[Entry, bytes]]:

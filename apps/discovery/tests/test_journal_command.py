@@ -17,7 +17,7 @@ from apps.discovery.models import Coin, CoinTransaction, StreamState
 from apps.discovery.ownership import Ownership
 from apps.discovery.pumpportal import replay
 from apps.discovery.retention import pack_closed
-from apps.discovery.segments import segment_name, segments
+from apps.discovery.segments import first_seq, segment_name, segments
 from apps.discovery.state import Cursor
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket
@@ -139,6 +139,33 @@ def test_one_changed_byte_is_told_by_every_command_that_reads_it(folder: Path, t
             command(folder, *words)
     assert 0 < target.read_bytes().count(b"\n") < FRAMES
     command(folder, "cat", "0", "10")
+
+
+def test_missing_segment_is_told_by_every_command_that_wants_its_lines(folder: Path, tmp_path: Path) -> None:
+    entries, found = read_all(JournalReader(folder, Cursor())), segments(folder)
+    first, after = first_seq(found[1]), first_seq(found[2])
+    found[1].unlink()
+    target, told = tmp_path / "part.jsonl", f"missing in the journal: {first} to {after - 1}"
+    inside = iso(entries[first + 1].at_us), iso(entries[after - 1].at_us)
+    for words in ((), (str(first), str(after - 1)), ("--from", inside[0], "--to", inside[1])):
+        with pytest.raises(CommandError, match=told):
+            command(folder, "cat", *words)
+    with pytest.raises(CommandError, match=told):
+        command(folder, "export", "-o", str(target))
+    command(folder, "cat", "0", str(first - 1))
+    command(folder, "cat", "--to", iso(entries[first - 1].at_us))
+    command(folder, "cat", str(after))
+    command(folder, "cat", "--from", iso(entries[after].at_us + 1))
+
+
+def test_torn_end_is_told_and_what_is_no_file_is_refused(folder: Path) -> None:
+    with segments(folder)[-1].open("ab") as stream:
+        stream.write(b'{"t_wall": 17')
+    for action in ("ls", "verify"):
+        assert "13 bytes of a torn line" in command(folder, action).splitlines()[-1]
+    (folder / segment_name(10**9)).mkdir()
+    with pytest.raises(CommandError, match="cannot be read"):
+        command(folder, "ls")
 
 
 def test_journal_that_is_not_there_is_an_error(tmp_path: Path) -> None:

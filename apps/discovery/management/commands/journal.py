@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
@@ -17,7 +18,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from apps.core.commands import JsonCommand
-from apps.discovery.excerpts import Exported, Selection, chosen, export, select
+from apps.discovery.excerpts import Exported, Selection, chosen, export, holes, select
 from apps.discovery.inspection import SegmentInfo, describe_segment, verify_journal
 from apps.discovery.models import StreamState
 from apps.discovery.rebuilding import RebuildError, rebuild
@@ -60,6 +61,8 @@ class Command(JsonCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = options["dir"]
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise CommandError(f"The folder {folder} may not be read by this user.")
         if not segments(folder):
             raise CommandError(f"There is no journal in {folder}.")
         try:
@@ -68,6 +71,8 @@ class Command(JsonCommand):
             raise CommandError(f"{error.filename} went away meanwhile; start again.") from None
         except BrokenPipeError:
             sys.stderr.close()  # the reader has seen enough
+        except OSError as error:
+            raise CommandError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
 
     def _ls(self, folder: Path, options: dict[str, Any]) -> None:
         for path in segments(folder):
@@ -105,7 +110,7 @@ class Command(JsonCommand):
                 self.stdout.write(text.decode("utf-8", "replace"))
             elif entry.raw is not None:
                 self.stdout.write(entry.raw)
-        _require_whole(chosen(folder, selection))
+        _require_whole(folder, selection)
 
     def _export(self, folder: Path, options: dict[str, Any]) -> None:
         target, selection, show = options["output"], _selection(options), self._progress()
@@ -124,7 +129,7 @@ class Command(JsonCommand):
             self.stdout.write(json.dumps(_with_times(values)))
         else:
             self.stdout.write(f"{target}: {_exported(done)}.")
-        _require_whole(chosen(folder, selection))
+        _require_whole(folder, selection)
 
     def _replay(self, folder: Path, options: dict[str, Any]) -> None:
         started, show = time.monotonic(), self._progress()
@@ -137,7 +142,7 @@ class Command(JsonCommand):
             self.stdout.write(json.dumps(asdict(done) | {"seconds": round(seconds, 3)}))
         else:
             self.stdout.write(f"Lines {done.first_seq:,} to {done.end_seq - 1:,} are in the tables ({seconds:.1f} s).")
-        _require_whole(segments(folder))
+        _require_whole(folder, Selection(done.first_seq))
 
     def _progress(self) -> Callable[[str], None]:
         """Says how far it is, once a second, where somebody looks."""
@@ -160,14 +165,27 @@ class Command(JsonCommand):
             sizes += f" ({info.content_bytes / 2**20:.1f} unpacked)"
         self.stdout.write(
             f"{info.name}  {info.frames:>9,} frames  {info.gaps:>4} gaps  {sizes}  "
-            f"{_iso(info.first_us) or '-'}  {_iso(info.last_us) or '-'}  {' '.join(info.problems)}".rstrip()
+            f"{_iso(info.first_us) or '-'}  {_iso(info.last_us) or '-'}  {_remarks(info)}".rstrip()
         )
 
 
-def _require_whole(paths: list[Path]) -> None:
-    """End with an error where something of these segments could not be read."""
-    if damaged := [path.name for path in paths if is_damaged(path)]:
-        raise CommandError(f"Only what can still be read of these damaged segments is there: {', '.join(damaged)}.")
+def _remarks(info: SegmentInfo) -> str:
+    """What is wrong with a segment; also the torn end of an open one, which is how a line being written looks."""
+    said = list(info.problems)
+    if info.torn_bytes and not any("torn" in one for one in said):
+        said.append(f"{info.torn_bytes} bytes of a torn line are at its end; the stream cuts them off at its start.")
+    return " ".join(said)
+
+
+def _require_whole(folder: Path, selection: Selection) -> None:
+    """End with an error where something of a selection is missing or could not be read."""
+    said = []
+    if damaged := [path.name for path in chosen(folder, selection) if is_damaged(path)]:
+        said.append(f"Only what can still be read of these damaged segments is there: {', '.join(damaged)}.")
+    if missing := [f"{first:,} to {last:,}" for first, last in holes(folder, selection)]:
+        said.append(f"Lines are missing in the journal: {', '.join(missing)}.")
+    if said:
+        raise CommandError(" ".join(said))
 
 
 def _add_selection(action: ArgumentParser) -> None:
