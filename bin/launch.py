@@ -151,7 +151,7 @@ def migrate() -> None:
 
 
 def first_user(mode: str) -> None:
-    for line in manage("setup_demo", *([] if mode == "demo" else ["--user-only"])):
+    for line in list(manage("setup_demo", *([] if mode == "demo" else ["--user-only"]))):  # a failed one says it itself
         say(f"      {line}")
 
 

@@ -41,6 +41,7 @@ TRACKED_IDLE = timedelta(minutes=10)
 TRACKED_MOST = timedelta(minutes=20)
 _FOREVER_US = 2**62
 _MINUTE_MS = 60_000
+_AHEAD_MS = 86_400_000  # what a recorder's clock may be wrong by
 
 _SINCE = "'epoch'::timestamptz + %s * interval '1 microsecond'"
 _INSERT_COINS = f"""
@@ -200,7 +201,7 @@ def _wanted(chunk: TradeChunk, since_ms: int | None, until_ms: int | None) -> ND
 
 def _fold(run: _Run, chunk: TradeChunk, wanted: NDArray[np.int64]) -> list[TradeRow]:
     """Fold the wanted rows of a chunk; the trades as rows of the table."""
-    _check_order(run, chunk)
+    _check_times(run, chunk)
     tracker, whale_lamports = run.tracker, run.tracker.config.thresholds.whale_lamports
     trades = list(_trades(chunk, wanted))
     _load_coins(run, trades)
@@ -219,12 +220,15 @@ def _fold(run: _Run, chunk: TradeChunk, wanted: NDArray[np.int64]) -> list[Trade
     return rows
 
 
-def _check_order(run: _Run, chunk: TradeChunk) -> None:
+def _check_times(run: _Run, chunk: TradeChunk) -> None:
     times = np.concatenate([[run.last_ms], chunk.received_at_ms])
     backwards = np.flatnonzero(np.diff(times) < 0)
     if backwards.size:
         line = int(chunk.line[backwards[0]])
         raise CsvError(chunk.path, line, "received_at", "is earlier than the line before: sort the file by time")
+    if int(times[-1]) > (latest_ms := time.time() * 1000 + _AHEAD_MS):
+        line = int(chunk.line[np.searchsorted(chunk.received_at_ms, latest_ms, side="right")])
+        raise CsvError(chunk.path, line, "received_at", "lies in the future: no trade was recorded then")
     run.last_ms = int(times[-1])
 
 

@@ -138,6 +138,7 @@ def test_bounds_leave_the_rest_out(tmp_path: Path) -> None:
         (ROWS[0].replace("buy", "bought"), "side"),
         (ROWS[0].replace("2025-09-05T20:56:20.929Z", "yesterday"), "received_at"),
         (ROWS[0].replace("2025-09-05T20:56:20.929Z", "2024-01-01T00:00:00.000Z"), "received_at"),
+        (ROWS[0].replace("2025-09-05T20:56:20.929Z", "2999-01-01T00:00:00.000Z"), "received_at"),
     ],
 )
 def test_wrong_line_is_named_and_the_status_is_2(tmp_path: Path, line: str, column: str) -> None:
