@@ -10,6 +10,7 @@ import json
 import sys
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
@@ -72,7 +73,7 @@ def _stopped(failure: Exception) -> CommandError | None:
         return CommandStoppedError(failure)
     if isinstance(failure, ProgrammingError) and isinstance(failure.__cause__, UndefinedTable | UndefinedColumn):
         return CommandStoppedError(NOT_MIGRATED)
-    if not isinstance(failure, OperationalError | InterfaceError):
+    if not isinstance(failure, OperationalError | InterfaceError | psycopg.OperationalError):
         return None
     sentence = f"The database does not answer: {str(failure).splitlines()[0] if str(failure) else 'no reason given'}"
     return CommandStoppedError(PlatformError("DATABASE_UNAVAILABLE", sentence, status=503))

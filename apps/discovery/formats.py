@@ -19,7 +19,8 @@ from apps.discovery.curve import BASE_UNITS_PER_TOKEN
 from apps.discovery.exports import Chunk, Column
 
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_WIDE = ("\uff1d", "\uff0b", "\uff0d", "\uff20")  # = + - @ as East Asian keyboards write them
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", *_WIDE)
 _UNITS = {"sol": (LAMPORTS_PER_SOL, 9), "tokens": (BASE_UNITS_PER_TOKEN, 6)}
 
 

@@ -60,8 +60,11 @@ def _make(image_url: str, path: Path) -> bytes | None:
         small = b""
     finally:
         _places.release()
-    _store(path, small)
-    make_room(path.parent, settings.THUMBNAILS_MB * 1024 * 1024)
+    try:
+        _store(path, small)
+        make_room(path.parent, settings.THUMBNAILS_MB * 1024 * 1024)
+    except OSError as error:
+        logger.warning("a picture could not be kept: %s", error)
     return small or None
 
 
@@ -114,5 +117,8 @@ def _store(path: Path, data: bytes) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}-{time.monotonic_ns()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def parquet_rows(wanted: Wanted) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff20"])
 def test_names_never_become_formulas_in_a_csv_and_stay_as_they_are_in_parquet(start: str) -> None:
     name = f'{start}HYPERLINK("x")'
     Coin.objects.create(mint="M" * 44, name=name, symbol=start, first_seen_at=timezone.now())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from apps.discovery import excerpts
 from apps.discovery.journal import JournalReader, JournalWriter
@@ -225,6 +226,17 @@ def test_replay_refuses_another_journal_and_a_running_stream(folder: Path, tmp_p
     finally:
         stream.release()
     assert not Coin.objects.exists()
+
+
+@pytest.mark.django_db
+def test_replay_without_a_database_says_so_to_people_and_programs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "PORT", "1")  # for new connections, such as the owner's
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="DATABASE_UNAVAILABLE"):
+        call_command("journal", "--dir", str(folder), "replay", "--json", stdout=out, stderr=io.StringIO())
+    assert json.loads(out.getvalue())["code"] == "DATABASE_UNAVAILABLE"
 
 
 @pytest.mark.usefixtures("feed_tables")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from apps.discovery import thumbnails
 from apps.discovery.models import Coin
-from apps.discovery.tests.site import Site, answer
+from apps.discovery.tests.site import Handler, Site, answer
 from apps.discovery.thumbnails import SIDE, PictureError, make_room, path_of, shrink, thumbnail
 
 
@@ -85,6 +85,18 @@ def test_a_picture_is_fetched_once_and_a_failure_not_at_once_again(site: Site) -
     old = timezone.now().timestamp() - thumbnails.FORGET_FAILURE_SECONDS - 1
     os.utime(path_of(site.url("/b.png")), (old, old))
     assert thumbnail(site.url("/b.png"))
+
+
+def test_a_picture_is_shown_also_where_it_cannot_be_kept(site: Site) -> None:
+    kept = path_of(site.url("/a.png"))
+
+    def spoil(handler: Handler) -> None:
+        (kept / "one").mkdir(parents=True)  # no file can take the place of a full folder
+        answer(picture(), Content_Type="image/png")(handler)
+
+    site.pages["/a.png"] = spoil
+    assert thumbnail(site.url("/a.png"))
+    assert list(kept.parent.iterdir()) == [kept], "nothing half done is left"
 
 
 def test_the_folder_keeps_its_size(tmp_path: Path) -> None:
