@@ -37,6 +37,13 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return _answer(request, error, _("Not allowed"), _("Your account may not do this."))
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 where a form's token is missing or old: two tabs at the sign-in, or a browser without cookies."""
+    error = PlatformError("CSRF_FAILED", "Send the CSRF token of the session as X-CSRFToken.", status=403)
+    message = _("This page had become too old, or the browser keeps no cookies. Load it again and repeat the step.")
+    return _answer(request, error, _("Not allowed"), message)
+
+
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404."""
     error = NotFoundError("ROUTE_NOT_FOUND", "There is no such address: see /api/docs.")

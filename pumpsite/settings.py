@@ -85,6 +85,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "pumpsite.urls"
+CSRF_FAILURE_VIEW = "pumpsite.errors.csrf_failure"
 ASGI_APPLICATION = "pumpsite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

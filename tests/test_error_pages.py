@@ -28,6 +28,17 @@ def test_unknown_page_says_so_in_the_visitors_language(visitor: Client, db: None
     assert '<html lang="de"' in answer.content.decode()
 
 
+def test_form_of_an_old_page_is_told_in_a_page_of_ours_and_to_programs_in_the_error_shape(settings: Any, db: None):
+    settings.DEBUG = False
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.post("/accounts/login/", {"login": "a"}, headers={"Accept-Language": "de"})
+    assert page.status_code == 403
+    assert '<html lang="de"' in page.content.decode()
+    assert "<style" not in page.content.decode()  # the policy allows no inline styles
+    program = browser.post("/api/docs")
+    assert (program.status_code, program.json()["code"]) == (403, "CSRF_FAILED")
+
+
 def test_absent_database_is_a_503_page(visitor: Client, staff: Any):
     visitor.force_login(staff)
     with failing(OperationalError("connection refused by 10.0.0.7")):
