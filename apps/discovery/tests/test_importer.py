@@ -131,6 +131,13 @@ def test_bounds_leave_the_rest_out(tmp_path: Path) -> None:
     assert (result.rows, result.trades) == (2, 2)
 
 
+def test_line_of_the_progress_ends_before_the_summary(tmp_path: Path) -> None:
+    told = io.StringIO()
+    call_command("import_trades", str(history(tmp_path, ROWS)), progress=True, stdout=told, stderr=told)
+    progress, summary = told.getvalue().strip().split("\n")
+    assert "a second" in progress and "New:" in summary
+
+
 @pytest.mark.parametrize(
     ("line", "column"),
     [

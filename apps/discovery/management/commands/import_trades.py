@@ -37,7 +37,8 @@ class Command(JsonCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         result, config = Imported(), stream_config_load()
         bounds = {"since_ms": options["since"], "until_ms": options["until"]}
-        progress = self._progress(show=options["progress"] or self.stderr.isatty())
+        show = options["progress"] or self.stderr.isatty()
+        progress = self._progress(show=show)
         for path in options["files"]:
             try:
                 import_file(path, config, result, progress=progress, **bounds)
@@ -45,6 +46,8 @@ class Command(JsonCommand):
                 raise CommandError(str(error), returncode=2) from None
             except OSError as error:
                 raise CommandError(f"{error.filename}: {error.strerror}", returncode=2) from None
+        if show:
+            self.stderr.write("")  # ends the line of the progress
         self._report(result, as_json=options["json"])
 
     def _progress(self, *, show: bool) -> Callable[[Imported], None]:
