@@ -96,7 +96,7 @@ _INSERT_RATES = f"""
 
 @dataclass(slots=True)
 class Imported:
-    """What an import has done so far. `rows` were read, the others were new."""
+    """What an import has done so far. `rows` were read, the others were new; `share` of the present file was read."""
 
     rows: int = 0
     trades: int = 0
@@ -104,6 +104,7 @@ class Imported:
     coins: int = 0
     rates: int = 0
     seconds: float = 0.0
+    share: float = 0.0
 
     @property
     def rows_per_second(self) -> float:
@@ -142,13 +143,14 @@ def import_file(
             wanted = _wanted(chunk, since_ms, until_ms)
             writing.submit(_write, result, _fold(run, chunk, wanted), _taken(run), _rates(run, chunk, wanted))
             result.rows += len(wanted)
+            result.share = chunk.share
             result.seconds = seconds_before + time.perf_counter() - began
             progress(result)
         run.tracker.now_us = _FOREVER_US
         run.tracker.close_windows()
         writing.submit(_write, result, [], _taken(run), [])
         writing.submit(_write_coins, result, run)
-    result.seconds = seconds_before + time.perf_counter() - began
+    result.seconds, result.share = seconds_before + time.perf_counter() - began, 1.0
     progress(result)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -64,6 +65,7 @@ class TradeChunk:
     virtual_token_base_units: Integers
     market_cap_sol: NDArray[np.float64]
     sol_usd: NDArray[np.float64]
+    share: float = 1.0  # of the file's bytes that were read by then
 
     def __len__(self) -> int:
         return len(self.mint)
@@ -115,20 +117,27 @@ def open_recording(path: Path) -> Iterator[BinaryIO]:
 
     Raises OSError where the file cannot be opened, CsvError where its packing is damaged.
     """
+    with _opened(path) as (stream, _file):
+        yield stream
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """The unpacked bytes, and the file as it lies there."""
     try:
-        with _opened(path) as stream:
-            yield stream
+        with path.open("rb") as file, _unpacked(file, path.suffix) as stream:
+            yield stream, file
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         raise CsvError(str(path), 0, None, f"the packed file is damaged: {error}") from None
 
 
-def _opened(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True, read_across_frames=True)
+def _unpacked(file: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(file, "rb"))
+    if suffix == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(file, closefd=False, read_across_frames=True)
         return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader)))
-    return path.open("rb")
+    return file
 
 
 def is_trade_history(path: Path) -> bool:
@@ -140,13 +149,14 @@ def is_trade_history(path: Path) -> bool:
 
 def read_trade_chunks(path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[TradeChunk]:
     """The trades of a history in file order, some ten thousand at a time. Raises CsvError at the first wrong line."""
-    with open_recording(path) as stream:
+    with _opened(path) as (stream, file):
+        size = os.fstat(file.fileno()).st_size
         columns = _header(str(path), stream.readline())
         line = 2
         for block in _whole_lines(stream, chunk_bytes):
             chunk = _trades(delimited.table(str(path), line, columns, block))
             line += len(chunk)
-            yield chunk
+            yield replace(chunk, share=file.tell() / size if size else 1.0)  # a pipe has none
 
 
 def read_trades_csv(path: Path, *, since_ms: int | None = None, until_ms: int | None = None) -> Iterator[RecordedTrade]:

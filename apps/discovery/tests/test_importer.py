@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from zstandard import compress as zstd
 
 from apps.discovery import importer, recordings
 from apps.discovery.importer import Imported, import_file
@@ -136,6 +138,17 @@ def test_line_of_the_progress_ends_before_the_summary(tmp_path: Path) -> None:
     call_command("import_trades", str(history(tmp_path, ROWS)), progress=True, stdout=told, stderr=told)
     progress, summary = told.getvalue().strip().split("\n")
     assert "a second" in progress and "New:" in summary
+    last = progress.split("\r")[-1]
+    assert f"[{'#' * 30}] 100%  {len(ROWS)} rows" in last
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.csv", bytes), ("a.csv.gz", gzip.compress), ("a.csv.zst", zstd)])
+def test_progress_knows_how_much_of_the_file_was_read(tmp_path: Path, name: str, pack: Any) -> None:
+    plain = history(tmp_path, ROWS * 400).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(pack(plain))
+    shares = [chunk.share for chunk in importer.recordings.read_trade_chunks(path, chunk_bytes=len(plain) // 5)]
+    assert len(shares) >= 5 and shares == sorted(shares) and 0 < shares[0] <= shares[-1] <= 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from apps.discovery.delimited import CsvError
 from apps.discovery.importer import Imported, import_file
 from apps.discovery.services import stream_config_load
 
+BAR_WIDTH = 30
+
 
 class Command(JsonCommand):
     """Folds histories with the code of the live stream."""
@@ -38,10 +40,9 @@ class Command(JsonCommand):
         result, config = Imported(), stream_config_load()
         bounds = {"since_ms": options["since"], "until_ms": options["until"]}
         show = options["progress"] or self.stderr.isatty()
-        progress = self._progress(show=show)
         for path in options["files"]:
             try:
-                import_file(path, config, result, progress=progress, **bounds)
+                import_file(path, config, result, progress=self._progress(path.name, show=show), **bounds)
             except CsvError as error:
                 raise CommandError(str(error), returncode=2) from None
             except OSError as error:
@@ -50,14 +51,15 @@ class Command(JsonCommand):
             self.stderr.write("")  # ends the line of the progress
         self._report(result, as_json=options["json"])
 
-    def _progress(self, *, show: bool) -> Callable[[Imported], None]:
+    def _progress(self, name: str, *, show: bool) -> Callable[[Imported], None]:
+        """Shows how far a file is, twice a second and at its end."""
         shown = 0.0
 
         def bar(result: Imported) -> None:
             nonlocal shown
-            if show and time.monotonic() - shown >= 0.5:
+            if show and (time.monotonic() - shown >= 0.5 or result.share == 1):
                 shown = time.monotonic()
-                self.stderr.write(f"\r{result.rows:,} rows, {result.rows_per_second:,.0f} a second ", ending="")
+                self.stderr.write(f"\r{progress_line(name, result)}", ending="")
 
         return bar
 
@@ -78,6 +80,13 @@ class Command(JsonCommand):
                 f"{result.rows:,} rows of {result.coins:,} coins in {result.seconds:.1f} s "
                 f"({result.rows_per_second:,.0f} a second). New: {result.trades:,} trades, {result.windows:,} windows."
             )
+
+
+def progress_line(name: str, result: Imported) -> str:
+    """A bar for the share of the file that was read, and how fast it goes."""
+    full = round(BAR_WIDTH * result.share)
+    bar = "#" * full + "." * (BAR_WIDTH - full)
+    return f"{name} [{bar}] {result.share:4.0%}  {result.rows:,} rows, {result.rows_per_second:,.0f} a second "
 
 
 def _moment(text: str) -> int:
