@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from apps.core.sentences import worded
+
 Scalar = float | str
 Value = Scalar | tuple[Scalar, ...]
 Facts = Mapping[str, Scalar | None]
@@ -20,27 +22,27 @@ Facts = Mapping[str, Scalar | None]
 FEATURE = "feature."
 # Read from the market at the moment of decision.
 MARKET_FACTS: dict[str, str] = {
-    "coin.age_seconds": "seconds since the coin was created (or first seen)",
-    "coin.market_cap_sol": "market cap in SOL",
-    "coin.curve_pct": "how much of its curve is sold, in percent",
-    "coin.seconds_since_trade": "seconds since its last trade",
+    "coin.age_seconds": worded("seconds since the coin was created (or first seen)"),
+    "coin.market_cap_sol": worded("market cap in SOL"),
+    "coin.curve_pct": worded("how much of its curve is sold, in percent"),
+    "coin.seconds_since_trade": worded("seconds since its last trade"),
 }
 # Fixed when the alert was given.
 SIGNAL_FACTS: dict[str, str] = {
-    "phase": "number of the coin's phase",
-    "coin.mint": "the coin's address",
-    "coin.symbol": "its symbol",
-    "coin.creation_seen": "1 where its creation was seen, else 0",
-    "coin.initial_buy_sol": "what the creator bought with the creation, in SOL",
-    "creator": "the creator's address",
-    "creator.coins": "how many coins the creator made before",
-    "creator.graduated": "how many of the last 200 of them had graduated",
-    "creator.died": "how many of the last 200 of them had died",
-    "creator.graduated_ratio": "share of them that had graduated, 0 to 1",
-    "creator.died_ratio": "share of them that had died, 0 to 1",
-    "creator.sold80_seconds": "median age at which the creator had sold 80 %",
-    "creator.top_market_cap_sol": "median of their highest market cap in SOL",
-    "creator.since_last_seconds": "seconds since the coin before",
+    "phase": worded("number of the coin's phase"),
+    "coin.mint": worded("the coin's address"),
+    "coin.symbol": worded("its symbol"),
+    "coin.creation_seen": worded("1 where its creation was seen, else 0"),
+    "coin.initial_buy_sol": worded("what the creator bought with the creation, in SOL"),
+    "creator": worded("the creator's address"),
+    "creator.coins": worded("how many coins the creator made before"),
+    "creator.graduated": worded("how many of the last 200 of them had graduated"),
+    "creator.died": worded("how many of the last 200 of them had died"),
+    "creator.graduated_ratio": worded("share of them that had graduated, 0 to 1"),
+    "creator.died_ratio": worded("share of them that had died, 0 to 1"),
+    "creator.sold80_seconds": worded("median age at which the creator had sold 80 %%"),
+    "creator.top_market_cap_sol": worded("median of their highest market cap in SOL"),
+    "creator.since_last_seconds": worded("seconds since the coin before"),
 }
 FACTS = MARKET_FACTS | SIGNAL_FACTS
 TEXTS = frozenset({"coin.mint", "coin.symbol", "creator"})

@@ -215,7 +215,8 @@ def _version_row(version: StrategyVersion, strategy: Strategy, orders: int) -> R
 
 def fact_options() -> list[tuple[str, str]]:
     """What a condition can ask, with its meaning: suggestions for the form."""
-    return [*FACTS.items(), *((FEATURE + one["name"], one["formula"]) for one in features.describe())]
+    told = [*FACTS.items(), *((FEATURE + one["name"], one["formula"]) for one in features.describe())]
+    return [(fact, display.error_text(meaning)) for fact, meaning in told]
 
 
 def form_page(form: Any) -> dict[str, Any]:

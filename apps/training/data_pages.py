@@ -93,7 +93,7 @@ def features_page(request: HttpRequest) -> Page:
     found = [
         feature_row(feature)
         for feature in features.describe()
-        if (not text or text in f"{feature['name']} {feature['formula']}".lower())
+        if (not text or text in f"{feature['name']} {display.error_text(feature['formula'])}".lower())
         and (not window or window == str(feature["window_seconds"] or "now"))
     ]
     number = min(page_number(request), max(-(-len(found) // ROWS_A_PAGE), 1))
@@ -105,7 +105,7 @@ def feature_row(feature: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "position": feature["position"],
         "name": feature["name"],
-        "formula": feature["formula"],
+        "formula": display.error_text(feature["formula"]),
         "window": display.seconds(span) if span else display.NONE,
         "inputs": ", ".join(feature["inputs"]),
         "unit": feature["unit"],

@@ -6,8 +6,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import translation
 
-from apps.training import containers, services
+from apps.core import display
+from apps.training import containers, features, services
 from apps.training.models import Comparison, Job, Model, TestResult
 from apps.training.recipes import SPACE
 from apps.training.tests import market, remembered
@@ -290,3 +292,9 @@ def test_a_models_file_is_uploaded(page, client, judged):
     assert Model.objects.get(name="from a file").artifact_sha256 == judged.artifact_sha256
     refused = client.post(reverse("training:import"), {"file": SimpleUploadedFile("model.zip", b"something else")})
     assert "not a model file" in refused.content.decode()
+
+
+def test_every_formula_of_the_registry_is_said_in_german():
+    formulas = {one["formula"] for one in features.describe()} - {"price_close / ath_price - 1"}
+    with translation.override("de"):
+        assert [formula for formula in formulas if display.error_text(formula) == formula] == []
