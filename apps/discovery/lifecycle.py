@@ -13,6 +13,7 @@ MICROSECONDS = 1_000_000
 MINUTE_US = 60 * MICROSECONDS
 FINISHED = 99
 GRADUATED = 100
+MOST_INTERVAL_US = 86_400 * MICROSECONDS  # of any phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,13 @@ def window_bounds(phase: Phase, started_us: int, at_us: int) -> tuple[int, int]:
     start = at_us - at_us % phase.interval_us
     end = min(start + phase.interval_us, started_us + phase.end_us)
     return max(start, started_us + phase.begin_us), end
+
+
+def open_window_bounds(phases: Phases, started_us: int, at_us: int) -> tuple[int, int, int]:
+    """Phase (0: none any more), start and end of a window that is open when the phases become these, or when a restart
+    finds it: it ends where they draw the end of one at `at_us`; where they draw none, at once."""
+    phase = phases.at(at_us - started_us)
+    return (phase.id, *window_bounds(phase, started_us, at_us)) if phase else (0, at_us, at_us + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from apps.core.errors import ConflictError, NotFoundError, PlatformError
 from apps.core.patterns import Pattern, PatternError
 from apps.core.sentences import worded
 from apps.core.units import LAMPORTS_PER_SOL
-from apps.discovery.lifecycle import Phases, Rules
+from apps.discovery.lifecycle import MICROSECONDS, MOST_INTERVAL_US, Phases, Rules
 from apps.discovery.models import CoinStream, DiscoverySetting, Phase
 from apps.discovery.state import Config
 from apps.discovery.windows import Thresholds
@@ -25,7 +25,7 @@ from apps.discovery.windows import Thresholds
 logger = logging.getLogger(__name__)
 
 STALE_SECONDS = 1_800
-MOST_INTERVAL_SECONDS, MOST_AGE_MINUTES = 86_400, 525_600  # of a phase
+MOST_INTERVAL_SECONDS, MOST_AGE_MINUTES = MOST_INTERVAL_US // MICROSECONDS, 525_600  # of a phase
 _MOST_SECONDS = 30 * 24 * 3600
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Container, Iterable
 
 from apps.discovery import curve
-from apps.discovery.lifecycle import FINISHED, GRADUATED, window_bounds
+from apps.discovery.lifecycle import FINISHED, GRADUATED, open_window_bounds, window_bounds
 from apps.discovery.pumpportal.messages import Trade
 from apps.discovery.state import Config, TrackedCoin
 from apps.discovery.windows import MetricRow, Window, metric_row
@@ -40,10 +40,12 @@ class Tracker:
         self.counts: Counter[str] = Counter()
 
     def reconfigure(self, config: Config) -> None:
-        """From now on by other phases, rules and thresholds; open windows keep their bounds."""
+        """From now on by other phases, rules and thresholds; open windows end where the new phases say."""
         self.config = config
         for coin in self.coins.values():
             coin.check_us = 0
+            if coin.window is not None:
+                self._redraw(coin, coin.window)
         self._due = [(0, mint) for mint in sorted(self.coins)]
 
     def remember(self, coins: Iterable[TrackedCoin]) -> None:
@@ -230,6 +232,16 @@ class Tracker:
         coin.window = Window(phase.id, *window_bounds(phase, coin.started_us, self.now_us))
         heapq.heappush(self._open, (coin.window.end_us, coin.mint))
         return coin.window
+
+    def _redraw(self, coin: TrackedCoin, window: Window) -> None:
+        """Give an open window the end that the phases say now; what is over is closed before."""
+        assert coin.started_us is not None
+        if self.now_us >= window.end_us:
+            self._close(coin, window)
+            return
+        phase_id, _, window.end_us = open_window_bounds(self.config.phases, coin.started_us, self.now_us)
+        window.phase_id = phase_id or window.phase_id
+        heapq.heappush(self._open, (window.end_us, coin.mint))
 
     def close_window_over(self, coin: TrackedCoin) -> None:
         """Close the coin's window if it is over by now: before anything is learned of the coin, because a row says what
