@@ -17,6 +17,7 @@ CHANNEL = "pumpportal"
 class PumpPortalConsumer(AsyncConsumer):
     """One a process. `scope["ended"]`, a future, is resolved when the stream ends, also by an error."""
 
+    channel_layer_alias = "none"  # the worker brings its messages; a channel of its own would need Redis to start
     stream: Stream | None = None
     running: asyncio.Task[None] | None = None
 

@@ -38,6 +38,13 @@ class StreamWorker(Worker):
         await self.deliver({"type": "stream.stop"})
         await ended
 
+    async def application_exception(self, exception: BaseException, application_details: dict[str, Any]) -> None:
+        """A consumer that died streams no more: end, so that the process is started again."""
+        await super().application_exception(exception, application_details)
+        ended: asyncio.Future[None] = application_details["scope"]["ended"]
+        if not ended.done():
+            ended.set_exception(exception)
+
     async def deliver(self, message: dict[str, Any]) -> None:
         """Hand a message to the consumer of this process."""
         await self.get_or_create_application_instance(CHANNEL, self.scope).put(message)

@@ -137,6 +137,20 @@ def test_redis_away_does_not_matter_and_database_away_costs_disk_and_not_one_fra
     assert_tables_are_those_of(stream.journal)
 
 
+def test_stream_that_starts_while_redis_is_away_streams(tmp_path: Path) -> None:
+    frames = recorded(200)
+    redis = Network(settings.REDIS_URL)
+    redis.cut()
+    with (
+        Feed(journal_form=True) as feed,
+        StreamProcess(tmp_path, feed.server.uri, REDIS_URL=redis.url) as stream,
+    ):
+        feed.offer(frames)
+        wait_until(lambda: next_seq() >= len(frames), "frames without Redis")
+        assert stream.terminate() == 0
+    assert_tables_are_those_of(stream.journal)
+
+
 def test_second_stream_stands_by_and_takes_over_within_seconds(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with (
