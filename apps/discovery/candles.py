@@ -1,8 +1,8 @@
 """Candles of a coin in any bucket of 1 s to 1 d: the one implementation behind page, API and export.
 
-Whole minutes come from the rolled-up candles, and from the trades where a minute is not rolled up yet; shorter or odd
-buckets come from the trades. Open and close are the first and last trade by (time, seq). Buckets are aligned to the
-epoch; a time without a trade has none.
+Buckets of whole minutes come from the rolled-up candles, and from the trades of minutes that are not rolled up yet or
+not asked for whole; other buckets come from the trades. Open and close are the first and last trade by (time, seq).
+Buckets are aligned to the epoch; a time without a trade has none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ RAW = f"""
 """
 ROLLED = f"""
     WITH due AS MATERIALIZED (
-        SELECT DISTINCT minute FROM coin_candles_due WHERE minute >= %(since)s AND minute < %(before)s),
+        SELECT minute FROM coin_candles_due WHERE minute >= %(since)s AND minute < %(before)s
+        UNION SELECT date_trunc('minute', %(before)s::timestamptz)),
     minutes AS (
         SELECT "timestamp", {FIELDS} FROM coin_candles_1m c
         WHERE mint = %(mint)s AND "timestamp" >= %(since)s AND "timestamp" < %(before)s
@@ -82,12 +83,12 @@ def candles(
     if not 1 <= bucket_seconds <= LONGEST_SECONDS:
         raise ValueError(f"candles are of 1 to {LONGEST_SECONDS} seconds, not {bucket_seconds}")
     with connection.cursor() as cursor:
-        span = _span(cursor, mint, since, before)
+        span = _span(cursor, mint, bucket_seconds, since, before)
         if span is None:
             return []
         values: dict[str, Any] = {"mint": mint, "bucket": bucket_seconds, "limit": limit}
-        values |= {"since": _bucket_start(span[0], bucket_seconds), "before": span[1]}
-        cursor.execute(_statement(bucket_seconds, span[1]), values)
+        values |= {"since": span[0], "before": span[1]}
+        cursor.execute(RAW if bucket_seconds % 60 else ROLLED, values)
         rows = cursor.fetchall()[::-1]
         if not rows:
             return []
@@ -97,19 +98,14 @@ def candles(
     return [Candle(*(*row, any(row[0] < end and start < row[0] + length for start, end in gaps))) for row in rows]
 
 
-def _statement(bucket_seconds: int, before: datetime) -> str:
-    whole_minutes = bucket_seconds % 60 == 0 and not before.second and not before.microsecond
-    return ROLLED if whole_minutes else RAW
-
-
 def _span(
-    cursor: CursorWrapper, mint: str, since: datetime | None, before: datetime | None
+    cursor: CursorWrapper, mint: str, bucket_seconds: int, since: datetime | None, before: datetime | None
 ) -> tuple[datetime, datetime] | None:
-    """Where the coin's trades lie inside [since, before)."""
+    """Where the coin's trades lie inside [since, before), from the start of a bucket on."""
     span = lifetime(cursor, mint)
-    if span is None:
+    if span is None or (since and before and since >= before):
         return None
-    low = max(span[0], since) if since else span[0]
+    low = _bucket_start(max(span[0], since) if since else span[0], bucket_seconds)
     high = min(span[1], before) if before else span[1]
     return (low, high) if low < high else None
 

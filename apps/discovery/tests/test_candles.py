@@ -99,6 +99,30 @@ def test_since_and_before_cut_out_of_all_candles() -> None:
             )
 
 
+def test_the_bucket_of_since_counts_whole_also_after_the_last_trade() -> None:
+    run(SmallMarket(5).entries(1_000), {})
+    without_gaps()
+    mint = busiest(1)[0]
+    last = candles(mint, bucket_seconds=86_400, limit=1)
+    late = last[0].time + timedelta(days=1, microseconds=-1)
+    assert candles(mint, bucket_seconds=86_400, limit=10, since=late) == last
+    assert candles(mint, bucket_seconds=86_400, limit=10, since=late, before=late) == []
+
+
+@pytest.mark.parametrize("after", [timedelta(), timedelta(microseconds=1), timedelta(seconds=59)])
+def test_candles_up_to_any_moment_outlive_their_trades(after: timedelta) -> None:
+    run(SmallMarket(4).entries(800), {})
+    without_gaps()
+    rollup_run(now=LATER)
+    mint = busiest(1)[0]
+    minutes = candles(mint, bucket_seconds=60, limit=EVERYTHING)
+    before = minutes[len(minutes) // 2].time + after
+    hours = candles(mint, bucket_seconds=3_600, limit=EVERYTHING, before=before)
+    assert hours == folded([one for one in trades_of(mint) if one.timestamp < before], 3_600)
+    CoinTransaction.objects.filter(timestamp__lt=minutes[len(minutes) // 2].time).delete()
+    assert candles(mint, bucket_seconds=3_600, limit=EVERYTHING, before=before) == hours
+
+
 def late_trade(mint: str, like: CoinTransaction) -> TradeRow:
     """A trade of the same instant that comes after its minute was rolled up."""
     at_us = int(like.timestamp.timestamp()) * 1_000_000
