@@ -214,7 +214,10 @@ def coins_fold(mints: Sequence[str]) -> int:
         return int(cursor.rowcount)
 
 
-FORGET_COINS = "DELETE FROM creator_coins WHERE mint = ANY(%s)"
+# A summary of more trades than are stored stays: retention has dropped some.
+FORGET_COINS = """
+    DELETE FROM creator_coins k
+    WHERE mint = ANY(%s) AND k.trades <= (SELECT count(*) FROM coin_transactions t WHERE t.mint = k.mint)"""
 FORGET_HISTORIES = """
     DELETE FROM creator_histories h USING discovered_coins c
     WHERE c.mint = ANY(%s) AND h.creator = c.creator AND h.as_of > c.created_at"""

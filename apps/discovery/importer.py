@@ -8,7 +8,7 @@ foldings of one window the fuller counts. The stream's own state (cursor, feed t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -53,30 +53,55 @@ _INSERT_COINS = f"""
     FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS v(mint, pool, first_us)
     ON CONFLICT (mint) DO UPDATE SET first_seen_at = least(discovered_coins.first_seen_at, excluded.first_seen_at)
 """
-# What all committed trades of these coins come to. A coin that the live stream follows keeps its phase and state.
-_UPSERT_STREAMS = """
+# What all committed trades of these coins come to. A coin that the live stream follows keeps its phase and state. Of
+# trades that retention has dropped the candles still know how many they were, minute by minute, and the stream's row
+# the highest and the last price.
+_IS_LAST = "excluded.last_trade_at >= coalesce(s.last_trade_at, '-infinity')"
+_IS_HIGHEST = """(excluded.ath_price_sol > s.ath_price_sol) IS NOT FALSE
+                 OR excluded.ath_price_sol = s.ath_price_sol AND excluded.ath_at < s.ath_at"""
+_LAST = ("last_trade_at", "last_price_sol", "last_market_cap_sol", "virtual_sol_lamports", "virtual_token_base_units")
+
+
+def _taken_if(condition: str, columns: Sequence[str]) -> str:
+    return ", ".join(f"{name} = CASE WHEN {condition} THEN excluded.{name} ELSE s.{name} END" for name in columns)
+
+
+_UPSERT_STREAMS = f"""
+    WITH stored AS (
+        SELECT mint, date_trunc('minute', "timestamp") AS minute, count(*) AS trades, sum(sol_amount) AS volume
+        FROM coin_transactions WHERE mint = ANY(%(mints)s) GROUP BY 1, 2),
+    rolled AS (
+        SELECT mint, "timestamp" AS minute, trades, volume_lamports AS volume
+        FROM coin_candles_1m WHERE mint = ANY(%(mints)s)),
+    totals AS (
+        SELECT mint, sum(greatest(stored.trades, rolled.trades)) AS trades,
+               least(sum(greatest(stored.volume, rolled.volume)), 9223372036854775807) AS volume
+        FROM stored FULL JOIN rolled USING (mint, minute) GROUP BY mint),
+    facts AS (
+        SELECT mint, (array_agg(phase_id_at_time ORDER BY "timestamp" DESC, seq DESC))[1] AS phase_id,
+               min("timestamp") AS first_at, max("timestamp") AS last_at, max(price_sol) AS ath_price_sol,
+               (array_agg("timestamp" ORDER BY price_sol DESC, "timestamp", seq))[1] AS ath_at,
+               (array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1] AS price_sol,
+               (array_agg(virtual_sol_lamports ORDER BY "timestamp" DESC, seq DESC))[1] AS virtual_sol_lamports,
+               (array_agg(virtual_token_base_units ORDER BY "timestamp" DESC, seq DESC))[1] AS virtual_token_base_units
+        FROM coin_transactions WHERE mint = ANY(%(mints)s) GROUP BY mint)
     INSERT INTO coin_streams AS s (mint, phase_id, is_active, is_graduated, started_at, ended_at, ath_price_sol, ath_at,
                                    last_trade_at, last_price_sol, last_market_cap_sol, virtual_sol_lamports,
                                    virtual_token_base_units, trades_total, volume_lamports)
-    SELECT mint, (array_agg(phase_id_at_time ORDER BY "timestamp" DESC, seq DESC))[1], false, false, min("timestamp"),
-           greatest(max("timestamp"), least(max("timestamp") + %(idle)s, min("timestamp") + %(most)s)),
-           max(price_sol), (array_agg("timestamp" ORDER BY price_sol DESC, "timestamp", seq))[1],
-           max("timestamp"), (array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1],
-           (array_agg(price_sol ORDER BY "timestamp" DESC, seq DESC))[1] * %(tokens)s,
-           (array_agg(virtual_sol_lamports ORDER BY "timestamp" DESC, seq DESC))[1],
-           (array_agg(virtual_token_base_units ORDER BY "timestamp" DESC, seq DESC))[1], count(*), sum(sol_amount)
-    FROM coin_transactions WHERE mint = ANY(%(mints)s) GROUP BY mint
+    SELECT mint, phase_id, false, false, first_at,
+           greatest(last_at, least(last_at + %(idle)s, first_at + %(most)s)), ath_price_sol, ath_at, last_at, price_sol,
+           price_sol * %(tokens)s, virtual_sol_lamports, virtual_token_base_units, trades, volume
+    FROM facts JOIN totals USING (mint)
     ON CONFLICT (mint) DO UPDATE SET
         started_at = least(s.started_at, excluded.started_at),
         ended_at = CASE WHEN s.is_active THEN NULL
                         WHEN s.is_graduated OR s.last_trade_at = excluded.last_trade_at THEN s.ended_at
                         ELSE greatest(s.ended_at, excluded.ended_at) END,
-        phase_id = CASE WHEN s.is_active OR s.is_graduated THEN s.phase_id ELSE excluded.phase_id END,
-        ath_price_sol = excluded.ath_price_sol, ath_at = excluded.ath_at, last_trade_at = excluded.last_trade_at,
-        last_price_sol = excluded.last_price_sol, last_market_cap_sol = excluded.last_market_cap_sol,
-        virtual_sol_lamports = excluded.virtual_sol_lamports,
-        virtual_token_base_units = excluded.virtual_token_base_units, trades_total = excluded.trades_total,
-        volume_lamports = excluded.volume_lamports
+        phase_id = CASE WHEN s.is_active OR s.is_graduated OR NOT {_IS_LAST} THEN s.phase_id
+                        ELSE excluded.phase_id END,
+        {_taken_if(_IS_HIGHEST, ("ath_price_sol", "ath_at"))}, {_taken_if(_IS_LAST, _LAST)},
+        trades_total = greatest(s.trades_total, excluded.trades_total),
+        volume_lamports = greatest(s.volume_lamports, excluded.volume_lamports)
 """
 _SET_GRADUATED = f"""
     WITH v AS (SELECT * FROM unnest(%s::text[], %s::bigint[]) AS v(mint, at_us)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from zstandard import compress as zstd
 from apps.discovery import importer, recordings
 from apps.discovery.importer import Imported, import_file
 from apps.discovery.loading import DatabaseStore, load_snapshot
-from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, ExchangeRate
+from apps.discovery.models import Coin, CoinCandle, CoinMetric, CoinStream, CoinTransaction, ExchangeRate
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.pumpportal import replay
+from apps.discovery.rollups import rollup_run
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor, Entry
 from apps.discovery.tests import tables
@@ -126,6 +128,24 @@ def test_history_in_two_pieces_is_the_history_in_one(tmp_path: Path, cut: int) -
     pieces = tables.dump("coin_transactions", "coin_metrics", "discovered_coins", "coin_streams")
     assert without_seq(pieces.pop("coin_transactions")) == without_seq(whole.pop("coin_transactions"))
     assert pieces == whole
+
+
+@pytest.mark.parametrize("first", [[0], [3, 4], [3], [0, 4]])
+def test_what_was_known_of_dropped_trades_is_not_forgotten(tmp_path: Path, first: list[int]) -> None:
+    def known() -> Any:
+        rollup_run(now=datetime(2100, 1, 1, tzinfo=UTC))
+        facts = "started_at ath_price_sol ath_at last_trade_at last_price_sol phase_id trades_total volume_lamports"
+        return CoinStream.objects.values(*facts.split()).get()
+
+    imported(history(tmp_path, [ROWS[number] for number in (0, 3, 4)]))
+    whole = known()
+    for model in (CoinTransaction, CoinStream, CoinCandle):
+        model.objects.all().delete()
+    imported(history(tmp_path, [ROWS[number] for number in first]))
+    known()
+    CoinTransaction.objects.all().delete()  # as retention does
+    imported(history(tmp_path, [ROWS[number] for number in (0, 3, 4) if number not in first]))
+    assert known() == whole
 
 
 def test_bounds_leave_the_rest_out(tmp_path: Path) -> None:
