@@ -146,6 +146,16 @@ def test_plain_tables_become_hypertables_with_their_rows(plain_tables: None, tim
     assert execute("SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_schema = 'plain'")[0][0] > 3
 
 
+def test_windows_are_numbered_behind_those_that_came_with_numbers(plain_tables: None) -> None:
+    execute("CREATE SEQUENCE plain.coin_metrics_row_id_seq; UPDATE plain.coin_metrics SET row_id = row_id + 1000000")
+    last = execute("SELECT max(row_id) FROM plain.coin_metrics")[0][0]
+    for _ in range(2):
+        execute(sql("016_row_numbers.sql"))
+    assert execute("SELECT nextval('coin_metrics_row_id_seq')") == [(last + 1,)]
+    execute(sql("016_row_numbers.sql"))
+    assert execute("SELECT nextval('coin_metrics_row_id_seq')") == [(last + 2,)]
+
+
 def test_trades_from_before_the_candles_become_due(plain_tables: None) -> None:
     execute("TRUNCATE plain.coin_candles_1m, plain.coin_candles_due")
     execute(sql("012_candles.sql"))
