@@ -15,13 +15,14 @@ from django.db.models import F, Q, QuerySet
 
 from apps.discovery import queries
 from apps.discovery.models import CoinMetric, Phase, StreamGap, StreamState
-from apps.discovery.pumpportal.client import LEFT
+from apps.discovery.pumpportal.client import LEFT, LOST, SILENT
+from apps.discovery.state import REFUSED
 
 FIRST_LOOK = timedelta(seconds=60)
 LAST_LOOK = timedelta(minutes=30)  # a coin that has not traded for so long is no longer followed
 MOST_GAPS = 20
 MOST_COINS = 5_000  # of one gap, those that moved most
-REASONS = ("restart", "silent", "disk", "journal", "banned", "stopped", "connection lost", *LEFT.values())
+REASONS = ("restart", SILENT, "disk", "journal", "banned", "stopped", LOST, REFUSED, *LEFT.values())
 
 Span = tuple[datetime, datetime, str]
 

@@ -13,7 +13,7 @@ from apps.discovery.lifecycle import FINISHED, MOST_INTERVAL_US, open_window_bou
 from apps.discovery.meter import Reading
 from apps.discovery.owed import Owed
 from apps.discovery.rows import DOUBLES_US
-from apps.discovery.state import Config, Cursor, RecentCreate, Snapshot, TrackedCoin, TradeRow
+from apps.discovery.state import REFUSED, Config, Cursor, RecentCreate, Snapshot, TrackedCoin, TradeRow
 from apps.discovery.windows import Window
 
 _RECENTLY_US = 3_600_000_000  # a coin traded so recently may have an open window
@@ -88,6 +88,9 @@ _RECENT_CREATES = f"""
     SELECT {_us("created_at")}, creator, name, symbol FROM discovered_coins
     WHERE created_at > {_at()} ORDER BY created_at, mint
 """
+_OPEN_GAP = f"""
+    SELECT {_us("started_at")} FROM stream_gaps WHERE reason = '{REFUSED}' AND ended_at = {_at()} ORDER BY id LIMIT 1
+"""
 _READING = f"""
     SELECT {_us("at")}, frames, trades, judged, exact, compared, seamless FROM feed_meter ORDER BY at DESC LIMIT 1
 """
@@ -120,6 +123,8 @@ def load_snapshot(config: Config, owed: Owed | None = None) -> Snapshot:
         snapshot.recent_creates = [RecentCreate(*row) for row in cursor.fetchall()]
         cursor.execute(_READING)
         snapshot.reading = Reading(*row) if (row := cursor.fetchone()) else None
+        cursor.execute(_OPEN_GAP, [feed_us])
+        snapshot.refused_us = row[0] if (row := cursor.fetchone()) else feed_us
     return snapshot
 
 

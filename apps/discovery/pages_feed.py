@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy
 
 from apps.core import display
 from apps.discovery.models import StreamState
-from apps.discovery.pumpportal.client import SILENT, banned_until
+from apps.discovery.pumpportal.client import LOST, SILENT, banned_until
 from apps.discovery.receiver import BEHIND, FOREIGN, NO_DISK, OLDER
+from apps.discovery.state import NO_TRADES
 
 SILENT_AFTER = timedelta(seconds=30)
 FEWEST_CHECKED = 50  # below so many checks of an hour their share says nothing
@@ -22,21 +23,19 @@ STATES = {
     "running": gettext_lazy("running"),
     "creates_only": gettext_lazy("new coins only"),
 }
-REASONS = {  # of `client.reason_of`, and `stream.NO_TRADES`
+REASONS = {  # of `client.reason_of`, and `state.NO_TRADES`
     "its name cannot be resolved": gettext_lazy("its name cannot be resolved"),
     "nothing listens there": gettext_lazy("nothing listens there"),
     "it does not answer": gettext_lazy("it does not answer"),
     "no trusted TLS connection": gettext_lazy("no trusted TLS connection"),
-    "connection lost": gettext_lazy("connection lost"),
+    LOST: gettext_lazy("connection lost"),
     "the feed broke the protocol": gettext_lazy("the feed broke the protocol"),
     "a frame was no text": gettext_lazy("a frame was no text"),
     "a frame was too large": gettext_lazy("a frame was too large"),
     SILENT: gettext_lazy("nothing came any more"),
     OLDER: gettext_lazy("the recording is older than what is stored"),
     BEHIND: gettext_lazy("the clock is behind what is stored"),
-    "the feed sends no trades without a funded API key": gettext_lazy(
-        "the feed sends no trades without a funded API key"
-    ),
+    NO_TRADES: gettext_lazy("the feed sends no trades without a funded API key"),
 }
 
 

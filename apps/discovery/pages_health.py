@@ -23,7 +23,8 @@ from apps.discovery.cost import price_on
 from apps.discovery.gaps import reason_kind
 from apps.discovery.models import StreamGap, StreamState
 from apps.discovery.pages_feed import REASONS, STATES, feed_trouble, feed_warnings
-from apps.discovery.pumpportal.client import LEFT
+from apps.discovery.pumpportal.client import LEFT, LOST
+from apps.discovery.state import NO_TRADES, REFUSED
 
 NEW_KIND = timedelta(days=1)
 SLOW_SECONDS = 2.0
@@ -34,7 +35,8 @@ GAP_REASONS = {
     "disk": gettext_lazy("the disk took no journal"),
     "banned": gettext_lazy("PumpPortal has banned this client"),
     "stopped": gettext_lazy("the stream was stopped"),
-    **{reason: REASONS[reason] for reason in ("connection lost", *LEFT.values())},
+    REFUSED: REASONS[NO_TRADES],
+    **{reason: REASONS[reason] for reason in (LOST, *LEFT.values())},
     "closed": gettext_lazy("closed by the feed"),
 }
 

@@ -22,11 +22,14 @@ from apps.discovery.pumpportal.parse import UNUSABLE
 from apps.discovery.pumpportal.swift import NO_TRADES, Trades
 from apps.discovery.rows import Doubles, coin_row, signed_key, trade_key, trade_row
 from apps.discovery.state import (
+    CREATES_ONLY,
+    REFUSED,
     Batch,
     CoinRow,
     Config,
     Cursor,
     Entry,
+    Gap,
     OddSample,
     RecentCreate,
     Snapshot,
@@ -64,7 +67,7 @@ class Pipeline:
         self.tracker = Tracker(config)
         self.tracker.now_us = snapshot.feed_us
         self.tracker.remember(snapshot.coins)
-        self.cursor, self.state = snapshot.cursor, snapshot.state
+        self.cursor, self.state, self._refused_us = snapshot.cursor, snapshot.state, snapshot.refused_us
         self.oddities = Counter(snapshot.oddities)
         self.meter = Meter(snapshot.reading)
         self._frames_before = snapshot.frames_total - self.meter.frames
@@ -170,6 +173,7 @@ class Pipeline:
             streams=self._stream_rows(),
             odd_frames=self._odd_frames,
             gaps=self._gaps,
+            open_gap=self._open_gap,
             counts=tracker.counts,
             readings=self.meter.take(),
             oldest_us=self._oldest_us,
@@ -201,7 +205,7 @@ class Pipeline:
         self._trades: list[TradeRow] = []
         self._coins: dict[str, CoinRow] = {}
         self._odd_frames: list[OddSample] = []
-        self._gaps: list[tuple[int, int, str]] = []
+        self._gaps: list[Gap] = []
         self._oldest_us = 0
 
     # --- one frame --------------------------------------------------------------------------------------
@@ -212,7 +216,7 @@ class Pipeline:
             self._note(kind, seq, raw)
         message = parsed.message
         if type(message) is Trade and message.mint not in QUOTE_MINTS:
-            self.state = "running"  # a trade of its own, not the first buy that every create carries
+            self._run()  # by a trade of its own, not by the first buy that every create carries
             self.meter.trades += 1
             if not seq % CANARY_EVERY:
                 self._judge(message)
@@ -233,7 +237,8 @@ class Pipeline:
                 trade = Trade(mint, is_buy, lamports, tokens, price, sol, token, trader, signature, "pump", True)
                 self._take_frame(Parsed(trade, _ODDITIES[rounded, off]), seq, block)
                 continue
-            self.state = "running"
+            if self.state != "running":
+                self._run()
             meter.frames += 1
             meter.trades += 1
             if rounded:
@@ -274,10 +279,22 @@ class Pipeline:
             self._odd_frames.append(OddSample(kind, self.feed_us, seq, sample))
 
     def _obey(self, control: Control) -> None:
-        if control.refuses_trades:
-            self.state = "creates_only"
-        elif control.grants_trades:
-            self.state = "running"
+        if control.grants_trades:
+            self._run()
+        elif control.refuses_trades and self.state != CREATES_ONLY:
+            self.state, self._refused_us = CREATES_ONLY, self.feed_us
+
+    def _run(self) -> None:
+        """Trades come; while they were refused nothing was known of them."""
+        if self._open_gap is not None:
+            self._gaps.append(self._open_gap)
+        self.state = "running"
+
+    @property
+    def _open_gap(self) -> Gap | None:
+        """The time since trades are refused, as far as it is."""
+        is_open = self.state == CREATES_ONLY and self._refused_us < self.feed_us
+        return (self._refused_us, self.feed_us, REFUSED) if is_open else None
 
     def _judge(self, trade: Trade) -> None:
         """Hold a trade of a standard coin against the curve; a doubled one, which changes nothing, is left out."""

@@ -13,6 +13,7 @@ from typing import Literal
 
 from apps.discovery.journal import JournalWriter, PartlyWrittenError
 from apps.discovery.lines import frame_line, frame_lines, gap_line
+from apps.discovery.pumpportal.client import LEFT, LOST, NO_ANSWER, SILENT
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ WAITING_LIMIT = 200_000
 DISK_RETRY_SECONDS = 1.0
 DISK = "disk"
 BANNED = "banned"
+UNNOTICED = {SILENT, LOST, LEFT[NO_ANSWER]}  # ends that are noticed late: nothing is known since the last frame
 NO_DISK = "the disk does not take the journal"
 FOREIGN = "the journal belongs to another database"
 OLDER_US = 60_000_000
@@ -43,6 +45,7 @@ class Receiver:
         self.older = False  # the recording is older than what is known: its times cannot be kept
         self.behind = False  # the clock was set back: times stand still until it has caught up
         self.last_us = max(last_us, journal.last_at_us or 0)
+        self._heard_us = self.last_us  # when the last frame came, or the connection
         self.tick_us = 0
         self._gap_reason, self._gap_from = ("restart", self.last_us) if self.last_us else ("", 0)
         self._waiting: list[bytes] = []
@@ -53,7 +56,8 @@ class Receiver:
         self.older = False
         self.connected = True
         if not recorded and not self._is_overfull:
-            self._end_gap(self._stamp(_now_us()))
+            self._heard_us = self._stamp(_now_us())
+            self._end_gap(self._heard_us)
             self.flush()
 
     def on_frame(self, raw: str, at_us: int | None = None) -> None:
@@ -64,6 +68,7 @@ class Receiver:
         if at_us is not None:
             self._look_back(at_us)
         stamp = self._stamp(at_us if at_us is not None else _now_us())
+        self._heard_us = stamp
         if self._gap_reason:
             self._end_gap(stamp)
         self._waiting.append(frame_line(stamp, raw))
@@ -74,7 +79,7 @@ class Receiver:
             for raw in raws:
                 self.on_frame(raw)
             return
-        stamp = self._stamp(_now_us())
+        self._heard_us = stamp = self._stamp(_now_us())
         if self._gap_reason:
             self._end_gap(stamp)
         self._waiting += frame_lines(stamp, raws)
@@ -85,10 +90,11 @@ class Receiver:
             self._waiting.append(gap_line(from_us, self._stamp(to_us), reason))
 
     def on_disconnected(self, reason: str) -> None:
-        """The socket is gone; the gap ends with the next connection."""
+        """The socket is gone; the gap ends with the next connection. It began when the feed was last heard of, unless
+        the feed said goodbye."""
         self.flush()
         self.connected = False
-        self._start_gap(reason)
+        self._start_gap(reason, self._heard_us if reason in UNNOTICED else self.last_us)
 
     def flush(self) -> None:
         """Write what waits. Where the disk refuses, it waits on, and is tried again once a second."""
@@ -144,9 +150,9 @@ class Receiver:
         self.last_us = max(self.last_us, at_us)
         return self.last_us
 
-    def _start_gap(self, reason: str) -> None:
-        if not self._gap_reason and self.last_us:
-            self._gap_reason, self._gap_from = reason, self.last_us
+    def _start_gap(self, reason: str, from_us: int) -> None:
+        if not self._gap_reason and from_us:
+            self._gap_reason, self._gap_from = reason, from_us
         elif self._gap_reason and reason == BANNED:
             self._gap_reason = reason  # what keeps us away is no longer what began it
 
@@ -166,7 +172,7 @@ class Receiver:
         if self._gap_reason != DISK:
             logger.error("%d lines wait for the disk: what the feed sends now is lost", len(self._waiting))
         self.lost += 1
-        self._start_gap(DISK)
+        self._start_gap(DISK, self.last_us)
 
     @property
     def waiting(self) -> int:

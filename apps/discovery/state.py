@@ -35,6 +35,11 @@ TRADE_COLUMNS = (
 TradeRow = tuple[str | int | float | bool | None, ...]
 
 
+Gap = tuple[int, int, str]  # from, to, reason
+CREATES_ONLY, NO_TRADES = "creates_only", "the feed sends no trades without a funded API key"
+REFUSED = "refused"  # the reason of a gap in which there was a connection, but no trades without a funded key
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What may be changed while the stream runs."""
@@ -59,7 +64,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     seq: int
     at_us: int
     raw: str | None
-    gap: tuple[int, int, str] | None = None
+    gap: Gap | None = None
 
 
 @dataclass(slots=True)
@@ -185,6 +190,7 @@ class Snapshot:
     frames_total: int = 0
     oddities: dict[str, int] = field(default_factory=dict)
     state: str = "starting"
+    refused_us: int = 0  # since when trades are refused
     coins: list[TrackedCoin] = field(default_factory=list)
     recent_creates: list[RecentCreate] = field(default_factory=list)
     recent_keys: list[tuple[int, int]] = field(default_factory=list)
@@ -209,7 +215,8 @@ class Batch:
     nonstandard: set[str] = field(default_factory=set)
     streams: list[StreamRow] = field(default_factory=list)
     odd_frames: list[OddSample] = field(default_factory=list)
-    gaps: list[tuple[int, int, str]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    open_gap: Gap | None = None  # grows from batch to batch
     counts: Counter[str] = field(default_factory=Counter)
     readings: list[Reading] = field(default_factory=list)
     oldest_us: int = 0  # receive time of its first frame, 0 without one

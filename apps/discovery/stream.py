@@ -30,6 +30,7 @@ from apps.discovery.pumpportal.client import Client, ClientSettings, banned_unti
 from apps.discovery.receiver import BEHIND, FOREIGN, NO_DISK, OLDER, Receiver
 from apps.discovery.retention import keep_tidy
 from apps.discovery.services import stream_config_load
+from apps.discovery.state import NO_TRADES
 from apps.discovery.subscriptions import Subscriptions
 from apps.discovery.writer import CursorMovedError, Status, write_status
 
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 STANDBY_SECONDS = 1.0
 WATCH_SECONDS = 2.0
 TICK_SECONDS = 0.2
-NO_TRADES = "the feed sends no trades without a funded API key"
 
 
 def feed_settings() -> ClientSettings:

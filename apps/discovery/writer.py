@@ -161,8 +161,16 @@ _SET_OUTCOMES = f"""
     FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS v(mint, outcome, at_us) WHERE c.mint = v.mint
 """
 _SET_NONSTANDARD = "UPDATE discovered_coins SET curve = 'nonstandard' WHERE mint = ANY(%s)"
-_INSERT_GAP = f"""
-    INSERT INTO stream_gaps (started_at, ended_at, reason) VALUES ({_at("%s")}, {_at("%s")}, %s) ON CONFLICT DO NOTHING
+# A gap that was open in the batch before has grown; all others are new.
+_UPSERT_GAP = f"""
+    WITH gap AS (SELECT {_at("%s")} AS started_at, {_at("%s")} AS ended_at, %s AS reason), grown AS (
+        UPDATE stream_gaps s SET ended_at = gap.ended_at FROM gap
+        WHERE s.started_at = gap.started_at AND s.reason = gap.reason AND s.ended_at < gap.ended_at
+          AND NOT EXISTS (SELECT FROM stream_gaps o WHERE (o.started_at, o.ended_at) = (gap.started_at, gap.ended_at))
+        RETURNING 1
+    )
+    INSERT INTO stream_gaps (started_at, ended_at, reason)
+    SELECT * FROM gap WHERE NOT EXISTS (SELECT FROM grown) ON CONFLICT DO NOTHING
 """
 _INSERT_ODD = f"""
     INSERT INTO stream_odd_frames (kind, seen_at, seq, sample) VALUES (%s, {_at("%s")}, %s, %s) ON CONFLICT DO NOTHING
@@ -196,7 +204,7 @@ def write(batch: Batch, status: Status, owed: Owed) -> Written:
         trades = owed.insert_or_keep(cursor, TRADES, batch.trades, insert_trades, number)
         windows = owed.insert_or_keep(cursor, METRICS, batch.windows, insert_metrics, number)
         _write_streams(cursor, batch.streams)
-        cursor.executemany(_INSERT_GAP, batch.gaps)
+        cursor.executemany(_UPSERT_GAP, [*batch.gaps, *([batch.open_gap] if batch.open_gap else [])])
         cursor.executemany(_INSERT_ODD, [astuple(odd) for odd in batch.odd_frames])
         cursor.executemany(_UPSERT_READING, [astuple(reading) for reading in batch.readings])
         notify(cursor, batch.feed_us, windows, trades)

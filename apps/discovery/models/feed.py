@@ -29,7 +29,7 @@ class StreamState(models.Model):
 
 
 class StreamGap(models.Model):
-    """A time without a connection: what was traded then is unknown.
+    """A time without a connection, or with one that brought no trades: what was traded then is unknown.
 
     What can be told of it afterwards is told by `gaps.py`: a coin's reserves before and after.
     """

@@ -40,14 +40,15 @@ MAX_FRAME_BYTES = 2**20
 CONTROL_HEAD = 20  # a control frame has one key, its first
 STABLE_TRIES = 10  # a connection that lasted so many times the first delay was a good one: delays begin anew
 REFUSED_RETRY_SECONDS = 600.0  # trades were refused: the wallet of the key may have been funded since
+RESUMED_RETRY_SECONDS = 2.0  # trades come although they were refused: it has been, or these were under way
 BANNED = "banned until "
-SILENT = "silent"
-POLICY_VIOLATION = 1008
+SILENT, LOST = "silent", "connection lost"
+POLICY_VIOLATION, NO_ANSWER = 1008, 1011
 LEFT = {  # why we have closed, by our own code: what the library refuses to take, and a ping without an answer
     1002: "the feed broke the protocol",
     1007: "a frame was no text",
     1009: "a frame was too large",
-    1011: "it does not answer",
+    NO_ANSWER: "it does not answer",
 }
 LOOPBACK_RETRY_SECONDS = 3.0  # a simulator or a replay is not burdened by being asked often
 LOOPBACK_BAN_SECONDS = 10.0
@@ -80,7 +81,7 @@ def reason_of(error: BaseException) -> str:
         case ConnectionRefusedError():
             return "nothing listens there"
         case ConnectionError():
-            return "connection lost"
+            return LOST
         case TimeoutError():
             return "it does not answer"
         case ssl.SSLError():
@@ -94,7 +95,7 @@ def closed_reason(error: ConnectionClosed) -> str:
     """Why an open connection ended: who closed it first, and with what."""
     if error.sent is not None and not error.rcvd_then_sent and error.sent.code in LEFT:
         return LEFT[error.sent.code]
-    return f"closed {error.rcvd.code}" if error.rcvd is not None else "connection lost"
+    return f"closed {error.rcvd.code}" if error.rcvd is not None else LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +156,10 @@ class Client:
         self._stopping = False
         self._wake = asyncio.Event()
         self._socket: ClientConnection | None = None
-        self._to_add: set[str] = set()
-        self._to_remove: set[str] = set()
+        self._asking: asyncio.TimerHandle | None = None
+        self._to_add, self._to_remove = set[str](), set[str]()
         self._changed = asyncio.Event()
-        self._frames = 0
-        self._flush_planned = False
+        self._frames, self._flush_planned = 0, False
 
     # --- what to receive --------------------------------------------------------------------------------
 
@@ -293,8 +293,9 @@ class Client:
                 self._take_wrapped(text)
         else:
             self.sink.on_frames(texts)
+            refused = self.trades_refused
             for text in texts:
-                if '"create"' in text or '"message"' in text[:CONTROL_HEAD]:
+                if '"create"' in text or '"message"' in text[:CONTROL_HEAD] or refused:
                     self._glance(text)
         self.sink.flush()
 
@@ -334,6 +335,8 @@ class Client:
             message = parse(text).message
             if isinstance(message, Control):
                 self._hear(message)
+        elif self.trades_refused and ('"buy"' in text or '"sell"' in text):
+            self._ask_within(RESUMED_RETRY_SECONDS)
 
     def _hear(self, control: Control) -> None:
         if control.grants_trades:
@@ -341,10 +344,17 @@ class Client:
         elif control.refuses_trades and not self.trades_refused:
             self.trades_refused = True
             logger.warning("the feed sends no trades: they need a funded API key (PUMPPORTAL_API_KEY)")
-            asyncio.get_running_loop().call_later(REFUSED_RETRY_SECONDS, self._ask_again)
+            self._ask_within(REFUSED_RETRY_SECONDS)
         elif "banned" in control.text.lower() and self._socket is not None:
             self._why = control.text[:60]
             self._socket.transport.abort()
+
+    def _ask_within(self, seconds: float) -> None:
+        loop, planned = asyncio.get_running_loop(), self._asking
+        if planned is None or not loop.time() < planned.when() <= loop.time() + seconds:
+            if planned is not None:
+                planned.cancel()
+            self._asking = loop.call_later(seconds, self._ask_again)
 
     def _ask_again(self) -> None:
         """Ask for the trades once more, without a new connection."""

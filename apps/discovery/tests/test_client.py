@@ -219,6 +219,29 @@ def test_receive_times_never_go_back_and_a_drop_is_a_gap(tmp_path: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("reason", "begins"),
+    [("silent", 100), ("it does not answer", 100), ("connection lost", 100), ("closed 1001", 160), ("stopped", 160)],
+)
+def test_gap_begins_when_the_feed_was_last_heard_of(
+    reason: str, begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [10**11]
+    monkeypatch.setattr(time, "time_ns", lambda: clock[0])
+    journal = JournalWriter(tmp_path, fsync="off")
+    receiver = Receiver(journal, last_us=90_000_000, wake=lambda: None)
+    receiver.on_connected(recorded=False)
+    receiver.on_frames(["a"])
+    clock[0] = 160 * 10**9
+    receiver.tick()
+    receiver.on_disconnected(reason)
+    clock[0] = 170 * 10**9
+    receiver.on_connected(recorded=False)
+    journal.close()
+    gaps = [entry.gap for entry in JournalReader(tmp_path, Cursor()).read() if entry.gap is not None]
+    assert gaps[1:] == [(begins * 10**6, 170_000_000, reason)]
+
+
 def test_frames_wait_while_the_disk_refuses_and_are_written_after(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,6 +228,24 @@ async def test_refused_trades_are_asked_for_again_after_a_while(monkeypatch: pyt
         await task
 
 
+async def test_trades_that_come_although_they_were_refused_are_asked_for_at_once(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "RESUMED_RETRY_SECONDS", 0.01)
+    async with FeedServer(port=0) as server:
+        client = Client(settings_for(server), Notes())
+        client.follow(MINTS[:1])
+        task = await running(client)
+        await until(lambda: client.acknowledged)
+        server.refuse_trades()
+        await until(lambda: client.trades_refused)
+        client.follow(MINTS)
+        server.trades_refused = False  # the wallet of the key was funded again
+        server.publish(Frame('{"txType":"buy"}', "trade", MINTS[0]))
+        await until(lambda: server.subscriptions == len(MINTS))
+        assert not client.trades_refused and client.reconnects == 0
+        await client.stop()
+        await task
+
+
 def self_signed(folder: Path) -> ssl.SSLContext:
     """A server's identity that no authority vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())

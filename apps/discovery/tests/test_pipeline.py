@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from apps.discovery import curve
 from apps.discovery.loading import DatabaseStore, load_snapshot
-from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, OddFrame, StreamState
+from apps.discovery.models import Coin, CoinMetric, CoinStream, CoinTransaction, OddFrame, StreamGap, StreamState
 from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
-from apps.discovery.pumpportal.server import NEEDS_KEY
+from apps.discovery.pumpportal.server import NEEDS_KEY, SUBSCRIBED_KEYS
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Batch, Cursor, Entry
 from apps.discovery.tests import tables
@@ -141,6 +141,24 @@ def test_first_buys_of_creates_do_not_pass_for_a_feed_with_trades() -> None:
     tables.reset()
     paid = trade("A" * 40, side="buy", quote=bought, trader="B" * 40, signature="S" * 80)
     assert feed(refused, (1, created), (2, paid)).state == "running"
+
+
+@pytest.mark.parametrize("cut", ["", "commit", "restart"])
+def test_time_in_which_trades_are_refused_is_one_gap_wherever_it_is_cut(cut: str) -> None:
+    said = [NEEDS_KEY, SUBSCRIBED_KEYS, NEEDS_KEY, NEEDS_KEY, "Subscribed to 'migration' events.", SUBSCRIBED_KEYS]
+    entries = [entry(seq, 10 * seq, text_of({"message": text})) for seq, text in enumerate(said)]
+    run(entries, dict.fromkeys(range(len(said)), cut) if cut else {})
+    gaps = StreamGap.objects.order_by("started_at").values_list("started_at", "ended_at", "reason")
+    seconds = [((a.timestamp() * SECOND - START_US), (b.timestamp() * SECOND - START_US), why) for a, b, why in gaps]
+    assert seconds == [(0, 10 * SECOND, "refused"), (20 * SECOND, 50 * SECOND, "refused")]
+
+
+def test_gap_of_refused_trades_is_known_while_it_lasts() -> None:
+    pipeline = feed((0, text_of({"message": NEEDS_KEY})))
+    for minute in (1, 2):
+        pipeline.advance(START_US + minute * 60 * SECOND)
+        commit(pipeline)
+        assert [gap.ended_at - gap.started_at for gap in StreamGap.objects.all()] == [timedelta(minutes=minute)]
 
 
 def test_quote_mint_is_never_a_coin_and_is_kept_as_a_sample() -> None:

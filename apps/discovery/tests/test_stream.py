@@ -22,8 +22,7 @@ from apps.discovery.pipeline import Pipeline
 from apps.discovery.pumpportal import replay
 from apps.discovery.pumpportal.server import Frame
 from apps.discovery.services import stream_config_load
-from apps.discovery.state import Cursor
-from apps.discovery.stream import NO_TRADES
+from apps.discovery.state import NO_TRADES, Cursor
 from apps.discovery.tests import tables
 from apps.discovery.tests.frames import SmallMarket, create, trade
 from apps.discovery.tests.process import Feed, Network, StreamProcess, database_url, wait_until
