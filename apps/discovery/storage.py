@@ -30,15 +30,14 @@ CHUNKS = """
     WHERE hypertable_schema = current_schema() AND hypertable_name = %s AND range_end <= %s ORDER BY range_start
 """
 DROP = "SELECT count(*) FROM drop_chunks(%s::regclass, older_than => %s::timestamptz)"
+# `hypertable_size` counts what was compressed too (Community edition), which lies beside the chunks.
 SIZES = """
-    SELECT h.hypertable_name, coalesce(sum(c.size_bytes), 0)::bigint, count(c.size_bytes), min(c.range_start),
-           max(c.range_end)
+    SELECT h.hypertable_name, hypertable_size(format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass),
+           count(c.chunk_name), min(c.range_start), max(c.range_end)
     FROM timescaledb_information.hypertables h
-    LEFT JOIN (SELECT hypertable_schema, hypertable_name, range_start, range_end,
-                      pg_total_relation_size(format('%I.%I', chunk_schema, chunk_name)) AS size_bytes
-               FROM timescaledb_information.chunks) c USING (hypertable_schema, hypertable_name)
+    LEFT JOIN timescaledb_information.chunks c USING (hypertable_schema, hypertable_name)
     WHERE h.hypertable_schema = current_schema()
-    GROUP BY 1 ORDER BY 1
+    GROUP BY h.hypertable_schema, h.hypertable_name ORDER BY 1
 """
 EDITION = "SELECT coalesce(current_setting('timescaledb.license', true), '')"
 

@@ -121,10 +121,10 @@ class Scorer:
 
     def step(self) -> int:
         """Deal with the next metric rows; returns how many there were."""
-        cursor_id, _, feed_at = scorer_queries.state_read()
+        cursor_id, scored_to, feed_at = scorer_queries.state_read()
         if feed_at is None:
             return 0
-        until, count, fresh = scorer_queries.waiting(cursor_id, feed_at - SKIP_AFTER)
+        until, count, fresh = scorer_queries.waiting(cursor_id, feed_at - SKIP_AFTER, scored_to)
         if not count:
             return 0
         batch = Batch(cursor_id, until, skipped=count - fresh)
@@ -141,8 +141,9 @@ class Scorer:
     # --- reading -----------------------------------------------------------------------------------------
     def _take_in(self, batch: Batch, feed_at: datetime) -> tuple[Rows | None, Batch]:
         """The rows of a batch that can be scored, and the batch with the number of those that cannot."""
-        coins, records = training_queries.metric_records_by_id(batch.from_row_id, batch.to_row_id)
-        records = records[records["as_of_us"] > to_us(feed_at - SKIP_AFTER)]
+        coins, records = training_queries.metric_records_by_id(
+            batch.from_row_id, batch.to_row_id, since=feed_at - SKIP_AFTER
+        )
         mints = [mint for mint, _ in coins]
         on_curve = np.array([is_standard for _, is_standard in coins], np.bool_)[records["coin"]]
         batch = replace(batch, skipped_curve=int((~on_curve).sum()))

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -51,15 +51,21 @@ def market_clock(feed_at: datetime) -> datetime:
     return max(row[0], feed_at) if row else feed_at
 
 
+# Bounded in time, or each look would plan for every day there is: 0.15 s with a year of them. Windows that an import
+# writes into the past are nobody's news, and do not move the cursor.
 WAITING = """
     SELECT max(row_id), count(*), count(*) FILTER (WHERE timestamp > %s)
-    FROM (SELECT row_id, timestamp FROM coin_metrics WHERE row_id > %s ORDER BY row_id LIMIT %s) waiting"""
+    FROM (SELECT row_id, timestamp FROM coin_metrics WHERE row_id > %s AND timestamp > %s
+          ORDER BY row_id LIMIT %s) waiting"""
+LONGEST_BEHIND = timedelta(days=2)  # a window lasts a day at most
 
 
-def waiting(cursor_id: int, oldest: datetime) -> tuple[int, int, int]:
-    """The next metric rows, at most MOST_ROWS: the highest row_id, how many, and how many end after `oldest`."""
+def waiting(cursor_id: int, oldest: datetime, scored_to: datetime | None) -> tuple[int, int, int]:
+    """The next metric rows after those up to `scored_to`, at most MOST_ROWS: the highest row_id, how many, and how many
+    end after `oldest`."""
+    since = min(oldest, scored_to or oldest) - LONGEST_BEHIND
     with connection.cursor() as cursor:
-        cursor.execute(WAITING, (oldest, cursor_id, MOST_ROWS))
+        cursor.execute(WAITING, (oldest, cursor_id, since, MOST_ROWS))
         until, rows, fresh = cursor.fetchone()
     return until or cursor_id, rows, fresh
 

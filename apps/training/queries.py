@@ -61,20 +61,22 @@ def metric_records(mints: Sequence[str], start: datetime, end: datetime) -> NDAr
 
 NEW_COINS = """
     SELECT mint, curve = 'standard'
-    FROM (SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s) fresh
+    FROM (SELECT DISTINCT mint FROM coin_metrics WHERE row_id > %s AND row_id <= %s AND timestamp > %s) fresh
     JOIN discovered_coins USING (mint) ORDER BY mint"""
-NEW_RECORDS = METRIC_RECORDS.replace("m.timestamp > %s AND m.timestamp <= %s", "m.row_id > %s AND m.row_id <= %s")
+NEW_RECORDS = METRIC_RECORDS.replace(
+    "m.timestamp > %s AND m.timestamp <= %s", "m.row_id > %s AND m.row_id <= %s AND m.timestamp > %s"
+)
 
 
-def metric_records_by_id(after: int, until: int) -> tuple[list[tuple[str, bool]], NDArray[np.void]]:
-    """The metric rows with after < row_id <= until: their coins (mint, on the standard curve?), and the rows as RECORD
-    numbered by these.
+def metric_records_by_id(after: int, until: int, *, since: datetime) -> tuple[list[tuple[str, bool]], NDArray[np.void]]:
+    """The metric rows with after < row_id <= until that end after `since` (planning looks at every day that it leaves
+    in): their coins (mint, on the standard curve?), and the rows as RECORD numbered by these.
 
     Creators are known of coins that `metric_records` has been asked for."""
     with connection.cursor() as cursor:
-        cursor.execute(NEW_COINS, (after, until))
+        cursor.execute(NEW_COINS, (after, until, since))
         coins = cursor.fetchall()
-    wanted = ([mint for mint, _ in coins], after, until)
+    wanted = ([mint for mint, _ in coins], after, until, since)
     return coins, copy_records(NEW_RECORDS, wanted, RECORD, times=("as_of_us", "started_us"))
 
 

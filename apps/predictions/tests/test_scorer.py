@@ -1,6 +1,7 @@
 """The scorer in this process, on the real tables."""
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -122,6 +123,33 @@ def test_a_stream_that_catches_up_raises_no_alert_on_stale_prices(
     monkeypatch.setattr(scorer_queries, "MARKET_CLOCK", scorer_queries.MARKET_CLOCK.replace("clock_timestamp()", wall))
     run(Scorer())
     assert (Prediction.objects.filter(is_late=True).count(), AlertEvaluation.objects.count()) == (1 - alerts, alerts)
+
+
+def test_windows_of_an_imported_past_neither_move_the_cursor_nor_are_looked_for() -> None:
+    feed = Feed()
+    feed.coin(1)
+    at_work()
+    scorer = Scorer()
+    feed.run_to(60)
+    assert run(scorer) > 0
+    before = ScorerState.objects.get(pk=1)
+    with connection.cursor() as cursor:
+        cursor.execute("""INSERT INTO coin_metrics SELECT (jsonb_populate_record(m, jsonb_build_object(
+                              'timestamp', m.timestamp - day * INTERVAL '1 day', 'row_id', m.row_id + 1000000))).*
+                          FROM coin_metrics m, generate_series(3, 9) day""")
+    assert run(scorer) == 0
+    with CaptureQueriesContext(connection) as queries_run:
+        scorer.step()
+    (look,) = [one["sql"] for one in queries_run if "coin_metrics" in one["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {look}")
+        plan = "".join(line for (line,) in cursor.fetchall())
+    assert len(set(re.findall(r" on (_hyper\w+)", plan))) <= 3, plan  # of ten days
+    feed.run_to(90)
+    assert run(scorer) > 0
+    after = ScorerState.objects.get(pk=1)
+    assert after.last_row_id > before.last_row_id
+    assert after.skipped_total == before.skipped_total
 
 
 def test_rows_older_than_ten_minutes_are_skipped_and_counted() -> None:
