@@ -26,10 +26,9 @@ from apps.discovery.pumpportal.market_frames import USDC, Json
 Timed = tuple[float, Json]
 
 WALLETS, SNIPERS, BOTS, CREATORS = 20_000, 150, 300, 4_000
-BONK_SHARE, QUOTE_MINT_SHARE, INSTANT_MIGRATION_SHARE = 0.005, 0.004, 0.012
+BONK_SHARE, QUOTE_MINT_SHARE, INSTANT_MIGRATION_SHARE = 0.005, 0.004, 0.003
 EXACT_IN_SHARE, TWIN_SHARE = 0.15, 0.02
 SMALLEST_BUY_LAMPORTS = 20_000
-FRONT_LOAD = 2.8
 PAUSE_MEMORY = 0.45
 MEAN_TRADE_SOL, PULL_SECONDS = 0.45, 150.0
 MOOD_PER_ROOT_SECOND, MOOD_SECONDS = 0.04, 400.0
@@ -126,7 +125,7 @@ class Market:
             return
         coin.clock = 1.0 - (1.0 - coin.clock) * self._rng.random() ** (1.0 / coin.trades_left)
         coin.trades_left -= 1
-        at = coin.created_at + coin.nature.active_seconds * coin.clock**FRONT_LOAD
+        at = coin.created_at + coin.nature.active_seconds * coin.clock**coin.nature.front_load
         self._at(at, partial(self._trade, coin))
 
     def _trade(self, coin: Coin, now: float) -> list[Json]:
@@ -143,7 +142,8 @@ class Market:
         """The chance that the next trade buys: followers close the gap to what they want, first fast, then slowly."""
         nature, age = coin.nature, now - coin.created_at
         gone = max(1e-3, age / nature.active_seconds)
-        per_second = nature.trades / (FRONT_LOAD * nature.active_seconds) * math.pow(gone, 1.0 / FRONT_LOAD - 1.0)
+        per_second = nature.trades / (nature.front_load * nature.active_seconds)
+        per_second *= math.pow(gone, 1.0 / nature.front_load - 1.0)
         turnover = 2.0 * MEAN_TRADE_SOL * per_second * min(PULL_SECONDS, 4.0 + 0.8 * age)
         lean = (self._wanted_sol(coin, now) - coin.real_sol) / max(0.5, turnover)
         most = 0.20 + 0.28 * math.exp(-age / 12.0)

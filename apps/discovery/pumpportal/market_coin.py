@@ -11,6 +11,8 @@ from apps.discovery.curve import LAMPORTS_PER_SOL, Quote, Reserves
 from apps.discovery.pumpportal import market_draws as draws
 from apps.discovery.pumpportal.market_draws import blend, quantile, share_below
 
+FRONT_LOAD, BUSY_TRADES, CALMER_PER_DECADE = 2.8, 300, 1.2
+
 
 @dataclass(slots=True)
 class Nature:
@@ -27,6 +29,11 @@ class Nature:
     wash: float
     exit_after: float
     calm_seconds: float
+
+    @property
+    def front_load(self) -> float:
+        """How strongly the trades crowd at the beginning; the busiest coins cannot have a tenth of them in a second."""
+        return FRONT_LOAD - CALMER_PER_DECADE * math.log10(max(1.0, self.trades / BUSY_TRADES))
 
 
 @dataclass(slots=True)

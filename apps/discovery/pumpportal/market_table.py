@@ -45,7 +45,11 @@ AIMS: tuple[Aim, ...] = (
     *_aims("creates a minute", 0.25, max=58),
     *_aims("create gap, s", 0.10, p50=1.06),
     *_aims("create gap, s", 0.15, p90=6.7),
+    Aim("launches a day", 20_000, 43_000, 0.0),
+    Aim("graduating, share of launches", 0.002, 0.006, 0.25),
     Aim("trades a second mean", 17, 35, 0.0),
+    *_aims("trades a second", 0.65, p95=29),  # of one sample of 76 s; the same holds of the peak of 46
+    Aim("trades a second max", 46, 130, 0.40),
     *_aims("initial buy, SOL", 0.25, p10=0.0, p25=0.001, p50=0.12),
     *_aims("initial buy, SOL", 0.20, p75=1.0, p90=4.94, p99=9.88),
     *_aims("trade size, SOL", 0.20, p10=0.017),
@@ -53,9 +57,10 @@ AIMS: tuple[Aim, ...] = (
     *_aims("trade size, SOL", 0.15, p75=0.56, p90=1.15, p95=1.72, p99=2.95, mean=0.45),
     *_aims("buy share", 0.06, mean=0.50),
     *_aims("trades per coin", 0.30, p25=2, p50=7, p75=26, p90=96, p95=204),
-    *_aims("trades per coin", 0.50, p99=811),
+    *_aims("trades per coin", 0.50, p99=811, max=4_074),
     *_aims("trades per coin-minute", 0.70, p50=3),
     *_aims("trades per coin-minute", 0.40, p90=49, p99=189),
+    *_aims("trades per coin-minute", 0.60, max=1_034),
     *_aims("creator sold 80 % at, s", 0.25, p10=3, p50=19, p75=79, p90=412),
     *_aims("active after that, s", 0.30, p50=128, p75=260, p90=555),
     *(
@@ -103,20 +108,24 @@ class _Life:
 
 @dataclass(slots=True)
 class Observed:
-    """What a stretch of the market has shown; `add` takes its frames in order of time."""
+    """What a stretch of the market has shown; `add` takes its frames in order of time. Its seconds are of rate 1."""
 
+    rate: float = 1.0
     creates: array[float] = field(default_factory=lambda: array("d"))
     first_buys: array[float] = field(default_factory=lambda: array("d"))
     sizes: array[float] = field(default_factory=lambda: array("d"))
     seconds: Counter[int] = field(default_factory=Counter)
     buys: int = 0
+    graduated: int = 0
     lives: dict[str, _Life] = field(default_factory=dict)
 
     def add(self, at: float, frame: dict[str, Any]) -> None:
         kind = frame["txType"]
         if kind == "create":
             self._create(at, frame)
-        elif kind != "migrate":
+        elif kind == "migrate":
+            self.graduated += 1
+        else:
             self._trade(at, frame)
 
     def _create(self, at: float, frame: dict[str, Any]) -> None:
@@ -130,7 +139,7 @@ class Observed:
 
     def _trade(self, at: float, frame: dict[str, Any]) -> None:
         self.sizes.append(frame["solAmount"])
-        self.seconds[int(at)] += 1
+        self.seconds[int((at - START) * self.rate)] += 1
         self.buys += frame["txType"] == "buy"
         life = self.lives.get(frame["mint"])
         if life is None:
@@ -148,7 +157,7 @@ class Observed:
 
 def observe(*, seed: int, rate: float, seconds: float) -> Observed:
     """Simulate `seconds` of market time after an hour of warming up, as fast as it goes. Needs no socket."""
-    seen, warm = Observed(), START + LIFE_SECONDS
+    seen, warm = Observed(rate), START + LIFE_SECONDS
     for at, frame in Market(seed, START, rate).until(warm + seconds):
         if at >= warm:
             seen.add(at, frame)
@@ -179,13 +188,18 @@ def _pace(seen: Observed, rate: float, seconds: float) -> dict[str, float]:
     minutes = Counter(int((at - START) * rate // MINUTE) for at in creates)
     counts = [minutes[number] for number in range(min(minutes), max(minutes))]
     gaps = [(after - before) * rate for before, after in itertools.pairwise(creates)]
+    trades = [seen.seconds[number] for number in range(min(seen.seconds), max(seen.seconds))]
     return {
+        "launches a day": len(creates) * 86_400 / seconds / rate,
+        "graduating, share of launches": seen.graduated / len(creates),
         "creates a minute mean": len(creates) * MINUTE / seconds / rate,
         "creates a minute p95": _point(counts, 0.95),
         "creates a minute max": _point(counts, 1 - 1 / 240),
         "create gap, s p50": _point(gaps, 0.5),
         "create gap, s p90": _point(gaps, 0.9),
         "trades a second mean": len(seen.sizes) / seconds / rate,
+        "trades a second p95": _point(trades, 0.95),
+        "trades a second max": max(trades),
     }
 
 
@@ -200,9 +214,12 @@ def _sizes(seen: Observed) -> dict[str, float]:
 
 def _lives(lives: Sequence[_Life]) -> dict[str, float]:
     exited = [life for life in lives if not math.isnan(life.exited_at)]
+    minutes = [count for life in lives for count in life.minutes.values()]
     return {
         **_points("trades per coin", [life.trades for life in lives]),
-        **_points("trades per coin-minute", [count for life in lives for count in life.minutes.values()]),
+        "trades per coin max": max(life.trades for life in lives),
+        **_points("trades per coin-minute", minutes),
+        "trades per coin-minute max": max(minutes),
         **_points("creator sold 80 % at, s", [life.exited_at - life.created_at for life in exited]),
         **_points(
             "active after that, s", [life.last_at - life.exited_at for life in exited if life.last_at > life.exited_at]
