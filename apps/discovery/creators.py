@@ -28,7 +28,8 @@ COUNTED_COINS, LAST_COINS = 200, 20
 _MOST = 2**63 - 1
 _CONSTANTS: dict[str, Any] = {"quiet": DIED_AFTER, "counted_coins": COUNTED_COINS, "last_coins": LAST_COINS}
 
-# The trades of coin `c` before a moment; nothing where the summary `k` says it all. One row in any case.
+# The trades of coin `c` before a moment; nothing where the summary `k` says it all. One row in any case. The first buy
+# stands in the create and is a trade too: it counts once.
 _SCAN = f"""
     SELECT count(*)::int AS trades, max(r.at) AS last_trade_at,
            least(coalesce(max(r.bought), c.initial_buy_base_units, 0), {_MOST})::bigint AS bought_base_units,
@@ -38,8 +39,10 @@ _SCAN = f"""
     FROM (
         SELECT t."timestamp" AS at, CASE WHEN t.virtual_sol_lamports IS NOT NULL THEN t.price_sol END AS price,
                coalesce(c.initial_buy_base_units, 0)
-                   + coalesce(sum(t.token_amount) FILTER (WHERE t.tx_type = 'buy'
-                                                          AND t.trader_public_key = c.creator) OVER past, 0) AS bought,
+                   + coalesce(sum(t.token_amount) FILTER (
+                       WHERE t.tx_type = 'buy' AND t.trader_public_key = c.creator
+                         AND (t.signature, t.token_amount) IS DISTINCT FROM (c.signature, c.initial_buy_base_units)
+                   ) OVER past, 0) AS bought,
                coalesce(sum(t.token_amount) FILTER (WHERE t.tx_type = 'sell'
                                                     AND t.trader_public_key = c.creator) OVER past, 0) AS sold
         FROM coin_transactions t

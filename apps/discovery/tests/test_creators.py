@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
 
-from apps.discovery import creators, tasks
+from apps.discovery import creators, curve, tasks
 from apps.discovery.creators import COUNTED_COINS, DIED_AFTER, LAST_COINS, History
 from apps.discovery.loading import DatabaseStore, load_snapshot
 from apps.discovery.models import Coin, CoinStream, CoinTransaction, CreatorCoin, CreatorHistory, StreamState
@@ -21,7 +21,8 @@ from apps.discovery.owed import Owed
 from apps.discovery.pipeline import Pipeline
 from apps.discovery.services import stream_config_load
 from apps.discovery.state import Cursor, Entry
-from apps.discovery.tests.frames import SmallMarket
+from apps.discovery.tests import frames
+from apps.discovery.tests.frames import SECOND, START_US, SmallMarket
 from apps.discovery.tests.test_api import Api
 from apps.discovery.writer import Status, write
 
@@ -90,6 +91,8 @@ def retold() -> list[History]:
 def seconds_to_80(coin: Coin, trades: list[CoinTransaction]) -> float | None:
     bought, sold = coin.initial_buy_base_units or 0, 0
     for trade in trades:
+        if (trade.signature, trade.token_amount) == (coin.signature, coin.initial_buy_base_units):
+            continue  # the purchase inside the create
         if trade.trader_public_key == coin.creator and trade.tx_type == "buy":
             bought += trade.token_amount
         elif trade.trader_public_key == coin.creator:
@@ -205,7 +208,7 @@ def test_what_happens_at_the_very_moment_is_not_yet_known():
         ([(5, "sell", 79, "C")], None),
         ([(5, "sell", 79, "C"), (9, "sell", 1, "C")], 9.0),
         ([(5, "sell", 80, "other")], None),
-        ([(5, "buy", 100, "C"), (6, "sell", 159, "C"), (7, "sell", 1, "C")], 7.0),
+        ([(5, "buy", 200, "C"), (6, "sell", 239, "C"), (7, "sell", 1, "C")], 7.0),
         ([(5, "sell", 80, "C"), (6, "buy", 900, "C")], 5.0),
     ],
 )
@@ -215,6 +218,25 @@ def test_eighty_percent_counts_all_that_the_creator_bought(dealt, expected):
         make_trade("old", at, side, tokens, trader)
     make_coin("new", 100)
     assert history_of("new").sold80_seconds == expected
+
+
+def test_first_buy_of_the_create_counts_once():
+    bought = curve.buy_exact_in(curve.INITIAL, 10**9, curve.Fees(95, 30))
+    sold = curve.sell(bought.after, bought.token_base_units, curve.Fees(95, 30))
+    creator, mint = "C" * 40, "A" * 40
+    initial = {"initialBuy": bought.token_base_units / 1e6, "solAmount": bought.net_lamports / 1e9}
+    said = [
+        frames.create(mint, creator=creator, signature="1" * 88, **initial),
+        frames.trade(mint, side="sell", quote=sold, trader=creator, signature="2" * 88),
+        frames.create("B" * 40, creator=creator, signature="3" * 88),
+    ]
+    pipeline = Pipeline(stream_config_load(), DatabaseStore(), load_snapshot(stream_config_load()))
+    entries = [Entry(seq, START_US + 7 * seq * SECOND, raw) for seq, raw in enumerate(said)]
+    pipeline.feed(entries, Cursor("0000000000000000.jsonl", 3, 3))
+    write(pipeline.take(), STATUS, Owed(Path(tempfile.mkdtemp())))
+    assert history_of("B" * 40).sold80_seconds == 7.0
+    [_, old] = creators.coins_of(creator, limit=2)
+    assert old["bought_base_units"] == old["sold_base_units"] == bought.token_base_units
 
 
 def test_a_sale_without_a_known_purchase_says_nothing():
