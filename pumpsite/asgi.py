@@ -19,10 +19,12 @@ pages = get_asgi_application()
 
 from apps.core.checks import require_settings
 from pumpsite.listening import require_port
+from pumpsite.torn import break_off_torn_answers
 
 require_settings()
 if Path(sys.argv[0]).name == "daphne":
     require_port(sys.argv[1:])
+    break_off_torn_answers()
 
 from django.urls import path
 
