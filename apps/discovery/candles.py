@@ -105,6 +105,8 @@ def _span(
     span = lifetime(cursor, mint)
     if span is None or (since and before and since >= before):
         return None
+    if since and since - span[1] > timedelta(seconds=bucket_seconds):
+        return None  # no bucket of such a late time can be written as one either: it may lie beyond the year 9999
     low = _bucket_start(max(span[0], since) if since else span[0], bucket_seconds)
     high = min(span[1], before) if before else span[1]
     return (low, high) if low < high else None

@@ -140,10 +140,12 @@ COINS = """
       AND (c.first_seen_at, c.mint) > (%(start)s, %(after)s)
     ORDER BY c.first_seen_at, c.mint LIMIT %(limit)s
 """
+# The coins that may have a candle: the bucket in which `start` lies counts whole (`candles.lifetime` bounds the rest).
 TRADED = """
-    SELECT mint FROM coin_streams
-    WHERE mint > %(after)s AND last_trade_at >= %(start)s AND started_at < %(until)s
-    ORDER BY mint LIMIT %(limit)s
+    SELECT s.mint FROM coin_streams s JOIN discovered_coins c USING (mint)
+    WHERE s.mint > %(after)s AND s.last_trade_at > %(start)s - %(bucket)s * INTERVAL '1 second'
+      AND least(s.started_at, c.first_seen_at) - INTERVAL '1 hour' < %(until)s
+    ORDER BY s.mint LIMIT %(limit)s
 """
 
 
@@ -207,7 +209,7 @@ def _mints(wanted: Wanted) -> Iterator[str]:
     if wanted.mint:
         yield wanted.mint
         return
-    values = _bounds(wanted) | {"limit": 1_000}
+    values = _bounds(wanted) | {"limit": 1_000, "bucket": wanted.bucket_seconds}
     while rows := _query(TRADED, values):
         yield from (mint for (mint,) in rows)
         values["after"] = rows[-1][0]

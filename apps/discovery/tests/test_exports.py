@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,25 @@ def test_candles_go_out_as_the_page_shows_them(market: str, seconds: int) -> Non
     shown = candles(market, bucket_seconds=seconds, limit=10_000)
     mine = [(row["time"], row["open"], row["volume_lamports"]) for row in rows if row["mint"] == market]
     assert mine == [(one.time, one.open, one.volume_lamports) for one in shown]
+
+
+@pytest.mark.parametrize("seconds", [7, 300, 86_400])
+def test_candles_of_all_coins_between_two_times_are_those_of_each(market: str, seconds: int) -> None:
+    ends = sorted(at for at in CoinStream.objects.values_list("last_trade_at", flat=True) if at)
+    since, until = ends[0] + timedelta(microseconds=1), ends[-1]  # one coin's last trade lies in the bucket of `since`
+    each = [
+        row
+        for mint in sorted(set(CoinTransaction.objects.values_list("mint", flat=True)))
+        for row in parquet_rows(Wanted("candles", mint, since, until, seconds))
+    ]
+    rows = parquet_rows(Wanted("candles", "", since, until, seconds))
+    assert sorted(rows, key=lambda row: (row["mint"], row["time"])) == each
+
+
+def test_candles_after_the_end_of_time_are_none(market: str) -> None:
+    late = datetime.fromisoformat("9999-12-31T23:59:59-14:00")  # in UTC it is a year that no clock can say
+    assert csv_rows(Wanted("candles", market, late, bucket_seconds=86_400)) == []
+    assert csv_rows(Wanted("candles", "", late, bucket_seconds=86_400)) == []
 
 
 def test_filters_choose_coin_and_time(market: str) -> None:
