@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 SIDE = 96
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PIXELS = 16_000_000
+MAX_SCANS = 100  # of a JPEG; usual are 1 or about 10, and each is a pass over all pixels that costs 30 bytes to ask for
+_SCAN = b"\xff\xda"
 TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/octet-stream", "binary/octet-stream")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 FORGET_FAILURE_SECONDS = 3600.0
@@ -83,6 +85,8 @@ def shrink(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:  # reads no pixel yet
             if picture.width * picture.height > MAX_PIXELS:
                 raise PictureError(f"{picture.width} by {picture.height} pixels are too many")
+            if picture.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
+                raise PictureError(f"over {MAX_SCANS} scans are too many")
             picture.draft("RGB", (SIDE * 2, SIDE * 2))
             small = ImageOps.fit(picture.convert("RGBA"), (SIDE, SIDE))
     except _BROKEN as error:

@@ -27,6 +27,12 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (300, 200), **options: An
     return out.getvalue()
 
 
+def many_scans() -> bytes:
+    """A small file that asks for its last pass over all pixels again and again."""
+    once = picture("JPEG", size=(400, 400), progressive=True)
+    return once[:-2] + once[once.rfind(b"\xff\xda") : -2] * 200 + once[-2:]
+
+
 @pytest.fixture(autouse=True)
 def _folder(settings: Any, tmp_path: Path, site: Site) -> None:
     settings.RUNTIME_DIR, settings.THUMBNAILS = tmp_path, True
@@ -66,8 +72,9 @@ def test_an_animation_becomes_its_first_frame() -> None:
         lambda: picture("GIF", size=(5_000, 5_000)),
         lambda: picture("PNG", size=(9_000, 2_000)),
         lambda: picture("JPEG")[:-200],
+        many_scans,
     ],
-    ids=["empty", "svg", "cut PNG", "BMP", "TIFF", "huge GIF", "huge PNG", "cut JPEG"],
+    ids=["empty", "svg", "cut PNG", "BMP", "TIFF", "huge GIF", "huge PNG", "cut JPEG", "JPEG of many scans"],
 )
 def test_what_is_no_picture_or_a_huge_one_is_refused(make: Callable[[], bytes]) -> None:
     data = make()
