@@ -196,7 +196,9 @@ def get_candles(
 def get_analytics(request: HttpRequest, mint: str, windows: str = DEFAULT_WINDOWS) -> dict[str, Any]:
     """What a coin did in the last `windows` (such as `30s,1m,1h`), counted from feed time."""
     coin_or_404(mint)
-    names = [name.strip() for name in windows.split(",") if name.strip()][:_MOST_WINDOWS]
+    names = [name.strip() for name in windows.split(",") if name.strip()]
+    if not 1 <= len(names) <= _MOST_WINDOWS:
+        raise PlatformError("WINDOW_INVALID", f"Write 1 to {_MOST_WINDOWS} windows with commas, such as 30s,5m.")
     lengths = [(name, seconds_of(name)) for name in names]
     stream = CoinStream.objects.filter(pk=mint).first()
     now = queries.feed_at() or timezone.now()

@@ -67,7 +67,12 @@ LISTED: dict[str, Listed] = {
 DEFAULT_COLUMNS = tuple(key for key, column in LISTED.items() if column.is_default)
 STREAM_COLUMNS = ("age", "high", "volume", "trades", "trade", "ended")  # what a coin came to, not where it stands now
 # Coins that are known and not tracked have no stream to sort by.
-UNTRACKED_ORDER = {"coin__symbol": "symbol", "coin__creator": "creator", "last_market_cap_sol": "market_cap_sol"}
+UNTRACKED_ORDER = {
+    "coin__symbol": "symbol",
+    "coin__creator": "creator",
+    "last_market_cap_sol": "market_cap_sol",
+    "started_at": "first_seen_at",
+}
 
 
 def coin_cell(row: dict[str, Any]) -> Cell:
@@ -134,22 +139,35 @@ FLAGS: dict[str, Flag] = {
 }
 
 
-def conditions(asked: dict[str, Any], now: datetime) -> Q:
-    """What the readable filters of the form ask of a stream. Ages in minutes at `now`, amounts in SOL."""
+TRACKED_FIELDS = ("started_at", "last_market_cap_sol", "coin_id")
+KNOWN_FIELDS = ("first_seen_at", "market_cap_sol", "mint")
+NO_COIN = Q(pk__in=())
+
+
+def conditions(asked: dict[str, Any], now: datetime, *, is_tracked: bool = True) -> Q:
+    """What the readable filters of the form ask of a stream, or of a coin that is only known: it has an age and the
+    market cap of its creation, but neither a phase nor volume. Ages in minutes at `now`, amounts in SOL."""
+    start, cap, mint = TRACKED_FIELDS if is_tracked else KNOWN_FIELDS
     found = Q()
     limits = {
-        "phase": lambda value: Q(phase_id=value),
-        "min_age": lambda value: Q(started_at__lte=now - timedelta(minutes=value)),
-        "max_age": lambda value: Q(started_at__gte=now - timedelta(minutes=value)),
-        "min_cap": lambda value: Q(last_market_cap_sol__gte=value),
-        "max_cap": lambda value: Q(last_market_cap_sol__lte=value),
-        "min_volume": lambda value: Q(volume_lamports__gte=round(value * LAMPORTS_PER_SOL)),
-        "q": lambda text: Q(coin_id__in=queries.coins_named(text).values("mint")),
+        "phase": lambda value: Q(phase_id=value) if is_tracked else NO_COIN,
+        "min_age": lambda value: Q((f"{start}__lte", now - timedelta(minutes=value))),
+        "max_age": lambda value: Q((f"{start}__gte", now - timedelta(minutes=value))),
+        "min_cap": lambda value: Q((f"{cap}__gte", value)),
+        "max_cap": lambda value: Q((f"{cap}__lte", value)),
+        "min_volume": lambda value: _volume_from(round(value * LAMPORTS_PER_SOL), is_tracked=is_tracked),
+        "q": lambda text: Q((f"{mint}__in", queries.coins_named(text).values("mint"))),
     }
     for name, limit in limits.items():
         if asked.get(name) not in (None, ""):
             found &= limit(asked[name])
     return found
+
+
+def _volume_from(lamports: int, *, is_tracked: bool) -> Q:
+    if is_tracked:
+        return Q(volume_lamports__gte=lamports)
+    return NO_COIN if lamports > 0 else Q()
 
 
 def order_of(request: HttpRequest, usual: str) -> tuple[str, bool]:
@@ -166,23 +184,21 @@ def mints_found(asked: dict[str, Any], order: tuple[str, bool], now: datetime, *
     flag = FLAGS.get(asked.get("flag") or "")
     key, descends = order
     by = (COIN if key == "coin" else LISTED[key]).order
+    if key == "age":  # the youngest has the latest start
+        descends = not descends
     if asked.get("flag") == "filtered":
-        return _untracked(asked, by, descends)
+        return _untracked(asked, by, descends, now)
     rows = CoinStream.objects.filter(conditions(asked, now))
     if flag:
         rows = rows.filter(flag.condition)
     if only_active and not (flag and flag.of_the_quiet):
         rows = rows.filter(is_active=True)
-    if key == "age":  # the youngest has the latest start
-        descends = not descends
     return rows.order_by(_way(by, descends), "coin_id").values_list("coin_id", flat=True)
 
 
-def _untracked(asked: dict[str, Any], by: str, descends: bool) -> QuerySet[Any]:
-    """The mints of coins that are only known; filters of trading do not concern them."""
-    rows = Coin.objects.exclude(filtered_reason="")
-    if asked.get("q"):
-        rows = rows.filter(mint__in=queries.coins_named(asked["q"]).values("mint"))
+def _untracked(asked: dict[str, Any], by: str, descends: bool, now: datetime) -> QuerySet[Any]:
+    """The mints of coins that are only known."""
+    rows = Coin.objects.exclude(filtered_reason="").filter(conditions(asked, now, is_tracked=False))
     way = _way(UNTRACKED_ORDER[by], descends) if by in UNTRACKED_ORDER else F("first_seen_at").desc()
     return rows.order_by(way, "mint").values_list("mint", flat=True)
 

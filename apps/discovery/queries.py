@@ -174,8 +174,10 @@ def streams_found(*, active: bool | None, phase_id: int | None, search: str) -> 
 
 def coins_named(text: str) -> QuerySet[Coin]:
     """Coins by mint or creator (whole, or how they begin), by name and symbol (any part); each part has its index."""
-    if len(text) >= ADDRESS_LENGTH and text.isalnum():
-        return Coin.objects.filter(Q(mint=text) | Q(creator=text)).order_by()
+    if len(text) >= ADDRESS_LENGTH and text.isalnum() and text.isascii():
+        addressed = Coin.objects.filter(Q(mint=text) | Q(creator=text)).order_by()
+        if addressed.exists():  # else a word as long as an address
+            return addressed
     begins = Q(mint__startswith=text) | Q(creator__startswith=text)
     return Coin.objects.filter(begins | Q(name__icontains=text) | Q(symbol__icontains=text)).order_by()
 

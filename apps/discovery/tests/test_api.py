@@ -118,7 +118,7 @@ def test_wrong_requests_get_one_shape_of_error(api: Api, path: str, status: int,
     assert error["code"] == code and error["message"].endswith(".")
 
 
-@pytest.mark.parametrize("window", ["5", "0s", "9999d", "x", "1h2"])
+@pytest.mark.parametrize("window", ["5", "0s", "9999d", "x", "1h2", ",", ",".join(["5s"] * 21)])
 def test_window_that_is_none_is_explained(api: Api, busy_mint: str, window: str) -> None:
     assert api.call("get", f"/analytics/{busy_mint}?windows={window}", status=400)["code"] == "WINDOW_INVALID"
 

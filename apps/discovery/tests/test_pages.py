@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,9 @@ def test_a_coin_is_found_by_name_mint_and_creator(page: Page, market: str) -> No
     for text in ("unique name", market[:10], market, "Creator111", "Creator" + "1" * 37):
         assert mints(page, q=text) == [market], text
     assert page("streams", data={"q": "no such coin"}).context["page"].count == 0
+    Coin.objects.filter(pk=market).update(name="Pneumonoultramicroscopicsilicovolcanoconiosis", symbol="火" * 40)
+    for text in ("pneumonoultramicroscopicsilicovolcano", "火" * 32):
+        assert mints(page, q=text) == [market], "a word may be as long as an address"
 
 
 def test_filters_choose_by_phase_age_market_cap_and_volume(page: Page, market: str) -> None:
@@ -234,6 +238,19 @@ def test_every_mark_chooses_the_coins_that_carry_it(page: Page, market: str) -> 
     assert mints(page, "overview", flag="filtered", q="only known", sort="trades") == [known.mint]
     assert mints(page, "overview", flag="filtered", q="something else") == []
     assert two[1] in mints(page, "streams", q=two[1]) and two[1] not in mints(page, "overview", q=two[1])
+
+
+def test_filters_and_order_hold_for_coins_that_are_only_known(page: Page, market: str) -> None:
+    now = pages_list.feed_time()
+    for mint, minutes, cap in (("O" * 43, 30, 40.0), ("Y" * 43, 5, 28.0)):
+        seen = now - timedelta(minutes=minutes)
+        Coin.objects.create(mint=mint, first_seen_at=seen, market_cap_sol=cap, filtered_reason="spam_burst")
+    old, young = "O" * 43, "Y" * 43
+    known = partial(mints, page, flag="filtered")
+    assert known(min_age=10) == [old] and known(max_age=10) == [young]
+    assert known(min_cap=30) == [old] and known(max_cap=30) == [young]
+    assert known(phase=1) == [] and known(min_volume=1) == [] and set(known(min_volume=0)) == {old, young}
+    assert known(sort="age", way="up") == [young, old] and known(sort="age", way="down") == [old, young]
 
 
 def test_unreadable_filters_ask_nothing_and_are_said(page: Page, market: str) -> None:
