@@ -25,6 +25,7 @@ from apps.discovery.windows import TOKENS
 
 DIED_AFTER = timedelta(minutes=30)
 COUNTED_COINS, LAST_COINS = 200, 20
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST = 2**63 - 1
 _CONSTANTS: dict[str, Any] = {"quiet": DIED_AFTER, "counted_coins": COUNTED_COINS, "last_coins": LAST_COINS}
 
@@ -46,7 +47,8 @@ _SCAN = f"""
                coalesce(sum(t.token_amount) FILTER (WHERE t.tx_type = 'sell'
                                                     AND t.trader_public_key = c.creator) OVER past, 0) AS sold
         FROM coin_transactions t
-        WHERE t.mint = c.mint AND t."timestamp" >= c.first_seen_at AND t."timestamp" < {{until}} AND {{needed}}
+        WHERE t.mint = c.mint AND t."timestamp" >= c.first_seen_at AND t."timestamp" >= %(first)s
+          AND t."timestamp" < {{until}} AND {{needed}}
         WINDOW past AS (ORDER BY t."timestamp", t.seq, t.trade_key)
     ) r"""
 # What is known of coin `c` strictly before a moment, as columns of `k` (the summary, where it holds) and `d`.
@@ -67,9 +69,9 @@ _COUNTS = f"""
            count(*) FILTER (WHERE (c.graduated_at < o.as_of) IS NOT TRUE AND CASE
                WHEN s.last_trade_at < o.as_of - %(quiet)s THEN true
                WHEN s.last_trade_at IS NULL THEN false
-               ELSE EXISTS (SELECT FROM coin_transactions t WHERE t.mint = c.mint
+               ELSE EXISTS (SELECT FROM coin_transactions t WHERE t.mint = c.mint AND t."timestamp" >= %(first)s
                             AND t."timestamp" >= c.first_seen_at AND t."timestamp" < o.as_of - %(quiet)s)
-                    AND NOT EXISTS (SELECT FROM coin_transactions t WHERE t.mint = c.mint
+                    AND NOT EXISTS (SELECT FROM coin_transactions t WHERE t.mint = c.mint AND t."timestamp" >= %(first)s
                                     AND t."timestamp" >= o.as_of - %(quiet)s AND t."timestamp" < o.as_of)
            END)::int AS died,
            extract(epoch FROM o.as_of - max(c.created_at))::float8 AS since_last_seconds
@@ -102,6 +104,21 @@ class History:
     since_last_seconds: float | None
 
 
+_MOST_ASKED = "greatest(%(counted_coins)s, %(last_coins)s)"
+# Where the trades begin that histories of these coins may ask for: planning looks at every day that this leaves in.
+FIRST = f"""
+    SELECT least(min(c.first_seen_at), min(o.as_of) - %(quiet)s)
+    FROM (SELECT mint, creator, created_at AS as_of FROM discovered_coins WHERE mint = ANY(%(mints)s)) o
+         LEFT JOIN LATERAL (SELECT c.first_seen_at FROM {_NEWEST.format(limit=_MOST_ASKED)}) c ON true"""
+
+
+def _asked(cursor: CursorWrapper, mints: Sequence[str]) -> dict[str, Any]:
+    """The parameters of the queries for histories of these coins."""
+    values = {"mints": list(mints), **_CONSTANTS}
+    cursor.execute(FIRST, values)
+    return values | {"first": cursor.fetchone()[0] or _BEGINNING}
+
+
 HISTORIES = f"""
     WITH o AS MATERIALIZED (SELECT mint, creator, created_at AS as_of FROM discovered_coins
                             WHERE mint = ANY(%(mints)s) AND {_SUBJECT})
@@ -112,7 +129,7 @@ def histories(mints: Sequence[str]) -> list[History]:
     """What was known of the creators of these coins when each was created, computed anew from what is stored now; by
     mint. Coins whose creation was not seen from the beginning have none."""
     with connection.cursor() as cursor:
-        cursor.execute(HISTORIES, {"mints": list(mints), **_CONSTANTS})
+        cursor.execute(HISTORIES, _asked(cursor, mints))
         return [History(*row) for row in cursor.fetchall()]
 
 
@@ -138,7 +155,7 @@ def histories_keep(mints: Sequence[str]) -> int:
         cursor.execute(IS_ANY_UNKEPT, {"mints": list(mints)})
         if not cursor.fetchone()[0]:
             return 0
-        cursor.execute(HISTORIES_KEEP, {"mints": list(mints), **_CONSTANTS})
+        cursor.execute(HISTORIES_KEEP, _asked(cursor, mints))
         return int(cursor.rowcount)
 
 
@@ -159,7 +176,7 @@ HISTORY = f"""{_UNKEPT}
 def history(mint: str) -> History | None:
     """What was known of a coin's creator when it was created: what is kept, else computed now."""
     with connection.cursor() as cursor:
-        cursor.execute(HISTORY, {"mints": [mint], **_CONSTANTS})
+        cursor.execute(HISTORY, _asked(cursor, [mint]))
         row = cursor.fetchone()
     return History(*row) if row else None
 
@@ -202,7 +219,7 @@ FOLD = f"""
     SELECT c.mint, d.trades, d.last_trade_at, d.bought_base_units, d.sold_base_units, d.sold80_at, d.top_market_cap_sol
     FROM discovered_coins c
     CROSS JOIN LATERAL ({_SCAN.format(until="'infinity'::timestamptz", needed="true")}) d
-    WHERE c.mint = ANY(%s) AND d.trades > 0 ORDER BY c.mint
+    WHERE c.mint = ANY(%(mints)s) AND d.trades > 0 ORDER BY c.mint
     ON CONFLICT (mint) DO UPDATE
     SET trades = excluded.trades, last_trade_at = excluded.last_trade_at,
         bought_base_units = excluded.bought_base_units, sold_base_units = excluded.sold_base_units,
@@ -210,10 +227,18 @@ FOLD = f"""
     WHERE excluded.trades >= k.trades"""
 
 
+FIRST_SEEN = "SELECT min(first_seen_at) FROM discovered_coins WHERE mint = ANY(%s)"
+
+
+def _first_seen(cursor: CursorWrapper, mints: Sequence[str]) -> datetime:
+    cursor.execute(FIRST_SEEN, [list(mints)])
+    return cursor.fetchone()[0] or _BEGINNING
+
+
 def coins_fold(mints: Sequence[str]) -> int:
     """Sum up these coins from all their trades, anew; how many were written."""
     with connection.cursor() as cursor:
-        cursor.execute(FOLD, [list(mints)])
+        cursor.execute(FOLD, {"mints": list(mints), "first": _first_seen(cursor, mints)})
         return int(cursor.rowcount)
 
 
@@ -232,6 +257,10 @@ def past_changed(cursor: CursorWrapper, mints: Sequence[str]) -> None:
     cursor.execute(FORGET_HISTORIES, [list(mints)])
 
 
+_PAGE = """(SELECT mint FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
+     ORDER BY created_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) newest
+    JOIN discovered_coins c ON c.mint = newest.mint"""
+FIRST_OF = f"SELECT min(c.first_seen_at) FROM {_PAGE}"
 COINS_OF = f"""
     SELECT c.mint, c.symbol, c.name, c.created_at,
            CASE WHEN c.graduated THEN 'graduated' WHEN s.is_active THEN 'trading' WHEN s.mint IS NULL THEN 'untracked'
@@ -239,9 +268,7 @@ COINS_OF = f"""
            c.filtered_reason, s.last_trade_at, coalesce(k.trades, d.trades),
            coalesce(k.bought_base_units, d.bought_base_units), coalesce(k.sold_base_units, d.sold_base_units),
            coalesce(k.sold80_at, d.sold80_at), {_SOLD80_SECONDS}, {_TOP}
-    FROM (SELECT mint FROM discovered_coins WHERE creator = %(creator)s AND created_at IS NOT NULL AND mint <> %(but)s
-          ORDER BY created_at DESC, mint LIMIT %(limit)s OFFSET %(offset)s) newest
-    JOIN discovered_coins c ON c.mint = newest.mint
+    FROM {_PAGE}
     {_KNOWN.format(until="'infinity'::timestamptz")}
     ORDER BY c.created_at DESC, c.mint"""
 _COIN_OF = (
@@ -255,7 +282,8 @@ def coins_of(creator: str, *, limit: int, offset: int = 0, but: str = "") -> lis
     graduated, trading, finished (too old), abandoned (silent), ended, or untracked."""
     values: dict[str, Any] = {"creator": creator, "limit": limit, "offset": offset, "but": but}
     with connection.cursor() as cursor:
-        cursor.execute(COINS_OF, values)
+        cursor.execute(FIRST_OF, values)
+        cursor.execute(COINS_OF, values | {"first": cursor.fetchone()[0] or _BEGINNING})
         return [dict(zip(_COIN_OF, row, strict=True)) for row in cursor.fetchall()]
 
 
@@ -273,7 +301,6 @@ def totals(creator: str) -> tuple[int, int]:
 
 
 _BATCH = 500
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_TRADE = 'SELECT min("timestamp") FROM coin_transactions'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.discovery import creators, curve, tasks
@@ -295,6 +297,27 @@ def test_a_summary_outlives_the_trades_it_was_made_of():
     with connection.cursor() as cursor:
         creators.past_changed(cursor, ["old"])
     assert CreatorCoin.objects.get(pk="old").trades == 1
+
+
+def test_no_question_plans_for_days_before_its_coins():
+    make_coin("ancient", -5 * 86_400)
+    make_trade("ancient", -5 * 86_400, "buy", 1)
+    make_coin("old", 0, initial_buy_base_units=100)
+    make_trade("old", 5, "sell", 80, price=9e-8)
+    make_coin("new", 7_200)
+    Coin.objects.filter(pk="ancient").update(creator="another")
+    with CaptureQueriesContext(connection) as asked:
+        assert creators.history("new").top_market_cap_sol == pytest.approx(90.0)
+        assert len(creators.coins_of(Coin.objects.get(pk="new").creator, limit=5)) == 2
+        creators.coins_fold(["old"])
+        creators.histories_keep(["new"])
+    questions = [one["sql"] for one in asked if "coin_transactions" in one["sql"]]
+    assert len(questions) == 4
+    with connection.cursor() as cursor:
+        for question in questions:
+            cursor.execute(f"EXPLAIN {question}")
+            plan = "".join(line for (line,) in cursor.fetchall())
+            assert len(set(re.findall(r" on (_hyper\w+)", plan))) == 1, plan
 
 
 def test_a_coin_traded_again_is_summed_up_again():
