@@ -140,7 +140,7 @@ class ServiceCommand(BaseCommand, ABC):
                 if time.monotonic() - began > HEALTHY_SECONDS:
                     delays = backoff()
                 delay = next(delays)
-                logger.warning("%s: the database is away (%s), next try in %.1f s", self.name, _line(error), delay)
+                logger.warning("%s: the database is away (%s), next try in %.1f s", self.name, first_line(error), delay)
                 connection.close()
                 stop.wait(delay)
 
@@ -149,5 +149,6 @@ class ServiceCommand(BaseCommand, ABC):
         """Do the work until `stop` is set."""
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without its details."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -18,6 +18,7 @@ from typing import TypeVar
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
 
+from apps.core.process import first_line
 from apps.discovery import metrics
 from apps.discovery.announce import Announcer
 from apps.discovery.feed_health import Observer
@@ -217,7 +218,7 @@ class Processor:
             try:
                 result = action()
             except AWAY as error:
-                logger.warning("the database is away (%s): frames wait in the journal", type(error).__name__)
+                logger.warning("the database takes nothing (%s): frames wait in the journal", first_line(error))
                 metrics.DB_CONNECTED.set(0)
                 connection.close()
                 if self._stopping.wait(RETRY_SECONDS):

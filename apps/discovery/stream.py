@@ -82,8 +82,8 @@ class Stream:
                 logger.error("%s", error)
                 await self._wait_saying(FOREIGN)
             except OSError as error:
-                logger.exception("the journal in %s cannot be used: tried again", self.folder)
                 reason = error.strerror or type(error).__name__
+                logger.error("the journal in %s cannot be used (%s): tried again", self.folder, reason)
                 await self._wait_saying(f"{NO_DISK}: {reason}")
             finally:
                 await asyncio.to_thread(self.ownership.release)
