@@ -170,7 +170,7 @@ def _coin_row(row: dict[str, Any]) -> Row:
 def symbols_of(mints: set[str]) -> dict[str, str]:
     """What coins are called; the shortened mint where they are called nothing."""
     known = dict(Coin.objects.filter(mint__in=mints).values_list("mint", "symbol"))
-    return {mint: known.get(mint, "").strip() or display.mint_short(mint) for mint in mints}
+    return {mint: display.visible(known.get(mint, "")) or display.mint_short(mint) for mint in mints}
 
 
 def newest_alerts() -> Table:

@@ -15,6 +15,10 @@ from apps.core.units import BASE_UNITS_PER_TOKEN, LAMPORTS_PER_SOL
 NONE = "–"
 LONGEST_SENTENCE = 1_000
 _GERMAN = str.maketrans(",.", ".,")
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0]"
+)
+_JOINERS = " \t\r\n\u200c\u200d\ufe0e\ufe0f"  # they belong into words and emoji and show nothing alone
 _NUMBER = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?|[+-]?\d+\.\d+")
 
 
@@ -52,6 +56,12 @@ def read_back(language: str, message: str) -> Sentence | None:
 def _reader(language: str) -> Reader:
     texts = catalog()._catalog  # type: ignore[attr-defined] # Django's JavaScriptCatalog reads it too
     return Reader(text for text, _said in texts.items() if isinstance(text, str))
+
+
+def visible(text: str) -> str:
+    """What a stranger wrote, without characters that show nothing or turn round what stands beside them."""
+    seen = _UNSEEN.sub("", text).strip()
+    return seen if seen.strip(_JOINERS) else ""
 
 
 def count(value: int | None) -> str:

@@ -50,13 +50,13 @@ def coin_facts(coin: Coin) -> dict[str, Any]:
     """Everything on the coin page beside the tables."""
     stream: CoinStream | None = getattr(coin, "stream", None)
     return coin_row(coin, feed_time()) | _reserves(coin, stream) | {
-        "name": coin.name.strip() or _("without a name"),
+        "name": display.visible(coin.name) or _("without a name"),
         "created": display.moment(coin.created_at),
         "pool": coin.pool or display.NONE,
         "ath_at": display.clock(stream.ath_at if stream else None),
         "initial_buy": display.sol(coin.initial_buy_lamports, 3),
         "uri": coin.uri,
-        "description": coin.description,
+        "description": display.visible(coin.description),
         "links": [(_("Website"), coin.website), ("X", coin.twitter), ("Telegram", coin.telegram)],
         "metadata": metadata_text(coin),
         "has_picture": settings.THUMBNAILS and bool(coin.image_url),

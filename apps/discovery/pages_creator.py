@@ -71,7 +71,7 @@ def _table(creator: str, mint: str) -> Table:
 
 def _row(coin: dict[str, Any]) -> Row:
     cells = [
-        Cell(coin["symbol"].strip() or "?", href=reverse("discovery:coin", args=[coin["mint"]])),
+        Cell(display.visible(coin["symbol"]) or "?", href=reverse("discovery:coin", args=[coin["mint"]])),
         Cell(display.clock(coin["created_at"])),
         Cell(pills=[OUTCOMES[coin["outcome"]]]),
         Cell(display.number(coin["top_market_cap_sol"])),

@@ -95,7 +95,7 @@ def work_names() -> dict[int, str]:
 def symbols_of(mints: Iterable[str]) -> dict[str, str]:
     """The symbols of the coins on a page."""
     found = Coin.objects.filter(pk__in=set(mints)).values_list("mint", "symbol")
-    return {mint: symbol.strip() or "?" for mint, symbol in found}
+    return {mint: display.visible(symbol) or "?" for mint, symbol in found}
 
 
 def alert_row(alert: AlertEvaluation, names: dict[int, str], symbols: dict[str, str], now: datetime) -> dict[str, Any]:

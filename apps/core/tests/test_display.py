@@ -86,3 +86,20 @@ def test_a_stored_sentence_is_known_by_its_template(text: str, template: str | N
     found = Reader(TEMPLATES).read(text)
     assert (found and found.template) == template
     assert found is None or found == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("  Moon Cat ", "Moon Cat"),
+        ("\u202eevil\u202c", "evil"),
+        ("a\u200bb", "ab"),
+        ("\u200b\u200b", ""),
+        ("\u3164 \u2800", ""),
+        ("\u200d\ufe0f", ""),
+        ("\U0001f468\u200d\U0001f680", "\U0001f468\u200d\U0001f680"),
+        ("عربى שלום", "عربى שלום"),
+    ],
+)
+def test_a_stranger_s_text_shows_something_and_turns_nothing_round(text: str, seen: str) -> None:
+    assert display.visible(text) == seen

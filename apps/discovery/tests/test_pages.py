@@ -240,6 +240,15 @@ def test_every_mark_chooses_the_coins_that_carry_it(page: Page, market: str) -> 
     assert two[1] in mints(page, "streams", q=two[1]) and two[1] not in mints(page, "overview", q=two[1])
 
 
+def test_a_name_without_end_and_one_that_shows_nothing_spoil_no_page(page: Page, market: str) -> None:
+    Coin.objects.filter(pk=market).update(symbol="S" * 10_000, name="\u202e" + "L" * 10_000)
+    for name in ("coin", "trades"):
+        text = page(name, market).content.decode()
+        assert "S" * 23 + "…" in text and "S" * 25 not in text and "\u202e" not in text
+    Coin.objects.filter(pk=market).update(symbol="\u200b", name="\u200b")
+    assert f'/coins/{market}/">?</a>' in page("streams", data={"q": market}).content.decode()
+
+
 def test_filters_and_order_hold_for_coins_that_are_only_known(page: Page, market: str) -> None:
     now = pages_list.feed_time()
     for mint, minutes, cap in (("O" * 43, 30, 40.0), ("Y" * 43, 5, 28.0)):
