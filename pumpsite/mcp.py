@@ -34,6 +34,7 @@ from pumpsite.errors import database_away
 logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
+MOST_BYTES = 16 * 2**20  # of an answer: it is held in memory several times, and no model reads so much
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 HANDED_ON = frozenset({"authorization", "accept-language"})
 
@@ -53,11 +54,42 @@ class CallersToken(httpx2.Auth):
         yield request
 
 
+class TooLargeError(PlatformError):
+    """An answer that no tool gives."""
+
+    def __init__(self) -> None:
+        most = MOST_BYTES // 2**20
+        message = f"The answer has over {most} MiB: ask for one coin or a shorter time, or call the API over HTTP."
+        super().__init__("ANSWER_TOO_LARGE", message, status=413)
+
+
+class Bounded:
+    """An ASGI application whose answers end with TooLargeError beyond MOST_BYTES; the rest is never made."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        size = 0
+
+        async def send_bounded(message: Any) -> None:
+            nonlocal size
+            size += len(message.get("body", b""))
+            if size > MOST_BYTES:
+                raise TooLargeError
+            await send(message)
+
+        await self._application(scope, receive, send_bounded)
+
+
 class InProcess(httpx2.ASGITransport):
     """Calls the Django application; files come back as JSON, since a tool's result is text."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await super().handle_async_request(request)
+        try:
+            response = await super().handle_async_request(request)
+        except TooLargeError as error:
+            return httpx2.Response(error.status, json=error.as_dict(), request=request)
         kind = response.headers.get("content-type", "application/json").partition(";")[0]
         if kind.startswith("text/") or kind.endswith("json"):
             return response
@@ -112,7 +144,7 @@ class KnownArguments(Middleware):
 def mcp_build(api: NinjaAPI, django_application: Any) -> FastMCP:
     """The MCP server over the operations of `api`."""
     client = httpx2.AsyncClient(
-        transport=InProcess(app=django_application),
+        transport=InProcess(app=Bounded(django_application)),
         base_url=_inner_address(),
         auth=CallersToken(),
         timeout=CALL_SECONDS,

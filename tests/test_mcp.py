@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from apps.core.models import ApiToken
+from apps.discovery.models import Coin
 from apps.discovery.tests.process import Network, database_url
 from apps.trading import wallet_keys
 from apps.trading.models import Order, TransferLog, Wallet
@@ -185,6 +186,17 @@ def test_file_arrives_as_base64(address: str, staff: Any, token_for: Callable[..
     wanted = {"model_id": model.pk, "format": "ubj"}
     file = asyncio.run(call(address, token_for(staff, "read"), "training_download_model", **wanted))
     assert (base64.b64decode(file["base64"]), file["bytes"]) == (artifact, 256)
+
+
+def test_an_answer_beyond_all_bounds_is_refused_before_it_is_made(address: str, staff: Any, token_for: Any):
+    now = timezone.now()
+    Coin.objects.bulk_create(
+        Coin(mint=f"Large{number}", first_seen_at=now, description="x" * 1_000_000) for number in range(20)
+    )
+    token = token_for(staff, "read")
+    with tool_error("ANSWER_TOO_LARGE"):
+        asyncio.run(call(address, token, "find_get_export", kind="coins"))
+    asyncio.run(call(address, token, "find_get_export", kind="coins", mint="Large7"))  # of one coin it is given
 
 
 def test_a_file_is_taken_as_base64(address: str, staff: Any, token_for: Callable[..., str]):
