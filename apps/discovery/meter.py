@@ -2,7 +2,8 @@
 
 Pure. Counts only grow and depend on frames alone, so a row of a minute is the same however often it is folded. The
 canary: creates and every CANARY_EVERY-th trade are checked against the bonding curve, where almost all are exact
-(domain.md, section 2); when the protocol or the program changes, the share falls the minute it happens.
+(domain.md, section 2); as many of the frames that mean nothing to us count as not exact. When the protocol or the
+program changes, the share falls the minute it happens.
 """
 
 from __future__ import annotations

@@ -223,6 +223,8 @@ class Pipeline:
             self._trade(message, seq, raw)
         elif message is not None:
             self._take_other(message, seq, raw)
+        elif not seq % CANARY_EVERY:
+            self.meter.judged += 1  # what is not understood is not exact
 
     def _take_common(self, trades: Iterable[tuple[Any, ...]], block: Block) -> None:
         """Common trades that follow each other, as rows of `Trades`. Nearly all of them only go into the open window of
@@ -393,6 +395,5 @@ class Pipeline:
         )
 
     def _remember_create(self, create: RecentCreate) -> None:
-        keys = spam_keys(create.creator, create.name, create.symbol)
-        rules = self.tracker.config.rules
+        rules, keys = self.tracker.config.rules, spam_keys(create.creator, create.name, create.symbol)
         self._spam.is_burst(create.at_us, keys, rules.spam_window_us, rules.spam_coins)
