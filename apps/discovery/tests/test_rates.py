@@ -181,3 +181,11 @@ def test_worth_is_told_as_the_reader_writes_numbers() -> None:
     with translation.override("de"):
         assert pages_rates.worth(100_000_000_000, AT)["text"] == "8.150,00 USD · 7.000,00 EUR"
     assert pages_rates.worth(100_000_000_000, AT - timedelta(days=1)) == {"text": "", "origin": ""}
+
+
+@pytest.mark.django_db
+def test_an_old_rate_is_said_to_be_old() -> None:
+    rates.rates_keep(rates=[Rate("USD", Decimal("81.5"), "bank")], at=AT)
+    fresh, old = (pages_rates.worth(10**9, AT + timedelta(days=days))["origin"] for days in (1, 3))
+    assert fresh.startswith("USD from bank, ")
+    assert old == f"{fresh}: 3 d old"
