@@ -31,7 +31,7 @@ from apps.discovery.tests.frames import SmallMarket
 from apps.discovery.writer import Status, write
 
 NAMES = ("overview", "streams", "phases", "feed", "settings")
-MOST_QUERIES = 21
+MOST_QUERIES = 23
 Page = Callable[..., Any]
 
 
