@@ -127,12 +127,16 @@ def feed_warnings(state: StreamState) -> list[str]:
 
 def disconnected_text(state: StreamState) -> str:
     """Why there is no connection, as far as it is known, and what to do."""
+    until = banned_until(state.detail)
     if state.mode == "simulator":
+        if until is not None:
+            return _("The built-in simulator bans this client, as it was told to. It is tried again at %(time)s.") % {
+                "time": display.moment(until)
+            }
         return _("The built-in simulator does not answer. It is tried again by itself.")
     address = settings.WS_URI.split("?")[0]
     if state.mode == "replay":
         return _("The replay is over. Another one may be served at %(address)s.") % {"address": address}
-    until = banned_until(state.detail)
     if until is not None:
         return _(
             "PumpPortal has banned this client. It is left alone until %(time)s and then tried again by itself; every "

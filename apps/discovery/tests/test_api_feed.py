@@ -67,6 +67,8 @@ def test_a_ban_is_said_with_its_end(signed_in: Client) -> None:
     assert datetime.fromisoformat(get(signed_in, "feed")["banned_until"]) - end < timedelta(seconds=1)
     text = signed_in.get(reverse("discovery:overview")).content.decode()
     assert "has banned this client" in text and "Live: banned" in text
+    state_is(connected=False, detail=f"banned until {end.isoformat()}", mode="simulator")
+    assert "The built-in simulator bans this client" in signed_in.get(reverse("discovery:overview")).content.decode()
 
 
 def test_gaps_are_listed_with_what_was_missed(signed_in: Client) -> None:
