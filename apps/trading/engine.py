@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALERTS_A_ROUND = 200
+ALERTS_BEHIND = timedelta(days=2)  # no alert that is not decided is further behind the place that trading has reached
 EQUITY_EVERY = timedelta(minutes=10)
 
 
@@ -50,11 +51,13 @@ def _round() -> bool:
     TABLES.progress_forget()
     strategies = rows.strategies_at_work()
     decided = min((strategy.last_alert_id for strategy in strategies), default=None)
-    alerts, feed = rows.news(decided, ALERTS_A_ROUND)
+    reached, _ = TABLES.progress()
+    alerts, feed = rows.news(decided, (reached or EPOCH) - ALERTS_BEHIND, ALERTS_A_ROUND)
     if feed is None or feed.feed_at is None or not queries.feed_passes(feed):
         return False
     feed_at = feed.feed_at
-    _begin(feed_at)
+    if _begin(feed_at):
+        return True  # there may be alerts since then
     alerts_take(alerts, strategies, feed_at, queries.feed_age_seconds(feed))
     more = len(alerts) == ALERTS_A_ROUND
     if not more:  # those that wait are to be decided on before time goes on
@@ -65,15 +68,17 @@ def _round() -> bool:
     return more
 
 
-def _begin(feed_at: datetime) -> None:
-    """Find the place to go on from; a feed that starts anew at an earlier time (a replay) is followed."""
+def _begin(feed_at: datetime) -> bool:
+    """Find the place to go on from; a feed that starts anew at an earlier time (a replay) is followed: then True."""
     processed_at, _ = TABLES.progress()
-    if processed_at is None or feed_at < processed_at:
-        if processed_at is not None:
-            logger.warning("the feed went back from %s to %s: trading goes on from there", processed_at, feed_at)
-            orders_forget(feed_at)
-        _progress_write(feed_at, -1)
-        TABLES.progress_forget()
+    if processed_at is not None and feed_at >= processed_at:
+        return False
+    if processed_at is not None:
+        logger.warning("the feed went back from %s to %s: trading goes on from there", processed_at, feed_at)
+        orders_forget(feed_at)
+    _progress_write(feed_at, -1)
+    TABLES.progress_forget()
+    return processed_at is not None
 
 
 def orders_forget(feed_at: datetime) -> None:

@@ -56,15 +56,16 @@ def strategy_locked(strategy_id: int) -> Strategy:
 
 
 ONE = "WHERE id = 1"
-AFTER = "WHERE alert_id > %(after)s ORDER BY alert_id LIMIT %(limit)s"
+# Bounded in time, or each round would plan for every day there is: 0.1 s with a year of them.
+AFTER = "WHERE alert_id > %(after)s AND as_of > %(since)s ORDER BY alert_id LIMIT %(limit)s"
 
 
-def news(after: int | None, limit: int) -> tuple[list[AlertEvaluation], StreamState | None]:
-    """The alerts after this one (None: nobody wants any) in the order of their commit, and what the stream says of
-    itself, read after them: so it covers the moment each of them was made."""
+def news(after: int | None, since: datetime, limit: int) -> tuple[list[AlertEvaluation], StreamState | None]:
+    """The alerts after this one (None: nobody wants any) on what was known after `since`, in the order of their commit,
+    and what the stream says of itself, read after them: so it covers the moment each of them was made."""
     if after is None:
         return [], stream_state()
-    asked = {"after": after, "limit": limit}
+    asked = {"after": after, "since": since, "limit": limit}
     with ahead(ALERTS.asked(AFTER, asked), STREAMS.asked(ONE, {})):
         return ALERTS.select(AFTER, asked), stream_state()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.db import connection
 
 from apps.discovery import curve
 from apps.discovery.models import StreamGap
+from apps.trading import engine, rows
 from apps.trading.fills import NOTHING_STANDING, buy_budget, fill_buy
 from apps.trading.models import Order, Position, Strategy, StrategyFiltered, TradeLog, Wallet
 from apps.trading.tests.conftest import SOL, World, at, models_at_work
@@ -13,6 +17,8 @@ from apps.trading.tests.rounds import books_balance, held, run
 from apps.trading.valuation import costs_of
 
 pytestmark = pytest.mark.django_db
+
+DAY = 86_400
 
 
 def test_alert_becomes_an_order_that_waits_for_the_latency(started: World) -> None:
@@ -95,6 +101,40 @@ def test_alert_that_came_too_late_is_denied_with_its_code(started: World) -> Non
     assert (order.status, order.deny_code) == ("DENIED", "ALERT_TOO_OLD")
     strategy.refresh_from_db()
     assert strategy.last_alert_id == 1
+
+
+def test_alerts_of_days_in_which_the_trader_was_away_are_denied_one_by_one(started: World) -> None:
+    mints = [started.coin(number) for number in range(4)]
+    started.wallet()
+    started.strategy()
+    run(started, 5)
+    for day, mint in enumerate(mints):
+        started.alert(mint, 8 + day * DAY)
+    run(started, 5 * DAY)
+    assert list(Order.objects.values_list("deny_code", flat=True)) == ["ALERT_TOO_OLD"] * 4
+
+
+def test_alerts_after_a_feed_that_began_anew_long_before_are_decided_on(started: World) -> None:
+    mint = started.coin()
+    started.wallet()
+    started.strategy()
+    run(started, 30 * DAY)
+    started.alert(mint, 5)
+    started.feed(5)
+    assert engine.round_once()  # the place was set back: look again before time goes on
+    assert not engine.round_once()
+    assert Order.objects.get().status == "SUBMITTED"
+
+
+def test_a_round_looks_at_the_alerts_of_the_last_days_only(started: World) -> None:
+    mint = started.coin()
+    for day in range(10):
+        started.alert(mint, day * DAY)
+    asked = {"after": 0, "since": at(8 * DAY), "limit": 9}
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN SELECT * FROM alert_evaluations {rows.AFTER}", asked)
+        plan = "".join(line for (line,) in cursor.fetchall())
+    assert len(set(re.findall(r" on (_hyper\w+)", plan))) <= 2, plan
 
 
 def test_model_that_said_sell_while_the_trader_was_away_is_followed(started: World) -> None:
