@@ -13,9 +13,10 @@ Browse = Callable[..., Browsing]
 
 def test_an_order_begins_on_the_coin_page_and_is_listed(browse: Browse, site: Site) -> None:
     services.wallet_create(alias="by-hand", balance_lamports=5 * LAMPORTS_PER_SOL)
-    browsing, mint = browse(), site.world.busiest_mint
+    browsing = browse()
     page = browsing.page
     site.world.live()
+    mint = site.world.busiest_mint
     page.goto(f"/discovery/coins/{mint}/")
     page.click("#coin a[href*='/trading/order/']")
     assert page.input_value("[name=mint]") == mint

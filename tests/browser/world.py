@@ -81,8 +81,10 @@ class World:
 
     @property
     def busiest_mint(self) -> str:
-        """The coin with the most trades."""
-        return CoinStream.objects.order_by("-trades_total", "coin_id").values_list("coin_id", flat=True)[0]
+        """The coin with the most trades among those that can be traded now."""
+        lately = self.now - 12 * STEP
+        traded = CoinStream.objects.filter(coin__curve="standard", is_active=True, last_trade_at__gt=lately)
+        return traded.order_by("-trades_total", "coin_id").values_list("coin_id", flat=True)[0]
 
 
 def models_made(*names: str) -> list[Model]:
