@@ -6,8 +6,8 @@ Topics: `dashboard`, `coins`, `coin:<mint>`, `training`, `predictions`, `trading
 * `publish("coin:<mint>", candle={...})`: the same, and `{"topic": "coin:<mint>", "candle": {...}}` at once.
 * `register("coin:", render)`: `render(topic) -> str` gives htmx out-of-band HTML, in the language of the viewer
   (call it in `AppConfig.ready`; a prefix ending in ":" stands for all its topics).
-* Browsers connect to `/ws/live/?topics=dashboard,coin:<mint>`. A frame that starts with "{" is JSON, others are HTML.
-  On connecting every topic is rendered once, so nothing is missed by a reconnect.
+* Browsers connect to `/ws/live/?topics=dashboard,coin:<mint>&language=de`. A frame that starts with "{" is JSON, others
+  are HTML. On connecting every topic is rendered once, so nothing is missed by a reconnect.
 
 Redis may be away: `publish` then does nothing, connected browsers go on when it is back, new ones are asked to retry.
 """
@@ -19,7 +19,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -146,7 +146,11 @@ def topics_of(query: str) -> list[str]:
 
 
 def language_of(scope: dict[str, Any]) -> str:
-    """The language of a websocket's user: cookie first, then the browser's wish."""
+    """The language of a websocket's page; where none is said, the user's: cookie first, then the browser's wish, which
+    for a websocket need not be the one that the page was asked for with."""
+    page = parse_qs(scope["query_string"].decode("latin1")).get("language", [""])[0][:20]
+    with suppress(LookupError):
+        return translation.get_supported_language_variant(page)
     request = HttpRequest()
     request.COOKIES = scope.get("cookies", {})
     request.META["HTTP_ACCEPT_LANGUAGE"] = dict(scope["headers"]).get(b"accept-language", b"").decode("latin1")

@@ -56,7 +56,8 @@
   const connect = () => {
     if (held) return;
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    socket = new WebSocket(`${scheme}://${location.host}/ws/live/?topics=${encodeURIComponent(topics)}`);
+    const wanted = new URLSearchParams({ topics, language: document.documentElement.lang });
+    socket = new WebSocket(`${scheme}://${location.host}/ws/live/?${wanted}`);
     socket.onopen = () => { wait = 500; show(true); };
     socket.onmessage = ({ data }) => {
       if (data.startsWith("{")) document.dispatchEvent(new CustomEvent("live", { detail: JSON.parse(data) }));

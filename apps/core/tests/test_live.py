@@ -156,3 +156,18 @@ def test_publishing_without_redis_does_nothing_and_says_so_once(settings, monkey
     assert [record.message for record in caplog.records].count(
         "live updates pause: Redis is away (ConnectionError)"
     ) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "language"),
+    [
+        ("", "de"),
+        ("&language=en", "en"),
+        ("&language=de-AT", "de"),
+        ("&language=xx", "de"),
+        ("&language=" + "e" * 999, "de"),
+    ],
+)
+def test_the_language_is_that_of_the_page_else_the_browsers(query: str, language: str) -> None:
+    scope = {"query_string": f"topics=a{query}".encode(), "headers": [(b"accept-language", b"de")]}
+    assert live.language_of(scope) == language
