@@ -214,10 +214,12 @@ class Processor:
 
     def _insist(self, action: Callable[[], Result]) -> Result:
         """Do it, again and again while the database is away. Raises StoppedError when told to stop meanwhile."""
+        was_away = False
         while True:
             try:
                 result = action()
             except AWAY as error:
+                was_away = True
                 logger.warning("the database takes nothing (%s): frames wait in the journal", first_line(error))
                 metrics.DB_CONNECTED.set(0)
                 connection.close()
@@ -225,4 +227,6 @@ class Processor:
                     raise StoppedError from None
             else:
                 metrics.DB_CONNECTED.set(1)
+                if was_away:
+                    logger.info("the database takes frames again")
                 return result
