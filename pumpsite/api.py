@@ -28,6 +28,7 @@ from apps.trading.api import router as buy
 from apps.training.api import router as training
 from pumpsite import unstorable
 from pumpsite.errors import database_away, surprise
+from pumpsite.strict_query import refuses_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ api = PlatformApi(
     auth=read,
     docs_decorator=docs_for_callers,
 )
+api.add_decorator(refuses_unknown, mode="view")
 api.add_router("/auth/", auth)
 api.add_router("/find/", find)
 api.add_router("/server/", server)
