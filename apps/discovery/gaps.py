@@ -2,7 +2,8 @@
 
 A coin's virtual reserves after its last trade before a gap and before its first trade after it say how much SOL moved
 on balance while nobody looked: at least that much was traded. Nothing can be told of a coin that was not traded again
-(`coins_unseen`), of one that is not on the standard curve, or where another gap lies between the two trades.
+(`coins_unseen`), of one that is not on the standard curve, or where another gap lies between the two trades. Of gaps
+that overlap (a connection that breaks while trades are refused) the longest is told of, so nothing counts twice.
 """
 
 from __future__ import annotations
@@ -82,11 +83,14 @@ WITH gap AS (
            (SELECT max(o.ended_at) FROM stream_gaps o
             WHERE o.id <> g.id AND o.ended_at <= g.started_at) AS previous_end,
            (SELECT min(o.started_at) FROM stream_gaps o
-            WHERE o.id <> g.id AND o.started_at >= g.ended_at) AS next_start
+            WHERE o.id <> g.id AND o.started_at >= g.ended_at) AS next_start,
+           EXISTS (SELECT 1 FROM stream_gaps o
+                   WHERE o.started_at < g.ended_at AND o.ended_at > g.started_at
+                   AND (o.ended_at - o.started_at, -o.id) > (g.ended_at - g.started_at, -g.id)) AS is_within
     FROM stream_gaps g WHERE g.id = %(gap)s
 ), found AS (
     SELECT s.mint,
-           CASE WHEN c.curve = 'standard'
+           CASE WHEN c.curve = 'standard' AND NOT gap.is_within
                      AND coalesce(before.at, c.created_at) >= coalesce(gap.previous_end, '-infinity')
                 THEN coalesce(before.lamports, c.virtual_sol_lamports) END AS lamports_before,
            CASE WHEN c.curve = 'standard' THEN after.lamports END AS lamports_after

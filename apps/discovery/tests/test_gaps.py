@@ -107,6 +107,24 @@ def test_nothing_is_told_where_two_gaps_lie_between_two_trades_or_off_the_curve(
     assert sums(first) == sums(second) == (2, 0, 2, 0)
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"), [((30, 40), (20, 60)), ((20, 30), (20, 60)), ((15, 30), (20, 60)), ((50, 60), (20, 60))]
+)
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_what_moved_in_gaps_that_overlap_counts_once(
+    narrow: tuple[int, int], wide: tuple[int, int], narrow_first: bool
+) -> None:
+    mint = coin("A" * 40)
+    trade(mint, 10, "buy", 1, 35)
+    spans = [narrow, wide] if narrow_first else [wide, narrow]
+    found = {span: gap(*span) for span in spans}
+    trade(mint, 61, "buy", 1, 39)
+    assess(130)
+    assert sums(found[narrow]) == (1, 0, 1, 0)
+    assert sums(found[wide]) == (1, 1, 0, 3 * SOL)
+    assert [row.gap_id for row in StreamGapCoin.objects.all()] == [found[wide].pk]
+
+
 def test_a_gap_is_looked_at_after_a_minute_and_once_more_when_nothing_can_change() -> None:
     mint = coin("A" * 40)
     one = gap(20, 30)
