@@ -11,13 +11,14 @@ import hashlib
 import io
 import logging
 import os
+import struct
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from apps.discovery.fetching import FetchError, Hosts, Limits, fetch_first
 from apps.discovery.metadata import MetadataError, sources
@@ -35,6 +36,16 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 FORGET_FAILURE_SECONDS = 3600.0
 # What a decoder may raise for a broken file.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, Image.DecompressionBombError)
+# How a camera says that it was held (EXIF's Orientation): what has to be done to the picture.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _places = threading.BoundedSemaphore(2)
 
 
@@ -89,11 +100,22 @@ def shrink(data: bytes) -> bytes:
                 raise PictureError(f"over {MAX_SCANS} scans are too many")
             picture.draft("RGB", (SIDE * 2, SIDE * 2))
             small = ImageOps.fit(picture.convert("RGBA"), (SIDE, SIDE))
+            turn = _TURNS.get(_orientation(picture))
     except _BROKEN as error:
         raise PictureError(f"not a picture: {type(error).__name__}") from None
+    small = small if turn is None else small.transpose(turn)
     out = io.BytesIO()
     Image.frombytes("RGBA", small.size, small.tobytes()).save(out, "WEBP", quality=80)
     return out.getvalue()
+
+
+def _orientation(picture: Image.Image) -> int:
+    """1 is upright, and so is what does not say it readably."""
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+    except (struct.error, *_BROKEN):
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def make_room(place: Path, limit: int) -> None:

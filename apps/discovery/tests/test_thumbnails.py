@@ -52,6 +52,29 @@ def test_nothing_else_of_the_file_is_kept() -> None:
     assert b"script" not in small
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright_however_the_camera_was_held(orientation: int) -> None:
+    """The corner that the camera saw at the top left, by EXIF's own table of where the first row and column stand."""
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste("red", (0, 0, 150, 100))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    image.save(out, "JPEG", exif=exif)
+    with Image.open(io.BytesIO(shrink(out.getvalue()))) as small:
+        pixels = small.convert("RGB")
+    corners = {"top left": (20, 20), "top right": (76, 20), "bottom right": (76, 76), "bottom left": (20, 76)}
+    red = [name for name, at in corners.items() if pixels.getpixel(at)[1] < 100]  # type: ignore[index, operator]
+    stands = ["top left", "top right", "bottom right", "bottom left"]
+    assert red == [stands[(orientation - 1) % 4]]
+
+
+@pytest.mark.parametrize("value", [b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0"])
+def test_a_picture_that_does_not_say_it_readably_stays_as_it_is(value: bytes) -> None:
+    with Image.open(io.BytesIO(shrink(picture("JPEG", exif=value)))) as small:
+        assert small.size == (SIDE, SIDE)
+
+
 def test_an_animation_becomes_its_first_frame() -> None:
     frames = [Image.new("RGB", (10, 10), color) for color in ("red", "green")]
     out = io.BytesIO()
