@@ -51,11 +51,19 @@ def page_number(request: HttpRequest) -> int:
     return max(int(text), 1) if text.isdecimal() and len(text) < 8 else 1
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any], shape: Callable[[Any], Any] | None = None) -> Page:
-    """The asked page of a queryset; `shape` turns each row into what the template shows."""
-    count = rows.count()
+def page_of(
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    shape: Callable[[Any], Any] | None = None,
+    *,
+    count: int | None = None,
+) -> Page:
+    """The asked page of a queryset; `shape` turns each row into what the template shows. They are counted unless their
+    `count` of a moment ago is given."""
+    count = rows.count() if count is None else count
     number = min(page_number(request), max(-(-count // ROWS_A_PAGE), 1))
     items = list(rows[(number - 1) * ROWS_A_PAGE : number * ROWS_A_PAGE])
+    count = max(count, (number - 1) * ROWS_A_PAGE + len(items))
     return Page([shape(row) for row in items] if shape else items, count, number)
 
 

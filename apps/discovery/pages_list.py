@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -213,7 +214,9 @@ def _way(field: str, descends: bool) -> Any:
 def coins_table(request: HttpRequest, asked: dict[str, Any], now: datetime, *, only_active: bool) -> tuple[Page, Table]:
     """The asked page of the coins and its table."""
     order = order_of(request, LIVE_SORT if only_active else EVERY_SORT)
-    page = page_of(request, mints_found(asked, order, now, only_active=only_active))
+    is_all = not only_active and not any(value not in (None, "") for value in asked.values())
+    mints = mints_found(asked, order, now, only_active=only_active)
+    page = page_of(request, mints, count=streams_counted() if is_all else None)
     page = replace(page, items=rows_of(page.items, now))
     keys = columns_chosen(request, only_active=only_active)
     head = [_column(request, "coin", COIN, order), *(_column(request, key, LISTED[key], order) for key in keys)]
@@ -325,9 +328,18 @@ def phases() -> list[Phase]:
 BY_PHASE = "SELECT phase_id, count(*) FILTER (WHERE is_active), count(*) FROM coin_streams GROUP BY phase_id"
 
 
+def _by_phase() -> list[tuple[int, int, int]]:
+    return _kept("discovery.phases", PHASES_SECONDS, BY_PHASE, {})
+
+
+def streams_counted() -> int:
+    """How many coins were ever tracked, as in the counts by phase."""
+    return sum(total for _phase, _active, total in _by_phase())
+
+
 def streams_by_phase() -> list[dict[str, Any]]:
     """How many coins are in each phase; counted anew every few seconds."""
-    counts = {row[0]: row[1:] for row in _kept("discovery.phases", PHASES_SECONDS, BY_PHASE, {})}
+    counts = {row[0]: row[1:] for row in _by_phase()}
     shown = [(phase, *counts.get(phase.id, (0, 0))) for phase in phases()]
     return [
         {"id": phase.id, "name": phase.name, "active": display.count(active), "total": display.count(total)}
@@ -353,11 +365,13 @@ def market_figures(now: datetime) -> dict[str, str]:
 
 
 def _kept(key: str, seconds: int, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement, counted again once they are `seconds` old."""
+    """The rows of a statement, counted again once they are `seconds` old, or 200 times as old as counting took: over
+    millions of coins it takes a second, and pages that stand open ask every few."""
     found: list[tuple[Any, ...]] | None = caches["local"].get(key)
     if found is None:
+        began = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             found = cursor.fetchall()
-        caches["local"].set(key, found, seconds)
+        caches["local"].set(key, found, max(seconds, 200 * (time.monotonic() - began)))
     return found
