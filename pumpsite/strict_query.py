@@ -15,7 +15,7 @@ Run = Callable[..., HttpResponse]
 
 
 def refuses_unknown(run: Run) -> Run:
-    """`run` of a ninja operation, for `NinjaAPI.add_decorator(…, mode="view")`."""
+    """`run` of a ninja operation, for `add_decorator(…, mode="view")`. Who is not signed in hears that first."""
     operation: Operation = run.__self__  # type: ignore[attr-defined] # ninja decorates the bound method
     known = frozenset().union(*(names_of(model) for model in operation.models if issubclass(model, QueryModel)))
 
@@ -23,7 +23,7 @@ def refuses_unknown(run: Run) -> Run:
     def checked(request: HttpRequest, **path: Any) -> HttpResponse:
         unknown = sorted(request.GET.keys() - known)
         if unknown:
-            return operation.api.on_exception(request, _refusal(unknown, known))
+            return operation._run_checks(request) or operation.api.on_exception(request, _refusal(unknown, known))
         return run(request, **path)
 
     return checked

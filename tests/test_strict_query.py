@@ -44,6 +44,17 @@ def test_an_address_without_parameters_says_so(signed_in: Client, address: str):
     assert body["message"] == "all, verbose: not a parameter of this address; this address takes none."
 
 
+def test_who_is_not_signed_in_hears_that_first(client: Client, db: None):
+    refused(client.get("/api/find/streams?sicne=1"), 401, "AUTHENTICATION_REQUIRED")
+
+
+def test_the_export_page_names_a_mistyped_field_too(signed_in: Client):
+    answer = signed_in.get("/discovery/export/?kind=trades&format=csv&sicne=2026-01-01&bucket_seconds=5")
+    assert answer.status_code == 400
+    text = "There is no field bucket_seconds, sicne; there are kind, format, mint, since, until, bucket."
+    assert text in answer.content.decode()
+
+
 def test_nothing_is_changed_by_a_request_that_is_refused(signed_in: Client):
     phase = Phase.objects.get(pk=1)
     values = {"name": "Renamed", "interval_seconds": 5, "min_age_minutes": 0, "max_age_minutes": 10}

@@ -42,6 +42,12 @@ class ExportForm(StyledForm):
         label=_("Candles of, seconds"), required=False, min_value=1, max_value=LONGEST_SECONDS, initial=60
     )
 
+    def clean(self) -> None:
+        """A mistyped name would export everything there is: raises ValidationError."""
+        if unknown := sorted(self.data.keys() - self.fields.keys()):
+            names = {"unknown": ", ".join(unknown), "known": ", ".join(self.fields)}
+            raise forms.ValidationError(_("There is no field %(unknown)s; there are %(known)s."), params=names)
+
     def wanted(self) -> Wanted:
         """The export that valid input asks for; times without a zone are in that of the site."""
         asked = self.cleaned_data
