@@ -75,7 +75,7 @@ class Outages(logging.Filter):
     failure, and the same kind of line at most every `QUIET_SECONDS`, with how many were left out since."""
 
     QUIET_SECONDS = 30.0
-    SAYS_SO = re.compile(r"is away|takes nothing|cannot be (used|written)|^error connecting in|^a task was not sent")
+    SAYS_SO = re.compile(r"is away|takes nothing|^the journal .*cannot be|^error connecting in|^a task was not sent")
 
     def __init__(self) -> None:
         super().__init__()

@@ -114,6 +114,7 @@ def _members(data: bytes) -> dict[str, bytes]:
             if names != [MANIFEST, ARTIFACT, SUMS]:
                 raise _foreign(f"it holds {names[:5]}")
             members = {name: _read(archive, name) for name in names}
+    # zipfile says NotImplementedError of a packing that it does not know, RuntimeError of an encrypted file.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise _foreign(str(error)[:200]) from None
     wanted = "".join(f"{_sha256(members[name])}  {name}\n" for name in (MANIFEST, ARTIFACT))
